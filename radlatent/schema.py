@@ -1,0 +1,204 @@
+"""The tables that cross from room to room: columns, dtypes, checks.
+
+A table enters, the same table leaves, or a ``SchemaError`` that lists everything
+wrong with it at once. ``PARAMETERS`` is the vocabulary of the public functions.
+"""
+
+import re
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from radlatent.errors import SchemaError
+
+__all__ = [
+    "PARAMETERS",
+    "check_cases",
+    "check_endpoints",
+    "check_failures",
+    "check_features",
+    "check_folds",
+    "check_metrics",
+    "check_predictions",
+    "empty_failures",
+    "split_column",
+]
+
+_KINDS = {
+    "string": lambda s: s.map(lambda v: v is None or v != v or isinstance(v, str)).all(),
+    "float": pd.api.types.is_float_dtype,
+    "int": pd.api.types.is_integer_dtype,
+    "number": pd.api.types.is_numeric_dtype,
+    "bool": pd.api.types.is_bool_dtype,
+}
+
+# xgboost refuses [ ] < in names; the first double underscore ends the block
+_FEATURE_COLUMN = re.compile(r"^[A-Za-z0-9_.-]*?[A-Za-z0-9]__[^\[\]<]+$")
+
+
+@dataclass(frozen=True)
+class _Table:
+    name: str
+    index: tuple = ()
+    columns: dict = field(default_factory=dict)
+
+
+_CASES = _Table("cases", ("case_id",), {"patient_id": "string", "exclude": "bool"})
+_ENDPOINTS = _Table("endpoints", ("patient_id",))
+_FEATURES = _Table("features", ("case_id", "patient_id"))
+_FOLDS = _Table(
+    "folds", columns={"patient_id": "string", "repeat": "int", "fold": "int"}
+)
+_RUN_KEYS = {"model": "string", "blocks": "string", "endpoint": "string"}
+_PREDICTIONS = _Table(
+    "predictions",
+    columns=_RUN_KEYS
+    | {"repeat": "int", "fold": "int", "patient_id": "string", "truth": "string"},
+)
+_METRICS = _Table(
+    "metrics",
+    columns=_RUN_KEYS
+    | {"metric": "string", "estimate": "float", "lower": "float", "upper": "float"}
+    | {"level": "float", "n": "int", "n_events": "int", "method": "string"},
+)
+_FAILURES = _Table(
+    "failures",
+    columns=dict.fromkeys(("case_id", "stage", "error", "message"), "string"),
+)
+
+
+def _problems(frame, table):
+    if not isinstance(frame, pd.DataFrame):
+        return [f"it is a {type(frame).__name__}, not a DataFrame"]
+    found = []
+    if table.index and frame.index.name not in table.index:
+        wanted = " or ".join(repr(name) for name in table.index)
+        found.append(f"its index is named {frame.index.name!r}, not {wanted}")
+    if table.index and not frame.index.is_unique:
+        twice = frame.index[frame.index.duplicated()].unique()[:5].tolist()
+        found.append(f"its index holds {twice} more than once")
+    for column, kind in table.columns.items():
+        if column not in frame.columns:
+            found.append(f"column {column!r} is missing")
+        elif not _KINDS[kind](frame[column]):
+            found.append(f"column {column!r} is {frame[column].dtype}, not {kind}")
+    return found
+
+
+def _raise(table, found):
+    if found:
+        msg = f"{table.name} table: " + "; ".join(found) + "."
+        raise SchemaError(msg)
+
+
+def check_cases(cases):
+    """Return the **cases** table, or raise with everything wrong with it.
+
+    Parameters
+    ----------
+    cases
+        One row a case, index ``case_id``; at least ``patient_id`` and ``exclude``.
+
+    Raises
+    ------
+    SchemaError
+        A column is missing or of another kind, or a ``case_id`` occurs twice.
+    """
+    _raise(_CASES, _problems(cases, _CASES))
+    return cases
+
+
+def check_endpoints(endpoints):
+    """Return the **endpoints** table (index ``patient_id``), or raise."""
+    _raise(_ENDPOINTS, _problems(endpoints, _ENDPOINTS))
+    return endpoints
+
+
+def check_features(features):
+    """Return the **features** table, or raise with everything wrong with it.
+
+    Parameters
+    ----------
+    features
+        Float64 columns named ``<block>__<feature>``; index ``case_id``, or
+        ``patient_id`` once lesions were aggregated. Missing is NaN.
+
+    Raises
+    ------
+    SchemaError
+        An index or a column is misnamed, repeated, not float64, or infinite.
+    """
+    found = _problems(features, _FEATURES)
+    if not found:
+        misnamed = [c for c in features if not _FEATURE_COLUMN.match(str(c))]
+        if misnamed:
+            found.append(f"columns {misnamed[:5]} are not named '<block>__<feature>'")
+        if not features.columns.is_unique:
+            twice = features.columns[features.columns.duplicated()][:5].tolist()
+            found.append(f"columns {twice} occur more than once")
+        other = [c for c, t in features.dtypes.items() if t != np.float64]
+        if other:
+            found.append(f"columns {other[:5]} are not float64")
+        elif np.isinf(features.to_numpy()).any():
+            infinite = features.columns[np.isinf(features.to_numpy()).any(axis=0)]
+            found.append(f"columns {infinite[:5].tolist()} hold infinite values")
+    _raise(_FEATURES, found)
+    return features
+
+
+def check_folds(folds):
+    """Return the **folds** table (a patient is tested once a repeat), or raise."""
+    found = _problems(folds, _FOLDS)
+    if not found and folds.duplicated(["patient_id", "repeat"]).any():
+        found.append("a patient is in two folds of one repeat")
+    _raise(_FOLDS, found)
+    return folds
+
+
+def check_predictions(predictions):
+    """Return the **predictions** table, or raise with everything wrong with it."""
+    found = _problems(predictions, _PREDICTIONS)
+    if not found and not any(c.startswith("probability_") for c in predictions):
+        found.append("it has no column 'probability_<class>'")
+    keys = ["model", "blocks", "endpoint", "repeat", "patient_id"]
+    if not found and predictions.duplicated(keys).any():
+        found.append("a patient is predicted twice by one model in one repeat")
+    _raise(_PREDICTIONS, found)
+    return predictions
+
+
+def check_metrics(metrics):
+    """Return the **metrics** table, or raise with everything wrong with it."""
+    _raise(_METRICS, _problems(metrics, _METRICS))
+    return metrics
+
+
+def check_failures(failures):
+    """Return the **failures** table, or raise with everything wrong with it."""
+    _raise(_FAILURES, _problems(failures, _FAILURES))
+    return failures
+
+
+def empty_failures():
+    """Return a **failures** table without a row."""
+    return pd.DataFrame({c: pd.Series(dtype="object") for c in _FAILURES.columns})
+
+
+def split_column(column):
+    """Return block and feature of a column named ``<block>__<feature>``.
+
+    Examples
+    --------
+    >>> split_column("pet_handcrafted__original_shape_MeshVolume")
+    ('pet_handcrafted', 'original_shape_MeshVolume')
+    """
+    block, separator, feature = column.partition("__")
+    if not separator:
+        msg = f"column {column!r} is not named '<block>__<feature>'."
+        raise SchemaError(msg)
+    return block, feature
+
+
+#: One word, one meaning: every parameter of a public function is listed here.
+PARAMETERS = {}

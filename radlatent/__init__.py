@@ -1,0 +1,80 @@
+"""radlatent: multimodal radiomics, from a cohort of images to an honest report.
+
+==================  ==========================================================
+``Cohort``          a validated cohort, read from a folder
+``check``           every problem of a cohort's tables and files, at once
+``index``           the manifest of a folder of images in a known layout
+``simulate``        a cohort with a known answer
+``extract``         hand-crafted features of every case
+``read_features``   a feature table from disk
+``write_extraction``  a feature table, failures and provenance to disk
+``read_settings``   extraction settings, checked key by key
+``join``            feature tables side by side
+``select_blocks``   columns by block
+``aggregate``       one row a case -> one row a patient
+``make_folds``      folds by patient, stratified
+``logistic``        a pipeline that fits on training patients only
+``cross_validate``  out-of-fold predictions and metrics
+``evaluate``        metrics with intervals
+``run``             the whole path of a study file
+``report.report``   the report of a run, made again
+``performance``     a metrics table as a journal prints it
+``doctor``          what is installed, what works, what to mend
+==================  ==========================================================
+
+Importing it loads neither torch nor matplotlib: names are loaded when first used.
+"""
+
+import importlib
+
+_HOMES = {
+    "cohort": ("Cohort", "check", "index", "simulate"),
+    "handcrafted": ("extract", "read_settings"),
+    "fusion": (
+        "aggregate",
+        "cross_validate",
+        "evaluate",
+        "join",
+        "logistic",
+        "make_folds",
+        "select_blocks",
+    ),
+    "study": ("read_features", "run", "write_extraction"),
+    "report": ("performance",),
+    "provenance": ("doctor",),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Cohort",
+    "aggregate",
+    "check",
+    "cross_validate",
+    "doctor",
+    "evaluate",
+    "extract",
+    "index",
+    "join",
+    "logistic",
+    "make_folds",
+    "performance",
+    "read_features",
+    "read_settings",
+    "run",
+    "select_blocks",
+    "simulate",
+    "write_extraction",
+]
+
+
+def __getattr__(name):
+    # the room of that name, whose function of the same name is report.report
+    if name == "report":
+        return importlib.import_module("radlatent.report")
+    if name not in _HOME:
+        raise AttributeError(f"module 'radlatent' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"radlatent.{_HOME[name]}"), name)
+
+
+def __dir__():
+    return sorted({*globals(), *__all__, "report"})

@@ -1,0 +1,100 @@
+"""Fixtures of the tests and of the examples in the docstrings."""
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+ROOT = Path(__file__).parent
+
+CARD = """\
+name: tiny
+freeze: 2026-11-20
+modalities:
+  ct: {unit: HU, preset: hu}
+  pet: {unit: SUV, preset: suv}
+endpoints:
+  response: {kind: class, column: response}
+  survival: {kind: survival, time: survival_time, event: survival_event}
+covariates: [age]
+"""
+
+#: Radius in voxels of the sphere of each patient.
+RADII = {"p1": 3, "p2": 4, "p3": 5}
+
+
+@pytest.fixture
+def rng():
+    """Return a generator of random numbers, the same in every run."""
+    return np.random.default_rng(20261120)
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    """Close what a test has drawn."""
+    yield
+    import sys
+
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
+
+
+@pytest.fixture(scope="session")
+def real_data():
+    """Return the folder of real patients; tests that use it are marked ``real``."""
+    folder = Path(os.environ.get("RADLATENT_DATA", ROOT / ".." / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no real data at {folder}; set RADLATENT_DATA")
+    return folder.resolve()
+
+
+def sphere(radius, shape=(16, 16, 16)):
+    """Return a sphere of a radius in voxels around the middle of a box of booleans."""
+    grid = np.indices(shape) - (np.array(shape).reshape(3, 1, 1, 1) - 1) / 2
+    return np.sqrt((grid**2).sum(axis=0)) <= radius
+
+
+@pytest.fixture(scope="session")
+def _tiny_folder(tmp_path_factory):
+    from radlatent.imaging import Volume, write_volume
+
+    folder = tmp_path_factory.mktemp("tiny")
+    generator = np.random.default_rng(0)
+    rows = []
+    for patient, radius in RADII.items():
+        mask = sphere(radius).astype(np.uint8)
+        row = {"case_id": patient, "patient_id": patient}
+        for modality, scale, spacing in (("ct", 100.0, 2.0), ("pet", 2.0, 4.0)):
+            values = scale * (mask + 0.3 * generator.standard_normal(mask.shape))
+            for role, array in (("image", values), ("mask", mask)):
+                path = Path(patient) / f"{modality}_{role}.nii.gz"
+                (folder / patient).mkdir(exist_ok=True)
+                write_volume(Volume(array, (spacing,) * 3), folder / path)
+                row[f"{role}_{modality}"] = path.as_posix()
+        rows.append(row)
+    pd.DataFrame(rows).to_csv(folder / "cases.csv", index=False)
+    outcome = {"response": ["no", "yes", "no"], "survival_time": [10, 20.5, 30]}
+    outcome |= {"survival_event": [1, 0, 1], "age": [50, 60, 70]}
+    patients = pd.DataFrame({"patient_id": list(RADII)} | outcome)
+    patients.to_csv(folder / "endpoints.csv", index=False)
+    (folder / "cohort.yml").write_text(CARD, "utf-8")
+    return folder
+
+
+@pytest.fixture
+def tiny_folder(_tiny_folder, tmp_path):
+    """Return a folder of three patients with spheres that a test may change."""
+    return Path(shutil.copytree(_tiny_folder, tmp_path / "cohort"))
+
+
+@pytest.fixture
+def tiny_cohort(_tiny_folder):
+    """Return three patients with spheres of 3, 4 and 5 voxels, CT and PET."""
+    from radlatent.cohort import Cohort
+
+    return Cohort.read(_tiny_folder)

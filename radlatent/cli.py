@@ -1,0 +1,250 @@
+"""The command line: one verb is one function of the package, with its parameters."""
+
+import functools
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.table import Table
+
+import radlatent as rl
+from radlatent.errors import RadlatentError, SchemaError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    help="Multimodal radiomics, from a cohort of images to a report.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+_out = Console()
+_err = Console(stderr=True)
+
+_Root = Annotated[Path | None, typer.Option(help="Folder of the images.")]
+_Jobs = Annotated[int | None, typer.Option(help="Processes; -1 is every core.")]
+_Allow = Annotated[
+    int, typer.Option(help="Cases with problems that are put up with.", min=0)
+]
+
+
+def _friendly(verb):
+    """Turn the errors that a user can act on into a message and exit code 1."""
+
+    @functools.wraps(verb)
+    def wrapped(*args, **kwargs):
+        try:
+            return verb(*args, **kwargs)
+        except (RadlatentError, OSError, ImportError) as error:
+            _err.print(f"[bold red]error[/]: {_plain(error)}", highlight=False)
+            raise typer.Exit(1) from error
+
+    return wrapped
+
+
+def _plain(error):
+    from rich.markup import escape
+
+    return escape(str(error))
+
+
+@app.callback()
+def _start(
+    quiet: Annotated[bool, typer.Option(help="Warnings and errors only.")] = False,
+):
+    level = logging.WARNING if quiet else logging.INFO
+    handler = RichHandler(
+        console=_err, show_time=False, show_path=False, show_level=False, markup=False
+    )
+    logger = logging.getLogger("radlatent")
+    logger.handlers = [handler]
+    logger.setLevel(level)
+    logger.propagate = False
+
+
+@app.command()
+@_friendly
+def check(cohort: Path, root: _Root = None, jobs: _Jobs = None):
+    """Report every problem of a cohort's tables and files at once."""
+    found = rl.check(cohort, root=root, jobs=jobs)
+    for note in found.notes:
+        _err.print(f"note: {_plain(note)}", highlight=False)
+    found.raise_if_any(str(cohort))
+    counts = ", ".join(f"{n} {what}" for what, n in found.flow.items())
+    _out.print(f"{counts}: no problem.", highlight=False, soft_wrap=True)
+
+
+@app.command()
+@_friendly
+def simulate(
+    out: Path,
+    n_patients: Annotated[int, typer.Option(min=2)] = 80,
+    seen_effect: Annotated[float, typer.Option(help="Of what features see.")] = 1.5,
+    hidden_effect: Annotated[float, typer.Option(help="Of what none sees.")] = 1.5,
+    random_state: int = 0,
+):
+    """Write a cohort of PET/CT-like lesions with a known answer."""
+    cohort = rl.simulate(
+        out,
+        n_patients=n_patients,
+        seen_effect=seen_effect,
+        hidden_effect=hidden_effect,
+        random_state=random_state,
+    )
+    _out.print(f"{cohort!r} in {out}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+@_friendly
+def index(
+    root: Path,
+    out: Annotated[Path, typer.Option(help="The cohort folder to write.")],
+    layout: Annotated[str, typer.Option(help="acdc, sts or pattern.")] = "pattern",
+    image: Annotated[
+        str, typer.Option(help="Where images lie below ROOT.")
+    ] = "{patient_id}/{modality}_image.nii.gz",
+    mask: Annotated[
+        str, typer.Option(help="Where masks lie below ROOT.")
+    ] = "{patient_id}/{modality}_mask.nii.gz",
+    name: Annotated[str | None, typer.Option(help="Name of the cohort.")] = None,
+):
+    """Write the manifest of a folder of images in a known layout."""
+    cases = rl.index(root, out, layout=layout, image=image, mask=mask, name=name)
+    _out.print(
+        f"{cases['patient_id'].nunique()} patients, {len(cases)} cases in {out}. "
+        "Look through cohort.yml, then: radlatent check "
+        f"{out} --root {root}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+@app.command()
+@_friendly
+def extract(  # noqa: PLR0913 - the parameters of the function, and where to write
+    cohort: Path,
+    out: Annotated[Path, typer.Option(help="Feature table, .parquet or .csv.")],
+    root: _Root = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(help="Preset or parameter file; MODALITY=FILE for one of them."),
+    ] = None,
+    engine: str = "pyradiomics",
+    jobs: _Jobs = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="Finished results; beside OUT by default.")
+    ] = None,
+    allow_failures: _Allow = 0,
+):
+    """Measure the hand-crafted features of every case, resuming where it stopped."""
+    _check_suffix(out)
+    chosen = _settings(settings)
+    if chosen is not None:
+        sources = chosen.values() if isinstance(chosen, dict) else [chosen]
+        for source in sources:
+            rl.read_settings(source)
+    found = rl.check(cohort, root=root, jobs=jobs)
+    found.raise_if_any(str(cohort), allow=allow_failures)
+    extraction = rl.extract(
+        cohort,
+        root=root,
+        settings=chosen,
+        engine=engine,
+        jobs=jobs,
+        cache=cache or out.with_suffix(".cache"),
+    )
+    rl.write_extraction(extraction, out)
+    _print_table(extraction.summary.reset_index())
+    _out.print(f"features: {out}", highlight=False, soft_wrap=True)
+    _judge(extraction.failures, allow_failures)
+
+
+@app.command()
+@_friendly
+def run(
+    study: Path,
+    out: Annotated[Path, typer.Option(help="The run folder.")],
+    root: _Root = None,
+    jobs: _Jobs = None,
+    allow_failures: _Allow = 0,
+):
+    """Walk the whole path of a study file, from the cohort to the report."""
+    done = rl.run(study, out=out, root=root, jobs=jobs, allow_failures=allow_failures)
+    _print_table(rl.performance(done.metrics))
+    page = done.folder / "index.html"
+    _out.print(f"report: {page}", highlight=False, soft_wrap=True)
+    _judge(done.failures, allow_failures)
+
+
+@app.command()
+@_friendly
+def report(folder: Path):
+    """Write tables, figures and index.html of a run folder again."""
+    page = rl.report.report(folder)
+    _out.print(f"report: {page}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+@_friendly
+def doctor():
+    """Tell what is installed, which engines and devices work, and how to mend them."""
+    found = rl.doctor()
+    _print_table(found)
+    if (found["status"] == "missing").any():
+        raise typer.Exit(1)
+
+
+def _settings(values):
+    """Return one source, or modality to source, from the values of ``--settings``."""
+    if not values:
+        return None
+    pairs = [value.partition("=") for value in values]
+    if all(not equals for _, equals, _ in pairs):
+        if len(values) > 1:
+            msg = f"--settings is given {len(values)} times: write MODALITY=FILE."
+            raise SchemaError(msg)
+        return values[0]
+    wrong = [left for left, equals, _ in pairs if not equals]
+    if wrong:
+        msg = f"--settings {wrong[0]!r}: write MODALITY=FILE, as in the other ones."
+        raise SchemaError(msg)
+    return {modality: source for modality, _, source in pairs}
+
+
+def _check_suffix(out):
+    if out.suffix not in (".parquet", ".csv"):
+        msg = f"--out {str(out)!r}: tables are written as .parquet or .csv."
+        raise SchemaError(msg)
+
+
+def _judge(failures, allowed):
+    if failures.empty:
+        return
+    for message in failures["message"][:5]:
+        _err.print(f"failed: {_plain(message)}", highlight=False)
+    cases = failures["case_id"].nunique()
+    _err.print(f"{cases} cases failed; the failures table says why.", highlight=False)
+    if cases > allowed:
+        raise typer.Exit(1)
+
+
+def _print_table(frame):
+    table = Table(box=None, pad_edge=False)
+    for column in frame.columns:
+        table.add_column(str(column), overflow="fold")
+    for row in frame.itertuples(index=False):
+        table.add_row(*(_cell(value) for value in row))
+    _out.print(table)
+
+
+def _cell(value):
+    return f"{value:.1f}" if isinstance(value, float) else str(value)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

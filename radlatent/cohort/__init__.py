@@ -1,0 +1,22 @@
+"""WHO: cohorts of patients, their images, masks and endpoints.
+
+- `Cohort`: a validated cohort, read from a folder with ``cohort.yml``.
+- `check`: every problem of the tables and of the files, at once.
+- `index`: write the manifest of a known folder layout.
+- `simulate`: write a cohort with a known answer.
+"""
+
+from radlatent.cohort.layouts import LAYOUTS, index
+from radlatent.cohort.manifest import Cohort, Endpoint
+from radlatent.cohort.preflight import Check, check
+from radlatent.cohort.simulate import simulate
+
+__all__ = [
+    "LAYOUTS",
+    "Check",
+    "Cohort",
+    "Endpoint",
+    "check",
+    "index",
+    "simulate",
+]

@@ -1,0 +1,171 @@
+"""File names with placeholders: a folder in, the rows of ``cases.csv`` out."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from radlatent.cohort.problems import Problems
+from radlatent.errors import CohortError
+from radlatent.schema import nearest
+
+__all__ = ["IMAGE_PATTERN", "MASK_PATTERN", "match_cases"]
+
+IMAGE_PATTERN = "{patient_id}/{modality}_image.nii.gz"
+MASK_PATTERN = "{patient_id}/{modality}_mask.nii.gz"
+
+#: What identifies a case, in the order of its id.
+_KEYS = ("patient_id", "site", "timepoint", "lesion_id")
+_PLACEHOLDERS = (*_KEYS, "modality")
+_PLACEHOLDER = re.compile(r"\{(\w*)\}")
+
+
+def match_cases(root: Path, image: str, mask: str) -> pd.DataFrame:
+    """Return the rows of ``cases.csv`` for the files that two patterns match.
+
+    Parameters
+    ----------
+    root
+        Folder of the images.
+    image, mask
+        Patterns relative to it, see ``radlatent.cohort.index``.
+
+    Raises
+    ------
+    CohortError
+        A pattern is malformed or matches nothing, or a file lacks its partner.
+    """
+    fields = {"image": _fields("image", image), "mask": _fields("mask", mask)}
+    paths = sorted(
+        p.relative_to(root).as_posix() for p in root.rglob("*") if p.is_file()
+    )
+    images, masks = _match(paths, image, mask)
+    for role, pattern, found in (("image", image, images), ("mask", mask, masks)):
+        if not found:
+            msg = (
+                f"no file under {root} matches the {role} pattern {pattern!r}; found "
+                f"{paths[:5] or 'no file'}. Give {role}=... for these names."
+            )
+            raise CohortError(msg)
+    _check_partners(images, masks, fields, root)
+    return _assemble(_join(images, masks, fields))
+
+
+def _fields(role, pattern):
+    fields = _PLACEHOLDER.findall(pattern)
+    for field in fields:
+        if field not in _PLACEHOLDERS:
+            msg = (
+                f"{role} pattern {pattern!r}: placeholder {{{field}}} is unknown"
+                f"{nearest(field, _PLACEHOLDERS)} (known are {list(_PLACEHOLDERS)})."
+            )
+            raise CohortError(msg)
+    needed = ("patient_id", "modality") if role == "image" else ("patient_id",)
+    missing = [field for field in needed if field not in fields]
+    if missing:
+        msg = (
+            f"{role} pattern {pattern!r} lacks {missing}. Write them in braces where "
+            f"they stand in the path, as in {IMAGE_PATTERN!r}."
+        )
+        raise CohortError(msg)
+    return set(fields)
+
+
+def _match(paths, image, mask):
+    """Return the fields of the images and of the masks, by path.
+
+    A path that both patterns match belongs to the one with more literal characters:
+    ``{modality}.nii.gz`` also matches ``ct_mask.nii.gz``.
+    """
+    found = {"image": {}, "mask": {}}
+    patterns = {"image": image, "mask": mask}
+    literal = {role: len(_PLACEHOLDER.sub("", p)) for role, p in patterns.items()}
+    roles = sorted(found, key=literal.get, reverse=True)
+    compiled = {role: _compile(pattern) for role, pattern in patterns.items()}
+    for path in paths:
+        for role in roles:
+            match = compiled[role].fullmatch(path)
+            if match:
+                found[role][path] = match.groupdict()
+                break
+    return found["image"], found["mask"]
+
+
+def _compile(pattern):
+    parts, seen = [], set()
+    for n, part in enumerate(_PLACEHOLDER.split(pattern)):
+        if n % 2 == 0:
+            parts.append(re.escape(part))
+        elif part in seen:
+            parts.append(f"(?P={part})")
+        else:
+            # ids of patients hold underscores more often than the other parts
+            lazy = "" if part == "patient_id" else "?"
+            parts.append(f"(?P<{part}>[^/]+{lazy})")
+            seen.add(part)
+    return re.compile("".join(parts))
+
+
+def _check_partners(images, masks, fields, root):
+    shared = sorted(fields["image"] & fields["mask"])
+    problems = Problems()
+    for role, mine, other, partner in (
+        ("image", images, masks, "mask"),
+        ("mask", masks, images, "image"),
+    ):
+        keys = {tuple(found[f] for f in shared) for found in other.values()}
+        for path, found in mine.items():
+            if tuple(found[f] for f in shared) not in keys:
+                problems.add(
+                    f"the {role} has no {partner}",
+                    f"Add the {partner}, or move the {role} out of the root",
+                    file=path,
+                    value=path,
+                )
+    problems.raise_if_any(str(root))
+
+
+def _join(images, masks, fields):
+    """Return case (tuple of keys) to its cells, one row a lesion and timepoint."""
+    keys = [key for key in _KEYS if key in fields["image"] | fields["mask"]]
+    linked = fields["image"] & fields["mask"]
+    by_link = {}
+    for path, found in masks.items():
+        by_link.setdefault(tuple(found[f] for f in sorted(linked)), []).append(
+            (path, found)
+        )
+    cases = {}
+    for path, found in images.items():
+        modality = _column(found["modality"])
+        link = tuple(found[f] for f in sorted(linked))
+        for mask_path, of_mask in by_link[link]:
+            values = of_mask | found
+            cells = cases.setdefault(tuple(values[key] for key in keys), {})
+            cells |= {key: values[key] for key in keys}
+            cells[f"image_{modality}"] = path
+            common = "modality" not in of_mask
+            cells["mask" if common else f"mask_{modality}"] = mask_path
+    return [cases[case] for case in sorted(cases)]
+
+
+def _column(modality):
+    return re.sub(r"\W+", "_", modality.lower())
+
+
+def _assemble(rows):
+    table = pd.DataFrame(rows).fillna("")
+    keys = [key for key in _KEYS if key in table]
+    varying = [k for k in keys if k == "patient_id" or len(set(table[k])) > 1]
+    table.insert(0, "case_id", table[varying].agg("_".join, axis=1))
+    files = sorted(c for c in table if c not in ("case_id", *keys))
+    # image and mask of a modality side by side
+    files.sort(key=lambda column: column.partition("_")[2])
+    table = table[["case_id", *keys, *files]]
+    if table["case_id"].duplicated().any():
+        twice = table.loc[table["case_id"].duplicated(), "case_id"].tolist()
+        msg = (
+            f"cases {twice[:5]} occur twice: their parts, joined by '_', are the same. "
+            "Rename the files so that they differ."
+        )
+        raise CohortError(msg)
+    return table

@@ -1,0 +1,99 @@
+"""The data card ``cohort.yml``: what a cohort is, apart from its rows."""
+
+from datetime import date
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from radlatent.schema import read_yaml
+
+__all__ = ["Card", "EndpointCard", "Modality", "read_card"]
+
+_STRICT = ConfigDict(extra="forbid", frozen=True)
+
+
+class Modality(BaseModel):
+    """One role of image: its unit, its preset of extraction settings."""
+
+    model_config = _STRICT
+
+    unit: str
+    preset: str | None = None
+    # a common mask drawn on another grid is brought onto this one's, only on request
+    resample_mask: bool = False
+
+
+class EndpointCard(BaseModel):
+    """Where an endpoint stands in ``endpoints.csv``."""
+
+    model_config = _STRICT
+
+    kind: Literal["class", "survival"]
+    column: str | None = None
+    time: str | None = None
+    event: str | None = None
+
+    @model_validator(mode="after")
+    def _has_its_columns(self):
+        wanted = ("column",) if self.kind == "class" else ("time", "event")
+        missing = [name for name in wanted if getattr(self, name) is None]
+        if missing:
+            raise ValueError(f"an endpoint of kind {self.kind!r} needs {missing}")
+        return self
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of ``endpoints.csv`` that hold it."""
+        return (self.column,) if self.kind == "class" else (self.time, self.event)
+
+
+class Card(BaseModel):
+    """What ``cohort.yml`` may hold."""
+
+    model_config = _STRICT
+
+    name: str
+    freeze: str = ""
+    root: str = "."
+    layout: str | None = None
+    modalities: dict[str, Modality] = Field(min_length=1)
+    endpoints: dict[str, EndpointCard] = {}
+    covariates: tuple[str, ...] = ()
+    license: str = ""
+    citation: str = ""
+    description: str = ""
+
+    @field_validator("freeze", mode="before")
+    @classmethod
+    def _date_as_text(cls, value):
+        # YAML reads 2024-05-01 as a date
+        return value.isoformat() if isinstance(value, date) else value
+
+    @field_validator("modalities")
+    @classmethod
+    def _names_fit_columns(cls, modalities):
+        wrong = [m for m in modalities if not m.isidentifier() or "__" in m]
+        if wrong:
+            raise ValueError(f"{wrong} do not fit column names; use letters and digits")
+        return modalities
+
+
+def read_card(folder: str | Path) -> Card:
+    """Return the data card of a cohort folder.
+
+    Raises
+    ------
+    FileNotFoundError
+        The folder holds no ``cohort.yml``.
+    SchemaError
+        Keys are unknown, missing, or of another kind.
+    """
+    path = Path(folder) / "cohort.yml"
+    if not path.is_file():
+        msg = (
+            f"{path} is not there. Give the folder of a cohort, or write one with "
+            "'radlatent index ROOT --out FOLDER'."
+        )
+        raise FileNotFoundError(msg)
+    return read_yaml(path, Card)

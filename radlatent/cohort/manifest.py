@@ -1,0 +1,251 @@
+"""The cohort: validated cases and endpoints, every problem found and reported at once.
+
+A folder with ``cohort.yml``, ``cases.csv`` and ``endpoints.csv`` enters, a `Cohort`
+leaves. Images are named here and opened elsewhere.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from radlatent.cohort.card import Card, Modality, read_card
+from radlatent.cohort.layouts import LAYOUTS
+from radlatent.cohort.problems import Problems
+from radlatent.cohort.rules import check_paths, mask_column, read_cases, read_endpoints
+from radlatent.cohort.tables import read_text_table
+from radlatent.errors import SchemaError
+from radlatent.provenance import content_key
+from radlatent.schema import check_cases, check_endpoints, nearest
+
+__all__ = ["Cohort", "Endpoint", "read_manifest"]
+
+
+@dataclass(frozen=True, eq=False)
+class Endpoint:
+    """One outcome of the patients who have it.
+
+    Parameters
+    ----------
+    name
+        As in ``cohort.yml``.
+    kind
+        ``"class"`` or ``"survival"``.
+    frame
+        Index ``patient_id``; column ``class`` (text), or ``time`` (days) and
+        ``event`` (1 = event, 0 = censored).
+    """
+
+    name: str
+    kind: str
+    frame: pd.DataFrame
+
+    @property
+    def strata(self) -> pd.Series:
+        """What folds are stratified by: the class, or whether there was an event."""
+        column = "class" if self.kind == "class" else "event"
+        return self.frame[column].astype(str)
+
+
+@dataclass(frozen=True, eq=False)
+class Cohort:
+    """The patients of one source and freeze, their images, masks and endpoints.
+
+    Parameters
+    ----------
+    card
+        What ``cohort.yml`` says.
+    root
+        Folder that the paths of the cases start from.
+    cases
+        The **cases** table, excluded cases included.
+    patients
+        The **endpoints** table: outcomes and clinical covariates.
+
+    Examples
+    --------
+    >>> cohort = getfixture("tiny_cohort")
+    >>> len(cohort.cases), sorted(cohort.modalities)
+    (3, ['ct', 'pet'])
+    """
+
+    card: Card
+    root: Path
+    cases: pd.DataFrame
+    patients: pd.DataFrame
+
+    @classmethod
+    def read(cls, folder: str | Path, *, root: str | Path | None = None) -> "Cohort":
+        """Read and validate a cohort folder.
+
+        Parameters
+        ----------
+        folder
+            Holds ``cohort.yml`` and the two tables; without ``cases.csv`` the tables
+            come from the folder layout that ``cohort.yml`` names.
+        root
+            Folder of the images, instead of the one in ``cohort.yml``.
+
+        Raises
+        ------
+        CohortError
+            With every problem of the tables and every file that is not there.
+        SchemaError
+            ``cohort.yml`` has unknown, missing or mistyped keys.
+        FileNotFoundError
+            There is no ``cohort.yml``, or the root is not there.
+        """
+        cohort, problems = read_manifest(folder, root=root)
+        problems.raise_if_any(str(folder))
+        return cohort
+
+    @property
+    def name(self) -> str:
+        """Name of the cohort."""
+        return self.card.name
+
+    @property
+    def modalities(self) -> dict[str, Modality]:
+        """Modality to its unit and preset."""
+        return self.card.modalities
+
+    @property
+    def included(self) -> pd.DataFrame:
+        """The **cases** table without the excluded cases."""
+        return self.cases[~self.cases["exclude"]]
+
+    @property
+    def flow(self) -> pd.Series:
+        """Counts for a flow diagram: patients, cases, exclusions by reason."""
+        excluded = self.cases[self.cases["exclude"]]
+        counts = {
+            "patients": self.cases["patient_id"].nunique(),
+            "cases": len(self.cases),
+            "cases included": len(self.included),
+            "patients included": self.included["patient_id"].nunique(),
+        }
+        for reason, n in excluded["exclude_reason"].value_counts().items():
+            counts[f"excluded: {reason}"] = n
+        return pd.Series(counts, name="count", dtype="int64")
+
+    @property
+    def key(self) -> str:
+        """A hash of the manifest, the same wherever the images lie."""
+        tables = (self.cases.drop(columns="line"), self.patients)
+        return content_key(*(table.to_csv() for table in tables))
+
+    def files(self, case_id: str, modality: str) -> tuple[Path, Path] | None:
+        """Return image and mask of a case, or None where it lacks the modality."""
+        case = self.cases.loc[case_id]
+        image = case[f"image_{modality}"]
+        if image is None:
+            return None
+        return self.root / image, self.root / case[self.mask_column(modality)]
+
+    def mask_column(self, modality: str) -> str:
+        """Return the column of the masks of a modality."""
+        return mask_column(modality, self.cases.columns)
+
+    def endpoint(self, name: str) -> Endpoint:
+        """Return an endpoint, for the patients with a case who have the outcome.
+
+        Raises
+        ------
+        SchemaError
+            ``cohort.yml`` defines no endpoint of that name.
+        """
+        if name not in self.card.endpoints:
+            msg = (
+                f"cohort {self.name!r} has no endpoint {name!r}"
+                f"{nearest(name, self.card.endpoints)} "
+                f"(defined are {list(self.card.endpoints)})."
+            )
+            raise SchemaError(msg)
+        spec = self.card.endpoints[name]
+        here = self.patients.index.isin(self.included["patient_id"])
+        frame = self.patients.loc[here, list(spec.columns)].dropna()
+        if spec.kind == "class":
+            return Endpoint(name, "class", frame.set_axis(["class"], axis=1))
+        frame = frame.set_axis(["time", "event"], axis=1)
+        return Endpoint(name, "survival", frame.astype({"time": float, "event": int}))
+
+    def clinical(self) -> pd.DataFrame:
+        """Return the covariates as a **features** table, index ``patient_id``."""
+        columns = list(self.card.covariates)
+        return self.patients[columns].astype("float64").add_prefix("clinical__")
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{n} {what}" for what, n in self.flow.items())
+        return f"Cohort({self.name!r}, {'/'.join(self.modalities)}: {counts})"
+
+
+def read_manifest(folder, *, root=None) -> tuple[Cohort, Problems]:
+    """Return a cohort as far as it can be read, and what is wrong with it."""
+    folder, problems = Path(folder), Problems()
+    card = read_card(folder)
+    root = Path(root) if root is not None else folder / card.root
+    if not root.is_dir():
+        msg = (
+            f"cohort {card.name!r}: the image root {root} is not there. Give it as "
+            "root=... (--root), or correct 'root' in cohort.yml."
+        )
+        raise FileNotFoundError(msg)
+    case_rows, case_file, endpoint_rows, endpoint_file = _tables(
+        folder, root, card, problems
+    )
+    cases = read_cases(case_rows, card, file=case_file, problems=problems)
+    check_paths(cases, card, root, file=case_file, problems=problems)
+    patients = read_endpoints(
+        endpoint_rows, card, file=endpoint_file, problems=problems
+    )
+    _same_patients(cases, patients, (case_file, endpoint_file), problems)
+    cohort = Cohort(card, root, check_cases(cases), check_endpoints(patients))
+    return cohort, problems
+
+
+def _tables(folder, root, card, problems):
+    if not (folder / "cases.csv").is_file() and card.layout is not None:
+        if card.layout not in LAYOUTS:
+            msg = (
+                f"{folder / 'cohort.yml'}: unknown layout {card.layout!r}"
+                f"{nearest(card.layout, LAYOUTS)} (known are {sorted(LAYOUTS)})."
+            )
+            raise SchemaError(msg)
+        frames = [_as_text(frame) for frame in LAYOUTS[card.layout](root)]
+        source = f"layout {card.layout!r} of {root}"
+        return frames[0], source, frames[1], source
+    cases = read_text_table(folder / "cases.csv", problems)
+    if (folder / "endpoints.csv").is_file() or card.endpoints or card.covariates:
+        patients = read_text_table(folder / "endpoints.csv", problems)
+    elif cases is not None and "patient_id" in cases:
+        patients = cases[["patient_id"]].drop_duplicates()
+    if cases is None or patients is None:
+        problems.raise_if_any(str(folder))
+    return cases, "cases.csv", patients, "endpoints.csv"
+
+
+def _as_text(frame):
+    """Return a layout's table as it would be read from the file that `index` writes."""
+    frame = frame.reset_index() if frame.index.name else frame
+    texts = frame.astype(object).where(frame.notna(), "").astype(str)
+    return texts.set_axis(range(2, len(texts) + 2))
+
+
+def _same_patients(cases, patients, files, problems):
+    with_cases, with_row = set(cases["patient_id"]), set(patients.index)
+    for patient in sorted(p for p in with_cases - with_row if p):
+        problems.add(
+            f"patient {patient!r} has cases but no row here",
+            "Add the patient (cells may be empty), or remove the cases",
+            file=files[1],
+            column="patient_id",
+            value=patient,
+        )
+    for patient in sorted(with_row - with_cases):
+        problems.add(
+            f"patient {patient!r} has no case in {files[0]}",
+            "Add the cases, or remove the patient",
+            file=files[1],
+            column="patient_id",
+            value=patient,
+        )

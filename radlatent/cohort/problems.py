@@ -1,0 +1,74 @@
+"""Everything wrong with a cohort, gathered before anything is raised.
+
+Checks add to a list; the list becomes a table and one message.
+"""
+
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from radlatent.errors import CohortError
+
+__all__ = ["Problems"]
+
+_COLUMNS = ("file", "row", "case_id", "column", "value", "problem", "remedy")
+_IN_MESSAGE = 50
+
+
+@dataclass
+class Problems:
+    """A growing list of problems: where, what was found, what to do."""
+
+    rows: list = field(default_factory=list)
+
+    def add(self, problem: str, remedy: str, *, file: str, **where) -> None:
+        """Note one problem.
+
+        Parameters
+        ----------
+        problem
+            What is wrong, and what was found.
+        remedy
+            What to do.
+        file
+            Name of the file that has to be mended.
+        **where
+            ``row`` (line in the file, the header is line 1), ``case_id``, ``column``,
+            ``value``.
+        """
+        empty = dict.fromkeys(_COLUMNS, "")
+        self.rows.append(empty | where | {"file": file} | _texts(problem, remedy))
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The **problems** table: ``file, row, case_id, column, value, ...``."""
+        return pd.DataFrame(self.rows, columns=list(_COLUMNS)).astype(str)
+
+    def raise_if_any(self, cohort: str) -> None:
+        """Raise one ``CohortError`` that lists every problem, if there is one."""
+        if self.rows:
+            raise CohortError(self.message(cohort), problems=self.frame)
+
+    def message(self, cohort: str) -> str:
+        """Return all problems as lines of text, the first 50 in full."""
+        lines = [_line(row) for row in self.rows[:_IN_MESSAGE]]
+        if len(self.rows) > _IN_MESSAGE:
+            lines.append(f"... and {len(self.rows) - _IN_MESSAGE} more.")
+        count = len(self.rows)
+        head = f"cohort {cohort}: {count} problem{'s' if count > 1 else ''} found."
+        return "\n".join([head, *lines])
+
+
+def _texts(problem, remedy):
+    return {"problem": problem, "remedy": remedy}
+
+
+def _line(row):
+    place = row["file"]
+    if row["row"]:
+        place += f" line {row['row']}"
+    if row["case_id"]:
+        place += f", case {row['case_id']!r}"
+    if row["column"]:
+        place += f", column {row['column']!r}"
+    return f"  {place}: {row['problem']}. {row['remedy']}"

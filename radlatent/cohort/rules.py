@@ -1,0 +1,269 @@
+"""What must hold within and between the two tables of a cohort.
+
+Frames of text enter, typed tables leave; every broken rule is noted on the way.
+"""
+
+import posixpath
+from pathlib import Path
+
+import pandas as pd
+
+from radlatent.cohort.card import Card
+from radlatent.cohort.problems import Problems
+from radlatent.cohort.tables import check_columns, parse_flags, parse_numbers
+from radlatent.schema import nearest
+
+__all__ = ["check_paths", "read_cases", "read_endpoints"]
+
+_KEYS = ("lesion_id", "timepoint", "site")
+_FIXED = ("case_id", "patient_id", *_KEYS, "mask", "mask_label")
+_EXCLUSION = ("exclude", "exclude_reason")
+
+
+def mask_column(modality: str, columns) -> str:
+    """Return the column with a modality's mask: its own one, else the common one."""
+    own = f"mask_{modality}"
+    return own if own in columns else "mask"
+
+
+def read_cases(table, card: Card, *, file: str, problems: Problems) -> pd.DataFrame:
+    """Return the **cases** table of a frame of text, typed and checked.
+
+    Notes
+    -----
+    Rows without a usable ``case_id`` or with one that occurred before are noted and
+    left out, so that the checks that follow see one row a case.
+    """
+    paths = [f"image_{m}" for m in card.modalities]
+    paths += sorted({mask_column(m, table.columns) for m in card.modalities})
+    own = [f"mask_{m}" for m in card.modalities]
+    known = (*_FIXED, *_EXCLUSION, *paths, *own)
+    required = ("case_id", "patient_id", *paths)
+    check_columns(table, known, file=file, problems=problems, required=required)
+    _unknown_modalities(table, card, file, problems)
+    for column in (*required, *_KEYS, *_EXCLUSION, "mask_label"):
+        if column not in table:
+            table = table.assign(**{column: ""})
+    table = _identified(table, file, problems)
+    flags = parse_flags(table["exclude"], file=file, problems=problems)
+    labels = parse_numbers(
+        table["mask_label"], file=file, problems=problems, lowest=1, whole=True
+    )
+    _reasons(table, flags, file, problems)
+    _repeated(table, flags, file, problems)
+    return _typed(table, flags, labels, paths, card)
+
+
+def _typed(table, flags, labels, paths, card):
+    texts = ["case_id", "patient_id", *_KEYS, *paths, "exclude_reason"]
+    extra = [c for c in table if c not in {*texts, *_FIXED, *_EXCLUSION}]
+    cases = table[[*texts, *extra]].astype(object)
+    cases = cases.where(cases != "", None)
+    cases["exclude"], cases["mask_label"] = flags, labels.astype("Int64")
+    cases["line"] = table.index
+    return cases.set_index("case_id")
+
+
+def _identified(table, file, problems):
+    for column in ("case_id", "patient_id"):
+        for line in table.index[table[column] == ""]:
+            problems.add(
+                "the cell is empty",
+                f"Give every case a {column}",
+                file=file,
+                row=line,
+                column=column,
+            )
+    for line, case_id in table.loc[table["case_id"].duplicated(), "case_id"].items():
+        if case_id:
+            problems.add(
+                "the case_id occurs twice",
+                "Give every case an id of its own",
+                file=file,
+                row=line,
+                case_id=case_id,
+                column="case_id",
+                value=case_id,
+            )
+    keep = (table["case_id"] != "") & ~table["case_id"].duplicated()
+    return table[keep]
+
+
+def _unknown_modalities(table, card, file, problems):
+    for column in table.columns:
+        role, _, modality = column.partition("_")
+        if role not in ("image", "mask") or modality in ("", "label"):
+            continue
+        if modality not in card.modalities:
+            problems.add(
+                f"modality {modality!r} is not in cohort.yml"
+                f"{nearest(modality, card.modalities)}",
+                f"Add it to modalities (there are {list(card.modalities)}), "
+                "or drop the column",
+                file=file,
+                row=1,
+                column=column,
+            )
+
+
+def _reasons(table, flags, file, problems):
+    for line in table.index[flags & (table["exclude_reason"] == "")]:
+        problems.add(
+            "the case is excluded without a reason",
+            "Write why",
+            file=file,
+            row=line,
+            case_id=table["case_id"][line],
+            column="exclude_reason",
+        )
+
+
+def _repeated(table, flags, file, problems):
+    if not table["lesion_id"].any():
+        return
+    keys = ["patient_id", "lesion_id", "timepoint"]
+    included = table[~flags]
+    for line, row in included[included.duplicated(keys)].iterrows():
+        found = ", ".join(repr(row[key]) for key in keys)
+        problems.add(
+            f"patient, lesion and timepoint ({found}) occur in another case too",
+            "A case is one patient, lesion and timepoint: correct or exclude one",
+            file=file,
+            row=line,
+            case_id=row["case_id"],
+        )
+
+
+def check_paths(cases, card: Card, root: Path, *, file: str, problems: Problems):
+    """Note images and masks that are absent, alone, or outside the root."""
+    for case_id, case in cases[~cases["exclude"]].iterrows():
+        where = {"file": file, "row": case["line"], "case_id": case_id}
+        given = 0
+        for modality in card.modalities:
+            columns = (f"image_{modality}", mask_column(modality, cases.columns))
+            image, mask = (case[column] for column in columns)
+            # a common mask serves the modalities whose image is there
+            if image is None and (mask is None or columns[1] == "mask"):
+                continue
+            given += 1
+            for column, path in zip(columns, (image, mask), strict=True):
+                _check_path(root, path, problems, where | {"column": column})
+        if not given:
+            problems.add(
+                "the case has no image", "Name one, or exclude the case", **where
+            )
+
+
+def _check_path(root, path, problems, where):
+    if path is None:
+        partner = "image" if where["column"].startswith("mask") else "mask"
+        problems.add(
+            f"the cell is empty though the {partner} is given",
+            "An image and its mask come together",
+            **where,
+        )
+        return
+    where = where | {"value": path}
+    flat = posixpath.normpath(path.replace("\\", "/"))
+    if flat.startswith("../") or flat == ".." or Path(flat).is_absolute():
+        problems.add(
+            f"{path!r} leaves the root {root}",
+            "Give paths relative to the root, inside it",
+            **where,
+        )
+    elif not (root / flat).is_file():
+        problems.add(
+            f"{path!r} is not there (root {root})",
+            "Restore the file, correct the path, or exclude the case",
+            **where,
+        )
+
+
+def read_endpoints(table, card: Card, *, file: str, problems: Problems):
+    """Return the **endpoints** table of a frame of text, typed and checked."""
+    check_columns(table, (), file=file, problems=problems, required=("patient_id",))
+    if "patient_id" not in table:
+        return pd.DataFrame(index=pd.Index([], name="patient_id"))
+    for line, patient in table["patient_id"].items():
+        if patient == "" or table["patient_id"].duplicated()[line]:
+            what = "occurs twice" if patient else "is empty"
+            problems.add(
+                f"patient_id {patient!r} {what}",
+                "One row a patient",
+                file=file,
+                row=line,
+                column="patient_id",
+                value=patient,
+            )
+    keep = (table["patient_id"] != "") & ~table["patient_id"].duplicated()
+    table = table[keep]
+    typed = table.astype(object).where(table != "", None)
+    for name, endpoint in card.endpoints.items():
+        _read_endpoint(table, typed, name, endpoint, (file, problems))
+    for column in card.covariates:
+        if _known(table, column, f"covariate {column!r}", file, problems):
+            typed[column] = parse_numbers(table[column], file=file, problems=problems)
+    return typed.set_index("patient_id")
+
+
+def _known(table, column, what, file, problems):
+    if column in table:
+        return True
+    problems.add(
+        f"{what} names column {column!r}, which {file} does not have"
+        f"{nearest(column, table.columns)}",
+        f"Correct the name; the columns are {list(table.columns)}",
+        file="cohort.yml",
+        column=column,
+    )
+    return False
+
+
+def _read_endpoint(table, typed, name, endpoint, sink):
+    file, problems = sink
+    known = [
+        _known(table, column, f"endpoint {name!r}", file, problems)
+        for column in endpoint.columns
+    ]
+    if not all(known):
+        return
+    if endpoint.kind == "class":
+        _several_classes(table[endpoint.column], name, file, problems)
+        return
+    time = parse_numbers(table[endpoint.time], file=file, problems=problems, lowest=0)
+    event = parse_numbers(table[endpoint.event], file=file, problems=problems)
+    for line in table.index[event.notna() & ~event.isin((0, 1))]:
+        problems.add(
+            f"event {table[endpoint.event][line]!r} is neither 0 nor 1",
+            "1 is an event, 0 is censored",
+            file=file,
+            row=line,
+            column=endpoint.event,
+        )
+    for line in table.index[time.notna() != event.notna()]:
+        problems.add(
+            f"endpoint {name!r} has a time without an event, or the reverse",
+            "Give both, or neither",
+            file=file,
+            row=line,
+            column=endpoint.time,
+        )
+    if not event.eq(1).any():
+        problems.add(
+            f"endpoint {name!r} has no event",
+            "A survival endpoint needs events; remove it from cohort.yml",
+            file=file,
+            column=endpoint.event,
+        )
+    typed[endpoint.time], typed[endpoint.event] = time, event
+
+
+def _several_classes(values, name, file, problems):
+    found = sorted(set(values) - {""})
+    if len(found) < 2:
+        problems.add(
+            f"endpoint {name!r} has one class only: {found}",
+            "An endpoint needs two classes; correct it or remove it from cohort.yml",
+            file=file,
+            column=values.name,
+        )

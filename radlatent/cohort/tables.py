@@ -1,0 +1,175 @@
+"""``cases.csv`` and ``endpoints.csv``: text in, typed columns out, every fault noted.
+
+The frames of text that pass between the functions here keep the line of the file as
+their index, so that a problem can name it.
+"""
+
+import csv
+import io
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from radlatent.cohort.problems import Problems
+
+__all__ = ["check_columns", "parse_flags", "parse_numbers", "read_text_table"]
+
+_TRUE = {"1", "true", "yes", "y", "x"}
+_FALSE = {"", "0", "false", "no", "n"}
+_DECIMAL_COMMA = re.compile(r"^\s*[-+]?\d+,\d+\s*$")
+
+
+def read_text_table(path: Path, problems: Problems) -> pd.DataFrame | None:
+    """Return a CSV file as text, indexed by line, or None with the reason noted.
+
+    Notes
+    -----
+    UTF-8 with or without a byte-order mark, any line ending, commas between fields.
+    """
+    note = {"file": path.name}
+    if not path.is_file():
+        problems.add("the file is missing", f"Write it into {path.parent}", **note)
+        return None
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        problems.add(
+            f"not UTF-8: byte 0x{error.object[error.start]:02x}",
+            "Save the file as 'CSV UTF-8'",
+            row=line,
+            **note,
+        )
+        return None
+    reader = csv.reader(io.StringIO(text, newline=""))
+    header = [name.strip() for name in next(reader, [])]
+    if len(header) == 1 and ";" in header[0]:
+        problems.add(
+            "fields are separated by semicolons",
+            "Save the file with commas between fields and points in decimals",
+            row=1,
+            **note,
+        )
+        return None
+    twice = sorted({name for name in header if header.count(name) > 1})
+    if twice or "" in header:
+        what = f"columns {twice} occur twice" if twice else "a column has no name"
+        problems.add(what, "Give every column a name of its own", row=1, **note)
+        return None
+    return _rows(reader, header, problems, note)
+
+
+def _rows(reader, header, problems, note):
+    rows, lines = [], []
+    for row in reader:
+        if not any(field.strip() for field in row):
+            continue
+        if len(row) != len(header):
+            problems.add(
+                f"{len(row)} fields where the header has {len(header)}",
+                "Quote fields that hold a comma, and write decimals with a point",
+                row=reader.line_num,
+                value=",".join(row),
+                **note,
+            )
+            continue
+        rows.append([field.strip() for field in row])
+        lines.append(reader.line_num)
+    return pd.DataFrame(rows, columns=header, index=pd.Index(lines, name="line"))
+
+
+def check_columns(table, known, *, file, problems, required=()):
+    """Note missing columns, and columns that look like a misspelling of a known one."""
+    for column in required:
+        if column not in table:
+            problems.add(
+                f"column {column!r} is missing; there are {list(table.columns)}",
+                "Add the column",
+                file=file,
+                row=1,
+                column=column,
+            )
+    absent = [name for name in known if name not in table]
+    for column in table.columns:
+        meant = _misspelled(column, absent) if column not in known else None
+        if meant:
+            problems.add(
+                f"unknown column; did you mean {meant!r}?",
+                "Rename the column",
+                file=file,
+                row=1,
+                column=column,
+            )
+
+
+def _misspelled(column, absent):
+    """Return the absent column that this name is a near miss of, or None.
+
+    Nearer than `difflib`'s default: a column of the user's own is no misspelling.
+    """
+    import difflib
+
+    close = difflib.get_close_matches(column.lower(), absent, n=1, cutoff=0.85)
+    return close[0] if close else None
+
+
+def parse_flags(texts, *, file, problems):
+    """Return a column of yes / no as booleans."""
+    lowered = texts.str.lower()
+    for line in texts.index[~lowered.isin(_TRUE | _FALSE)]:
+        problems.add(
+            f"{texts[line]!r} is neither yes nor no",
+            "Write 1 or 0",
+            file=file,
+            row=line,
+            column=texts.name,
+            value=texts[line],
+        )
+    return lowered.isin(_TRUE)
+
+
+def parse_numbers(texts, *, file, problems, lowest=None, whole=False):
+    """Return a column of numbers as floats, NaN where the cell is empty.
+
+    Parameters
+    ----------
+    texts
+        Series of text, named as its column, indexed by line.
+    file
+        Name of the file.
+    problems
+        Grows by every cell that is no number, below ``lowest``, or not ``whole``.
+    lowest
+        Smallest value allowed.
+    whole
+        Whether a fraction is refused.
+    """
+    numbers = pd.to_numeric(texts, errors="coerce").astype("float64")
+    for line, text in texts.items():
+        value = numbers[line]
+        fault = _fault(text, value, lowest, whole)
+        if fault:
+            problems.add(
+                f"{text!r} {fault[0]}",
+                fault[1],
+                file=file,
+                row=line,
+                column=texts.name,
+                value=text,
+            )
+    return numbers
+
+
+def _fault(text, value, lowest, whole):
+    if text == "":
+        return None
+    if _DECIMAL_COMMA.match(text):
+        return "has a decimal comma", f"Write {text.strip().replace(',', '.')}"
+    if pd.isna(value) or value in (float("inf"), float("-inf")):
+        return "is not a number", "Write a number, or leave the cell empty"
+    if lowest is not None and value < lowest:
+        return f"is below {lowest}", "Correct the value, or leave the cell empty"
+    if whole and value != int(value):
+        return "is not a whole number", "Correct the value"
+    return None

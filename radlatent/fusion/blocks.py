@@ -1,0 +1,128 @@
+"""Join **features** tables side by side and choose columns by block.
+
+Features tables enter, one features table leaves. The block is the part of a column
+name before the first ``__``; it says where a column came from.
+"""
+
+import difflib
+import logging
+from collections import Counter
+from fnmatch import fnmatchcase
+from functools import reduce
+
+from radlatent.errors import SchemaError
+from radlatent.schema import check_features, split_column
+
+__all__ = ["join", "select_blocks"]
+
+_LOGGER = logging.getLogger(__name__)
+
+
+def join(*tables, how="inner"):
+    """Return the tables side by side, one row a case or a patient.
+
+    Parameters
+    ----------
+    tables
+        **features** tables, all indexed by ``case_id`` or all by ``patient_id``.
+    how
+        "inner" keeps the rows that every table has and logs how many each table
+        loses; "outer" keeps every row, NaN where a table lacks it.
+
+    Raises
+    ------
+    SchemaError
+        The indexes differ in kind, a column is in two tables, or no row is common.
+    """
+    if how not in ("inner", "outer"):
+        msg = f"how={how!r} is not one of 'inner', 'outer'."
+        raise SchemaError(msg)
+    _check_joinable(tables)
+    if how == "inner":
+        index = tables[0].index[
+            reduce(lambda kept, t: kept & tables[0].index.isin(t.index), tables, True)
+        ]
+    else:
+        index = reduce(lambda a, b: a.union(b, sort=False), (t.index for t in tables))
+    if index.empty:
+        msg = (
+            f"join: no {index.name} is in all of the {len(tables)} tables. "
+            "Check that the tables are of one cohort, or use how='outer'."
+        )
+        raise SchemaError(msg)
+    _log_losses(tables, index)
+    joined = tables[0].reindex(index)
+    for table in tables[1:]:
+        joined = joined.join(table)
+    return joined
+
+
+def _check_joinable(tables):
+    if not tables:
+        msg = "join: no table was given. Give one features table or more."
+        raise SchemaError(msg)
+    for table in tables:
+        check_features(table)
+    names = list(dict.fromkeys(table.index.name for table in tables))
+    if len(names) > 1:
+        msg = (
+            f"join: some tables are indexed by {names[0]!r}, others by {names[1]!r}. "
+            "Bring the cases to patients with aggregate first."
+        )
+        raise SchemaError(msg)
+    counts = Counter(column for table in tables for column in table)
+    shared = [column for column, count in counts.items() if count > 1]
+    if shared:
+        msg = (
+            f"join: {len(shared)} columns are in more than one table: {shared[:5]}. "
+            "Rename the block of one of them."
+        )
+        raise SchemaError(msg)
+
+
+def _log_losses(tables, index):
+    lost = [len(table) - table.index.isin(index).sum() for table in tables]
+    if any(lost):
+        losses = "; ".join(
+            f"table {number} loses {count} of {len(table)}"
+            for number, (count, table) in enumerate(
+                zip(lost, tables, strict=True), start=1
+            )
+        )
+        _LOGGER.info("join keeps %d rows: %s", len(index), losses)
+
+
+def select_blocks(features, blocks):
+    """Return the columns of the named blocks, in the order of the table.
+
+    Parameters
+    ----------
+    features
+        A **features** table.
+    blocks
+        A name or several, each a block or a pattern such as ``"*_handcrafted"``.
+
+    Raises
+    ------
+    SchemaError
+        A name or a pattern fits no block.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> index = pd.Index(["p1"], name="patient_id")
+    >>> features = pd.DataFrame({"ct_latent__mu0": 0.1, "clinical__age": 61.0}, index)
+    >>> list(select_blocks(features, "*_latent"))
+    ['ct_latent__mu0']
+    """
+    patterns = [blocks] if isinstance(blocks, str) else list(blocks)
+    block_of = {column: split_column(column)[0] for column in check_features(features)}
+    available = list(dict.fromkeys(block_of.values()))
+    unknown = [p for p in patterns if not any(fnmatchcase(b, p) for b in available)]
+    if unknown or not patterns:
+        nearest = difflib.get_close_matches(unknown[0], available, 1) if unknown else []
+        hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+        msg = f"no block fits {unknown}; the table has {available}.{hint}"
+        raise SchemaError(msg)
+    chosen = {b for b in available if any(fnmatchcase(b, p) for p in patterns)}
+    return features[[c for c, block in block_of.items() if block in chosen]]

@@ -1,0 +1,308 @@
+"""The extraction loop: a cohort in, a **features** table out, a row for every case."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from radlatent.cohort import Cohort
+from radlatent.errors import SchemaError
+from radlatent.handcrafted.lesion import ENGINES, Lesion, measure_lesion
+from radlatent.handcrafted.settings import Settings, read_settings
+from radlatent.imaging import collapse_warnings
+from radlatent.parallel import map_tasks
+from radlatent.provenance import content_key, file_hash, versions
+from radlatent.schema import check_failures, check_features, empty_failures, nearest
+
+__all__ = ["Extraction", "extract"]
+
+_log = logging.getLogger(__name__)
+
+#: Raised when the content of a kept result changes, so that old ones are not read.
+_FORMAT = 1
+
+_PROVENANCE = (
+    "case_id",
+    "modality",
+    "image",
+    "mask",
+    "mask_label",
+    "image_hash",
+    "mask_hash",
+    "settings_key",
+    "engine",
+    "engine_version",
+    "key",
+    "n_voxels",
+    "volume_mm3",
+    "minimum",
+    "maximum",
+    "n_gray_levels",
+    "flags",
+    "notes",
+    "seconds",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Extraction:
+    """Hand-crafted features of a cohort, and what became of every case.
+
+    Parameters
+    ----------
+    features
+        **features** table: index ``case_id``, a row for every included case, NaN where
+        a value is missing.
+    failures
+        **failures** table: why.
+    provenance
+        One row a case and modality: files, hashes, settings, engine, size of the
+        lesion, gray levels, flags, seconds.
+    """
+
+    features: pd.DataFrame
+    failures: pd.DataFrame
+    provenance: pd.DataFrame
+
+    @property
+    def summary(self) -> pd.DataFrame:
+        """Cases a modality: measured, failed, flagged; features; seconds."""
+        by = self.provenance.groupby("modality", sort=False)
+        failed = self.failures["stage"].value_counts()
+        return pd.DataFrame(
+            {
+                "measured": by.size(),
+                "failed": [int(failed.get(f"handcrafted {m}", 0)) for m in by.groups],
+                "flagged": by["flags"].agg(lambda flags: int((flags != "").sum())),
+                "features": [
+                    sum(c.startswith(f"{m}_handcrafted__") for c in self.features)
+                    for m in by.groups
+                ],
+                "seconds": by["seconds"].sum(),
+            }
+        )
+
+    def _repr_html_(self) -> str:
+        return self.summary.to_html()
+
+
+def extract(
+    cohort: Cohort | str | Path,
+    *,
+    root: str | Path | None = None,
+    settings: str | Path | dict | Settings | Mapping | None = None,
+    engine: str = "pyradiomics",
+    jobs: int | None = None,
+    cache: str | Path | None = None,
+) -> Extraction:
+    """Measure the hand-crafted features of every included case of a cohort.
+
+    Parameters
+    ----------
+    cohort
+        A `Cohort`, or the folder of one.
+    root
+        Folder of the images, where ``cohort`` is a folder.
+    settings
+        For every modality: a pyradiomics parameter file, the name of a preset
+        (``hu``, ``suv``, ``mr``), or the content of such a file. A dict from modality
+        to one of these sets them one by one. None takes the presets of ``cohort.yml``.
+    engine
+        ``"pyradiomics"``.
+    jobs
+        Processes. None leaves it to ``joblib.parallel_config``, -1 is every core.
+    cache
+        Folder of finished results; a run that is started again goes on from there.
+
+    Returns
+    -------
+    Extraction
+        ``features``, ``failures`` and ``provenance``. Columns are named
+        ``<modality>_handcrafted__<name in pyradiomics>``, fixed by the settings.
+
+    Raises
+    ------
+    CohortError, SchemaError
+        The cohort or the settings need mending.
+    ImportError
+        The engine is not installed.
+
+    Notes
+    -----
+    Lesions are cropped before they are measured where that keeps every value: with a
+    margin of 10 sigma for LoG and the length of the filter for wavelets. Kept results
+    are found by the content of image, mask, settings and version, never by position.
+
+    Examples
+    --------
+    >>> cohort = getfixture("tiny_cohort")
+    >>> extraction = extract(cohort, settings={"featureClass": {"shape": None}})
+    >>> extraction.features.shape
+    (3, 28)
+    """
+    if not isinstance(cohort, Cohort):
+        cohort = Cohort.read(cohort, root=root)
+    if engine not in ENGINES:
+        msg = f"unknown engine {engine!r}{nearest(engine, ENGINES)}"
+        raise SchemaError(f"{msg} (known are {sorted(ENGINES)}).")
+    version = ENGINES[engine].version()
+    lesions = _lesions(cohort, settings, engine)
+    hashes = map_tasks(
+        file_hash,
+        {path: (path,) for one in lesions.values() for path in (one.image, one.mask)},
+        jobs=jobs,
+        description="Hashing files",
+    )
+    keys = _keys(lesions, hashes.results, version)
+    outcome = map_tasks(
+        measure_lesion,
+        {name: (lesions[name],) for name in keys},
+        jobs=jobs,
+        keys=keys,
+        cache=cache,
+        description="Extracting features",
+    )
+    if outcome.n_resumed:
+        n, total = outcome.n_resumed, len(lesions)
+        _log.info("%d of %d lesions were measured by an earlier run", n, total)
+    failures = _failures(lesions, outcome, hashes.failures)
+    provenance = _provenance(lesions, outcome.results, hashes.results, keys, version)
+    notes = [n for result in outcome.results.values() for n in result["notes"]]
+    for line in collapse_warnings(notes):
+        _log.warning("%s", line)
+    return Extraction(
+        check_features(_features(cohort, lesions, outcome.results)),
+        check_failures(failures),
+        provenance,
+    )
+
+
+def _settings_of(cohort, settings):
+    """Return modality to settings."""
+    if isinstance(settings, Mapping) and settings.keys() <= cohort.modalities.keys():
+        chosen = dict(settings)
+    else:
+        chosen = {} if settings is None else dict.fromkeys(cohort.modalities, settings)
+    for name, modality in cohort.modalities.items():
+        if name not in chosen and modality.preset is None:
+            msg = (
+                f"modality {name!r} of cohort {cohort.name!r} has no preset in "
+                "cohort.yml. Give one there, or settings for it."
+            )
+            raise SchemaError(msg)
+        chosen.setdefault(name, modality.preset)
+    return {name: read_settings(source) for name, source in chosen.items()}
+
+
+def _lesions(cohort, settings, engine):
+    """Return (case_id, modality) to lesion, for every modality that a case has."""
+    per_modality = _settings_of(cohort, settings)
+    lesions = {}
+    for case_id, label in cohort.included["mask_label"].items():
+        for modality, spec in cohort.modalities.items():
+            files = cohort.files(case_id, modality)
+            if files is None:
+                continue
+            lesions[case_id, modality] = Lesion(
+                case_id=case_id,
+                image=files[0],
+                mask=files[1],
+                mask_label=None if pd.isna(label) else int(label),
+                resample_mask=spec.resample_mask,
+                settings=per_modality[modality],
+                engine=engine,
+            )
+    return lesions
+
+
+def _keys(lesions, hashes, version):
+    """Return a key of all that a result depends on, where both files could be read."""
+    return {
+        name: content_key(
+            _FORMAT,
+            versions()["radlatent"],
+            lesion.engine,
+            version,
+            hashes[lesion.image],
+            hashes[lesion.mask],
+            lesion.mask_label,
+            lesion.resample_mask,
+            lesion.settings.key,
+        )
+        for name, lesion in lesions.items()
+        if lesion.image in hashes and lesion.mask in hashes
+    }
+
+
+def _columns(modality, lesion_settings):
+    return [f"{modality}_handcrafted__{name}" for name in lesion_settings.names]
+
+
+def _features(cohort, lesions, results):
+    names = {modality: lesion.settings for (_, modality), lesion in lesions.items()}
+    blocks = []
+    for modality in (m for m in cohort.modalities if m in names):
+        rows = {
+            case_id: result["features"]
+            for (case_id, of), result in results.items()
+            if of == modality
+        }
+        block = pd.DataFrame.from_dict(rows, orient="index", dtype="float64")
+        block = block.reindex(
+            index=cohort.included.index, columns=names[modality].names
+        ).astype("float64")
+        blocks.append(block.set_axis(_columns(modality, names[modality]), axis=1))
+    return pd.concat(blocks, axis=1).rename_axis("case_id")
+
+
+def _failures(lesions, outcome, unread):
+    rows = []
+    for name, lesion in lesions.items():
+        why = outcome.failures.get(name)
+        why = why or unread.get(lesion.image) or unread.get(lesion.mask)
+        if why is None:
+            given = outcome.results[name]["features"]
+            absent = [f for f in lesion.settings.names if f not in given]
+            if not absent:
+                continue
+            why = "MissingValue", _absent(absent, lesion)
+        case_id, modality = name
+        rows.append((case_id, f"handcrafted {modality}", *why))
+    if not rows:
+        return empty_failures()
+    return pd.DataFrame(rows, columns=["case_id", "stage", "error", "message"])
+
+
+def _absent(absent, lesion):
+    shown = ", ".join(absent[:5]) + (", ..." if len(absent) > 5 else "")
+    return (
+        f"case {lesion.case_id!r}: engine {lesion.engine!r} gave no finite value for "
+        f"{len(absent)} of {len(lesion.settings.names)} features ({shown}). The lesion "
+        "or the image is too small for them, or a package that they need is missing."
+    )
+
+
+def _provenance(lesions, results, hashes, keys, version):
+    rows = []
+    for (case_id, modality), result in results.items():
+        lesion = lesions[case_id, modality]
+        rows.append(
+            {
+                "case_id": case_id,
+                "modality": modality,
+                "image": str(lesion.image),
+                "mask": str(lesion.mask),
+                "mask_label": lesion.mask_label,
+                "image_hash": hashes[lesion.image],
+                "mask_hash": hashes[lesion.mask],
+                "settings_key": lesion.settings.key,
+                "engine": lesion.engine,
+                "engine_version": version,
+                "key": keys[case_id, modality],
+                **result["provenance"],
+                "notes": " | ".join(result["notes"]),
+            }
+        )
+    return pd.DataFrame(rows, columns=[*_PROVENANCE]).astype({"mask_label": "Int64"})

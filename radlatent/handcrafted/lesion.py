@@ -1,0 +1,198 @@
+"""One lesion: read, check, crop, measure, and say where the values come from.
+
+Runs in a worker; everything that enters and leaves can be sent between machines.
+"""
+
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from radlatent.errors import EmptyMaskError, GeometryError
+from radlatent.handcrafted import pyradiomics
+from radlatent.handcrafted.settings import Settings
+from radlatent.imaging import (
+    Volume,
+    bounding_box,
+    check_same_grid,
+    crop,
+    expand_box,
+    header_warnings,
+    read_volume,
+    resample_to,
+    single_thread,
+)
+
+__all__ = ["ENGINES", "Lesion", "measure_lesion"]
+
+#: Name of engine to the module that has ``measure`` and ``version``.
+ENGINES = {"pyradiomics": pyradiomics}
+
+#: Fewer gray levels than this say little, more than this are noise (PEERS.md 1.4).
+_GRAY_LEVELS = (8, 256)
+
+#: Textures of fewer voxels follow the volume
+#: (Orlhac et al. 2014, doi:10.2967/jnumed.113.129858).
+_FEW_VOXELS = 64
+
+
+@dataclass(frozen=True)
+class Lesion:
+    """Where one lesion in one modality is found, and how it is to be measured."""
+
+    case_id: str
+    image: Path
+    mask: Path
+    mask_label: int | None
+    resample_mask: bool
+    settings: Settings
+    engine: str
+
+
+def measure_lesion(lesion: Lesion) -> dict:
+    """Return features and provenance of one lesion, as JSON can hold them.
+
+    Raises
+    ------
+    GeometryError
+        Image and mask do not share one grid.
+    EmptyMaskError
+        The mask does not hold the lesion.
+    ValueError
+        Voxels are not finite, or the engine refuses the lesion.
+    """
+    start = time.perf_counter()
+    with single_thread():
+        image, mask = _read(lesion)
+        description = _describe(image, mask, lesion.settings)
+        image, mask = _crop(image, mask, lesion.settings)
+        _check_finite(lesion, image, mask)
+        values = ENGINES[lesion.engine].measure(image, mask, lesion.settings)
+    notes = {*header_warnings(lesion.image), *header_warnings(lesion.mask)}
+    description["seconds"] = round(time.perf_counter() - start, 4)
+    names = set(lesion.settings.names)
+    features = {n: v for n, v in values.items() if n in names and math.isfinite(v)}
+    return {
+        "features": features,
+        "provenance": description,
+        "notes": sorted(notes),
+    }
+
+
+def _read(lesion):
+    """Return the image and the lesion as a mask of booleans on its grid."""
+    image, labels = read_volume(lesion.image), read_volume(lesion.mask)
+    if lesion.mask_label is None:
+        mask = labels.with_array(labels.array > 0)
+    else:
+        mask = labels.with_array(labels.array == lesion.mask_label)
+    if not mask.array.any():
+        raise EmptyMaskError(_empty(lesion, labels))
+    if lesion.resample_mask:
+        mask = _on_grid_of(image, mask, lesion)
+    check_same_grid(image, mask, case_id=lesion.case_id)
+    return image, mask
+
+
+def _empty(lesion, labels):
+    wanted = "any value above 0" if lesion.mask_label is None else lesion.mask_label
+    found = np.unique(labels.array)[:10].tolist()
+    return (
+        f"case {lesion.case_id!r}: no voxel of {lesion.mask} has label {wanted}; "
+        f"values found: {found}. Correct mask_label, or exclude the case in cases.csv."
+    )
+
+
+def _on_grid_of(image, mask, lesion):
+    moved = resample_to(mask, image, interpolation="nearest", fill=0)
+    moved = moved.with_array(moved.array > 0)
+    if not moved.array.any():
+        msg = (
+            f"case {lesion.case_id!r}: the lesion of {lesion.mask} lies outside of "
+            f"{lesion.image}, or between its voxels. Give a mask of its own for this "
+            "modality, or exclude the case in cases.csv."
+        )
+        raise GeometryError(msg)
+    return moved
+
+
+def _crop(image, mask, settings):
+    if not settings.crops:
+        return image, mask
+    tight = bounding_box(mask)
+    margins = settings.margin_voxels(image.spacing_mm)
+    box = expand_box(tight, margins, image.shape)
+    if "Wavelet" in settings.imageType:
+        box = _whole_axes_at_the_edge(box, tight, margins, image.shape)
+    return crop(image, box), crop(mask, box)
+
+
+def _whole_axes_at_the_edge(box, tight, margins, shape):
+    """Keep an axis whole where the margin meets the image's edge.
+
+    A wavelet continues an image periodically: the far side is the neighbor there.
+    """
+    cut = [
+        edge.start < margin or edge.stop + margin > n
+        for edge, margin, n in zip(tight, margins, shape, strict=True)
+    ]
+    return tuple(
+        slice(0, n) if whole else part
+        for part, whole, n in zip(box, cut, shape, strict=True)
+    )
+
+
+def _check_finite(lesion, image, mask):
+    if image.array.dtype.kind != "f":
+        return
+    seen = image.array if lesion.settings.looks_around else image.array[mask.array]
+    n_wrong = int(seen.size - np.isfinite(seen).sum())
+    if n_wrong:
+        where = "around and in" if lesion.settings.looks_around else "in"
+        msg = (
+            f"case {lesion.case_id!r}: {n_wrong} of {seen.size} voxels {where} the "
+            f"lesion are not finite numbers in {lesion.image}. Repair the image, or "
+            "exclude the case in cases.csv."
+        )
+        raise ValueError(msg)
+
+
+def _describe(image: Volume, mask: Volume, settings: Settings):
+    values = image.array[mask.array]
+    n_voxels, low, high = len(values), float(np.min(values)), float(np.max(values))
+    levels = _gray_levels(low, high, settings)
+    return {
+        "n_voxels": n_voxels,
+        "volume_mm3": n_voxels * float(np.prod(image.spacing_mm)),
+        "minimum": low if math.isfinite(low) else None,
+        "maximum": high if math.isfinite(high) else None,
+        "n_gray_levels": levels,
+        "flags": "; ".join(_flags(n_voxels, low, high, levels)),
+    }
+
+
+def _gray_levels(low, high, settings):
+    """Return the number of bins of the original image, None where it is rescaled."""
+    options = settings.setting
+    if options.normalize or not (math.isfinite(low) and math.isfinite(high)):
+        return None
+    if low == high:
+        return 1
+    if options.binCount:
+        return options.binCount
+    # pyradiomics' default width; its bins start at multiples of the width
+    width = options.binWidth or 25.0
+    return math.floor(high / width) - math.floor(low / width) + 1
+
+
+def _flags(n_voxels, low, high, levels):
+    if n_voxels < _FEW_VOXELS:
+        yield f"tiny: {n_voxels} voxels (below {_FEW_VOXELS})"
+    if low == high:
+        yield f"flat: every voxel is {low:g}"
+    elif levels is not None and levels < _GRAY_LEVELS[0]:
+        yield f"flat: {levels} gray levels (below {_GRAY_LEVELS[0]})"
+    elif levels is not None and levels > _GRAY_LEVELS[1]:
+        yield f"fine: {levels} gray levels (above {_GRAY_LEVELS[1]})"

@@ -1,0 +1,71 @@
+"""The reference engine: pyradiomics 3.0.1, one lesion at a time.
+
+A volume, a mask and settings enter; feature names and values leave. The only module
+that imports pyradiomics, and only when it is called.
+"""
+
+import functools
+import importlib.metadata
+import json
+import logging
+
+import numpy as np
+
+from radlatent.handcrafted.settings import Settings
+from radlatent.imaging import Volume, to_sitk
+
+__all__ = ["measure", "version"]
+
+_HINT = (
+    "the engine 'pyradiomics' is not installed. It needs Python 3.11 and a C compiler: "
+    "pip install numpy setuptools && "
+    "pip install --no-build-isolation pyradiomics==3.0.1 ('radlatent doctor' checks)."
+)
+
+
+def version() -> str:
+    """Return the version of pyradiomics, or raise with the way to install it.
+
+    Raises
+    ------
+    ImportError
+        pyradiomics is not installed.
+    """
+    try:
+        return importlib.metadata.version("pyradiomics")
+    except importlib.metadata.PackageNotFoundError as error:
+        raise ImportError(_HINT) from error
+
+
+def measure(image: Volume, mask: Volume, settings: Settings) -> dict[str, float]:
+    """Return every feature that pyradiomics gives for one lesion.
+
+    Parameters
+    ----------
+    image
+        Intensities.
+    mask
+        Booleans on the same grid.
+    settings
+        What to measure.
+
+    Returns
+    -------
+    dict
+        Feature name, as `Settings.names`, to value. A name is missing where
+        pyradiomics gives no value, as for a filter wider than the image.
+    """
+    extractor = _extractor(json.dumps(settings.parameters))
+    values = extractor.execute(to_sitk(image), to_sitk(mask), label=1)
+    return {name: float(np.squeeze(value)) for name, value in values.items()}
+
+
+@functools.lru_cache(maxsize=4)
+def _extractor(parameters):
+    try:
+        from radiomics.featureextractor import RadiomicsFeatureExtractor
+    except ImportError as error:
+        raise ImportError(_HINT) from error
+    # importing it sets a handler and a level of its own; what matters is raised
+    logging.getLogger("radiomics").setLevel(logging.CRITICAL)
+    return RadiomicsFeatureExtractor(json.loads(parameters))

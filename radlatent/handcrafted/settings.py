@@ -1,0 +1,278 @@
+"""Settings of an extraction: pyradiomics' own parameter file, checked key by key.
+
+A YAML file, the name of a preset, or a dict enters; a frozen `Settings` leaves. There
+is no dialect of our own: what runs in pyradiomics runs here, what does not is refused
+by name.
+"""
+
+import importlib.resources
+from math import ceil
+from pathlib import Path
+from typing import Annotated, Literal
+
+import pywt
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from radlatent.errors import SchemaError
+from radlatent.handcrafted.names import FEATURES, IMAGE_TYPES, feature_names
+from radlatent.provenance import content_key
+from radlatent.schema import nearest, parse, read_yaml
+
+__all__ = ["PRESETS", "Settings", "read_settings"]
+
+#: Presets by unit of intensity: METHODS.md section 1, PEERS.md section 1.4.
+PRESETS = ("hu", "suv", "mr")
+
+_STRICT = ConfigDict(extra="forbid", frozen=True)
+_Positive = Annotated[float, Field(gt=0)]
+_NotNegative = Annotated[float, Field(ge=0)]
+_Whole = Annotated[int, Field(ge=1)]
+_Norm = Literal["manhattan", "euclidean", "infinity", "no_weighting"]
+# an int stays an int: pyradiomics writes sigma 3 and 3.0 into different names
+_Sigma = Annotated[list[int | float], Field(min_length=1)]
+
+#: Image types whose values depend on voxels far away only through a bounded support;
+#: the others divide by the extremes of the whole image.
+_CROPPED = {"Original", "Wavelet", "LoG", "Gradient"}
+
+#: A recursive Gaussian has long tails: below 1e-9 of its value after 10 sigma.
+_LOG_SIGMAS = 10
+
+
+class Options(BaseModel):
+    """The ``setting`` section, and the options of one image type."""
+
+    model_config = _STRICT
+
+    binWidth: _Positive | None = None
+    binCount: _Whole | None = None
+    normalize: bool = False
+    normalizeScale: _Positive = 1
+    removeOutliers: _Positive | None = None
+    resampledPixelSpacing: tuple[_NotNegative, _NotNegative, _NotNegative] | None = None
+    interpolator: int | str | None = "sitkBSpline"
+    padDistance: Annotated[int, Field(ge=0)] = 5
+    preCrop: bool = False
+    resegmentRange: Annotated[list[float], Field(min_length=1, max_length=2)] | None = (
+        None
+    )
+    resegmentMode: Literal["absolute", "relative", "sigma"] = "absolute"
+    resegmentShape: bool = False
+    minimumROIDimensions: Literal[1, 2, 3] = 2
+    minimumROISize: _Whole | None = None
+    distances: Annotated[list[_Whole], Field(min_length=1)] = [1]
+    force2D: bool = False
+    force2Ddimension: Literal[0, 1, 2] = 0
+    voxelArrayShift: int = 0
+    symmetricalGLCM: bool = True
+    weightingNorm: _Norm | None = None
+    gldm_a: Annotated[int, Field(ge=0)] = 0
+    sigma: _Sigma | None = None
+    wavelet: str = "coif1"
+    level: _Whole = 1
+    start_level: Annotated[int, Field(ge=0)] = 0
+    gradientUseSpacing: bool = True
+    lbp2DRadius: _Positive = 1
+    lbp2DSamples: _Whole = 8
+    lbp2DMethod: Literal["default", "ror", "uniform", "var"] = "uniform"
+    lbp3DLevels: _Whole = 2
+    lbp3DIcosphereRadius: _Positive = 1
+    lbp3DIcosphereSubdivision: Annotated[int, Field(ge=0)] = 1
+    # read for the sake of existing files; cases.csv and our own checks decide
+    label: _Whole | None = None
+    label_channel: int | None = None
+    additionalInfo: bool | None = None
+    geometryTolerance: _Positive | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, content):
+        """Read a null as pyradiomics' default; a null interpolator turns it off."""
+        if not isinstance(content, dict):
+            return content
+        given = {key: value for key, value in content.items() if value is not None}
+        if content.get("interpolator", "") is None:
+            given.pop("resampledPixelSpacing", None)
+        return given
+
+    @model_validator(mode="after")
+    def _one_way_to_bin(self):
+        if self.binWidth is not None and self.binCount is not None:
+            raise ValueError("binWidth and binCount exclude each other; give one")
+        return self
+
+    @field_validator("wavelet")
+    @classmethod
+    def _known_wavelet(cls, value):
+        if value not in pywt.wavelist(kind="discrete"):
+            known = pywt.wavelist(kind="discrete")
+            raise ValueError(f"unknown wavelet{nearest(value, known)}")
+        return value
+
+
+class Settings(BaseModel):
+    """What to measure: ``setting``, ``imageType`` and ``featureClass``.
+
+    Parameters
+    ----------
+    setting
+        Options for every image type.
+    imageType
+        Image type to options of its own; Original when empty.
+    featureClass
+        Feature class to the features wanted, all when empty; every class but
+        ``shape2D`` when the section is empty.
+    """
+
+    model_config = _STRICT
+
+    setting: Options = Options()
+    imageType: dict[str, Options | None] = Field(
+        default={"Original": None}, validate_default=True
+    )
+    featureClass: dict[str, list[str] | None] = Field(default={}, validate_default=True)
+
+    @field_validator("imageType")
+    @classmethod
+    def _known_image_types(cls, value):
+        value = value or {"Original": None}
+        for name in value:
+            if name not in IMAGE_TYPES:
+                hint = nearest(name, IMAGE_TYPES)
+                raise ValueError(f"unknown image type {name!r}{hint}")
+        return {name: options or Options() for name, options in value.items()}
+
+    @field_validator("featureClass")
+    @classmethod
+    def _known_features(cls, value):
+        value = value or {name: None for name in FEATURES if name != "shape2D"}
+        for name, features in value.items():
+            if name not in FEATURES:
+                raise ValueError(f"unknown class {name!r}{nearest(name, FEATURES)}")
+            for feature in features or ():
+                if feature not in FEATURES[name]:
+                    hint = nearest(feature, FEATURES[name])
+                    raise ValueError(f"unknown feature {feature!r} in {name!r}{hint}")
+        return {
+            name: [f for f in FEATURES[name] if not features or f in features]
+            for name, features in value.items()
+        }
+
+    @model_validator(mode="after")
+    def _images_are_defined(self):
+        if "LoG" in self.imageType and not self.options("LoG").get("sigma"):
+            raise ValueError("image type 'LoG' needs sigma, a list of widths in mm")
+        if "shape2D" in self.featureClass and not self.setting.force2D:
+            raise ValueError("class 'shape2D' needs force2D: true in setting")
+        return self
+
+    def options(self, image_type: str) -> dict:
+        """Return what was asked for an image type: its own options over ``setting``."""
+        return self.setting.model_dump(exclude_unset=True) | self.imageType[
+            image_type
+        ].model_dump(exclude_unset=True)
+
+    @property
+    def names(self) -> list[str]:
+        """Names of all features that these settings give, whatever the image."""
+        images = {name: self.options(name) for name in self.imageType}
+        return feature_names(self.featureClass, images)
+
+    @property
+    def key(self) -> str:
+        """A hash that is equal for equal settings, however they were written."""
+        return content_key(self.model_dump())
+
+    @property
+    def parameters(self) -> dict:
+        """The dict that pyradiomics takes, without what we decide ourselves."""
+        ours = {"label", "label_channel", "additionalInfo", "geometryTolerance"}
+        wanted = {"exclude_unset": True, "exclude": ours}
+        setting = self.setting.model_dump(**wanted)
+        return {
+            "setting": setting | {"label": 1, "additionalInfo": False},
+            "imageType": {
+                name: options.model_dump(**wanted)
+                for name, options in self.imageType.items()
+            },
+            "featureClass": dict(self.featureClass),
+        }
+
+    @property
+    def looks_around(self) -> bool:
+        """Whether a value depends on voxels outside of the mask."""
+        return set(self.imageType) != {"Original"} or not self.crops
+
+    @property
+    def crops(self) -> bool:
+        """Whether a crop around the mask leaves every value as it is.
+
+        Normalization and the intensity filters use statistics of the whole image, and
+        the resampled grid starts at the image's first voxel.
+        """
+        options = [self.options(name) for name in self.imageType]
+        far = any(o.get("normalize") or o.get("resampledPixelSpacing") for o in options)
+        return set(self.imageType) <= _CROPPED and not far
+
+    def margin_voxels(self, spacing_mm: tuple[float, float, float]) -> tuple[int, ...]:
+        """Return how many voxels a crop keeps around the mask, axes (z, y, x).
+
+        Parameters
+        ----------
+        spacing_mm
+            Voxel size, axes (z, y, x), in mm.
+
+        Notes
+        -----
+        10 sigma for LoG; for wavelets the length of the filter, doubled a level (four
+        voxels are needed for the default coif1, six are kept).
+        """
+        margins = [max(1, self.setting.padDistance if self.setting.preCrop else 1)] * 3
+        for name in self.imageType:
+            options = self.options(name)
+            if name == "LoG":
+                reach = [_LOG_SIGMAS * max(options["sigma"]) / s for s in spacing_mm]
+                margins = [max(m, ceil(r)) for m, r in zip(margins, reach, strict=True)]
+            elif name == "Wavelet":
+                length = pywt.Wavelet(options.get("wavelet", "coif1")).dec_len
+                levels = options.get("start_level", 0) + options.get("level", 1)
+                margins = [max(m, length * 2 ** (levels - 1)) for m in margins]
+            elif name == "Gradient":
+                margins = [max(m, 2) for m in margins]
+        return tuple(margins)
+
+
+def read_settings(source: "Settings | dict | str | Path") -> Settings:
+    """Return extraction settings from a file, a preset's name, or a dict.
+
+    Parameters
+    ----------
+    source
+        A YAML file as pyradiomics reads it; ``"hu"``, ``"suv"`` or ``"mr"``; or the
+        content of such a file.
+
+    Raises
+    ------
+    SchemaError
+        With every unknown or contradictory key, and the nearest known one.
+
+    Examples
+    --------
+    >>> len(read_settings("hu").names)
+    107
+    """
+    if isinstance(source, Settings):
+        return source
+    if isinstance(source, dict):
+        return parse(source, Settings, source="settings")
+    if str(source) in PRESETS:
+        presets = importlib.resources.files("radlatent.handcrafted") / "presets"
+        with importlib.resources.as_file(presets / f"{source}.yaml") as path:
+            return read_yaml(path, Settings)
+    if not Path(source).is_file():
+        msg = (
+            f"settings {str(source)!r}: neither a file nor a preset"
+            f"{nearest(str(source), PRESETS)} (presets are {list(PRESETS)})."
+        )
+        raise SchemaError(msg)
+    return read_yaml(source, Settings)

@@ -1,0 +1,78 @@
+"""Volumes in and out, and on one grid: files enter, arrays with a place leave.
+
+========================================  ==========================================
+:class:`Volume`, :class:`Geometry`        voxels and their grid; the grid alone
+:func:`geometry_difference`,              whether two grids are one
+:func:`check_same_grid`,
+:data:`TOLERANCE_MM`
+:func:`read_volume`,                      NIfTI, NRRD, MetaImage
+:func:`write_volume`,
+:func:`read_geometry`,
+:func:`header_warnings`,
+:func:`collapse_warnings`
+:func:`to_sitk`, :func:`from_sitk`        SimpleITK images
+:func:`single_thread`                     for workers that share the cores
+:func:`resample`, :func:`resample_to`     to a spacing; onto another grid
+:func:`crop`, :func:`crop_to_mask`,       boxes in voxels, margins in mm
+:func:`bounding_box`, :func:`expand_box`
+:func:`clip`, :func:`normalize`           voxel values
+:func:`maximum_intensity_projection`,     upright pictures
+:class:`Projection`
+========================================  ==========================================
+"""
+
+from radlatent.imaging.files import (
+    collapse_warnings,
+    header_warnings,
+    read_geometry,
+    read_volume,
+    write_volume,
+)
+from radlatent.imaging.grid import (
+    bounding_box,
+    crop,
+    crop_to_mask,
+    expand_box,
+    resample,
+    resample_to,
+)
+from radlatent.imaging.intensity import (
+    Projection,
+    clip,
+    maximum_intensity_projection,
+    normalize,
+)
+from radlatent.imaging.itk import from_sitk, single_thread, to_sitk
+from radlatent.imaging.volume import (
+    TOLERANCE_MM,
+    Geometry,
+    Volume,
+    check_same_grid,
+    geometry_difference,
+)
+
+__all__ = [
+    "TOLERANCE_MM",
+    "Geometry",
+    "Projection",
+    "Volume",
+    "bounding_box",
+    "check_same_grid",
+    "clip",
+    "collapse_warnings",
+    "crop",
+    "crop_to_mask",
+    "expand_box",
+    "from_sitk",
+    "geometry_difference",
+    "header_warnings",
+    "maximum_intensity_projection",
+    "normalize",
+    "read_geometry",
+    "read_volume",
+    "resample",
+    "resample_to",
+    "single_thread",
+    "to_sitk",
+    "write_volume",
+]

@@ -1,0 +1,307 @@
+"""NIfTI, NRRD and MetaImage files to volumes and back.
+
+A path enters, a :class:`Volume` or its :class:`Geometry` leaves. What is not one 3D
+volume on an orthogonal grid is refused with the name of the file.
+"""
+
+import gzip
+import os
+import re
+import tempfile
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import SimpleITK as sitk
+
+from radlatent.errors import GeometryError
+from radlatent.imaging.itk import grid_of, silence, to_sitk
+from radlatent.imaging.volume import Geometry, Volume
+
+__all__ = [
+    "collapse_warnings",
+    "header_warnings",
+    "read_geometry",
+    "read_volume",
+    "write_volume",
+]
+
+_NIFTI = (".nii", ".nii.gz")
+_WRITABLE = (*_NIFTI, ".nrrd", ".mha", ".mhd")
+
+# pixdim and srow are float32, accurate to 1e-7 of their value; 1e-4 of a spacing is
+# 0.03 voxels over 300
+_SCALE_TOLERANCE = 1e-4
+
+
+def read_volume(path: str | os.PathLike, *, dtype: np.dtype | None = None) -> Volume:
+    """Read one 3D volume.
+
+    Parameters
+    ----------
+    path
+        A NIfTI, NRRD or MetaImage file. NaN voxels are kept.
+    dtype
+        The voxel type wanted; by default that of the file, or float64 where a NIfTI
+        header holds a slope and intercept to apply.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    OSError
+        If the file is no image, or is damaged.
+    GeometryError
+        If it is not one 3D volume of single values on an orthogonal grid.
+    ValueError
+        If a voxel does not fit an integer or bool ``dtype``.
+    """
+    reader, grid = _open(path)
+    nifti = Path(path).name.endswith(_NIFTI)
+    array = _nifti_voxels(path) if nifti else _itk_voxels(reader, path)
+    if dtype is not None:
+        array = _cast(array, np.dtype(dtype), path)
+    return Volume(array, grid.spacing_mm, grid.origin, grid.direction)
+
+
+def read_geometry(path: str | os.PathLike) -> Geometry:
+    """Read the grid of a volume from the header alone.
+
+    Parameters
+    ----------
+    path
+        As in :func:`read_volume`, and refused for the same reasons.
+    """
+    return _open(path)[1]
+
+
+def write_volume(volume: Volume, path: str | os.PathLike) -> Path:
+    """Write a volume, compressed; bool voxels are stored as uint8.
+
+    The file appears under its name only when it is complete. NIfTI keeps the grid in
+    float32, the other formats in float64.
+
+    Parameters
+    ----------
+    volume
+        The volume.
+    path
+        Ends in .nii, .nii.gz, .nrrd, .mha or .mhd; missing folders are made.
+
+    Returns
+    -------
+    pathlib.Path
+        The path written.
+
+    Raises
+    ------
+    ValueError
+        If the path ends otherwise.
+    """
+    path = Path(path)
+    if not path.name.endswith(_WRITABLE):
+        msg = (
+            f"path {str(path)!r} ends in {path.suffix!r}, which is no volume format "
+            f"written here. Use one of {', '.join(_WRITABLE)}."
+        )
+        raise ValueError(msg)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # a folder and not a file name: an .mhd header names the data file beside it
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-") as folder:
+        draft = Path(folder) / path.name
+        with silence:
+            sitk.WriteImage(to_sitk(volume), str(draft), useCompression=True)
+        companions = [file for file in Path(folder).iterdir() if file != draft]
+        for file in [*companions, draft]:  # the header last: it makes the rest visible
+            os.replace(file, path.parent / file.name)
+    return path
+
+
+def header_warnings(path: str | os.PathLike) -> tuple[str, ...]:
+    """Report what a NIfTI header leaves open or says twice, differently.
+
+    Parameters
+    ----------
+    path
+        As in :func:`read_volume`; other formats than NIfTI have no such header.
+
+    Returns
+    -------
+    tuple of str
+        One sentence a finding: the sform and pixdim disagree on the spacing, the
+        sform and the qform on the grid, or neither form is set. Each says what
+        :func:`read_volume` does.
+    """
+    grid = read_geometry(path)
+    if not Path(path).name.endswith(_NIFTI):
+        return ()
+    header = nib.load(path).header
+    has_sform, has_qform = int(header["sform_code"]) > 0, int(header["qform_code"]) > 0
+    if not has_sform and not has_qform:
+        ras = np.diag([-1, -1, 1, 1]) @ grid.affine
+        codes = ", ".join(nib.aff2axcodes(ras)[::-1])
+        return (f"neither sform nor qform is set; axes taken to run to {codes}",)
+    if not has_sform:
+        return ()
+    scales = np.linalg.norm(header.get_sform()[:3, :3], axis=0)
+    pixdim = header["pixdim"][1:4].astype(np.float64)
+    if not np.allclose(scales, pixdim, rtol=_SCALE_TOLERANCE, atol=0):
+        return (
+            f"sform scales {_numbers(scales)} mm disagree with pixdim "
+            f"{_numbers(pixdim)} mm (x, y, z); pixdim is used",
+        )
+    if has_qform:
+        return _forms_disagree(grid, header)
+    return ()
+
+
+def collapse_warnings(warnings: Iterable[str]) -> tuple[str, ...]:
+    """Say once what many files have in common, and how often it was found.
+
+    Parameters
+    ----------
+    warnings
+        Texts of :func:`header_warnings`, of any number of files.
+
+    Returns
+    -------
+    tuple of str
+        Of the texts that differ only in their numbers the first, with their count;
+        in the order of their first appearance.
+
+    Examples
+    --------
+    >>> collapse_warnings(["pixdim 1.5 is used", "pixdim 2 is used", "no sform"])
+    ('pixdim 1.5 is used (2 times, the numbers vary)', 'no sform')
+    """
+    alike: dict[str, list[str]] = {}
+    for text in warnings:
+        key = re.sub(r"-?\d+(\.\d+)?(e[-+]\d+)?", "#", text)
+        alike.setdefault(key, []).append(text)
+    lines = []
+    for texts in alike.values():
+        times = f" ({len(texts)} times" if len(texts) > 1 else ""
+        vary = ", the numbers vary" if len(set(texts)) > 1 else ""
+        lines.append(f"{texts[0]}{times}{vary}" + (")" if times else ""))
+    return tuple(lines)
+
+
+def _forms_disagree(grid: Geometry, header: nib.Nifti1Header) -> tuple[str, ...]:
+    corners = np.array([[0, 0, 0], *np.diag(grid.shape)])
+    placed = {}
+    for name, ras in [("sform", header.get_sform()), ("qform", header.get_qform())]:
+        world = nib.affines.apply_affine(ras, corners[:, ::-1]) * (-1, -1, 1)
+        placed[name] = np.linalg.norm(world - grid.to_world(corners), axis=1).max()
+    # the one that was read lies where the grid lies
+    used, other = sorted(placed, key=placed.get)
+    # a float32 quaternion holds a position over 500 mm to about 1e-3 mm
+    if placed[other] <= 1e-2:
+        return ()
+    return (
+        f"sform and qform place the grid up to {placed[other]:.3g} mm apart; "
+        f"{used} is used",
+    )
+
+
+def _numbers(values: np.ndarray) -> str:
+    return "(" + ", ".join(f"{value:g}" for value in values) + ")"
+
+
+def _unreadable(path: str | os.PathLike, error: Exception) -> str:
+    found = " ".join(str(error).rpartition("ERROR: ")[2].split())
+    return (
+        f"{path}: no image, or a damaged one, found: {found}. Give an intact NIfTI, "
+        "NRRD or MetaImage file."
+    )
+
+
+def _nifti_voxels(path: str | os.PathLike) -> np.ndarray:
+    # not by ITK, which without a word turns NaN into 0, fills what a truncated file
+    # lacks, and skips the checksum of a compressed one
+    try:
+        if Path(path).name.endswith(".gz"):
+            with gzip.open(path) as stream:  # to the end, where the checksum is
+                stored = stream.read()
+        else:
+            stored = Path(path).read_bytes()
+        voxels = np.asarray(type(nib.load(path)).from_bytes(stored).dataobj)
+    except (EOFError, OSError, zlib.error, nib.filebasedimages.ImageFileError) as error:
+        raise OSError(_unreadable(path, error)) from error
+    voxels = voxels.reshape(voxels.shape[:3])  # trailing axes have length one
+    return np.ascontiguousarray(voxels.T, dtype=voxels.dtype.newbyteorder("="))
+
+
+def _itk_voxels(reader: sitk.ImageFileReader, path: str | os.PathLike) -> np.ndarray:
+    further = reader.GetDimension() - 3  # trailing axes have length one
+    reader.SetExtractSize([*reader.GetSize()[:3], *[0] * further])
+    with silence:
+        try:
+            return sitk.GetArrayFromImage(reader.Execute())
+        except RuntimeError as error:
+            raise OSError(_unreadable(path, error)) from error
+
+
+def _open(path: str | os.PathLike) -> tuple[sitk.ImageFileReader, Geometry]:
+    if not Path(path).is_file():
+        msg = f"{path}: there is no such file. Check the path in cases.csv."
+        raise FileNotFoundError(msg)
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    with silence:
+        try:
+            reader.ReadImageInformation()
+        except RuntimeError as error:
+            if "orthonormal" in str(error):
+                raise GeometryError(_sheared(path)) from error
+            raise OSError(_unreadable(path, error)) from error
+    _check_single_volume(reader, path)
+    try:
+        return reader, grid_of(reader)
+    except GeometryError as error:
+        msg = f"{path}: {error}"
+        raise GeometryError(msg) from error
+
+
+def _sheared(path: str | os.PathLike) -> str:
+    axes = nib.load(path).affine[:3, :3]
+    axes = axes / np.linalg.norm(axes, axis=0)
+    deviation = np.abs(axes.T @ axes - np.eye(3)).max()
+    return (
+        f"{path}: the axes of the grid are not orthogonal, found a cosine of "
+        f"{deviation:.2g} between two of them, and ITK reads only orthogonal ones. "
+        "Resample the image onto an orthogonal grid; or, if the shear is an error of "
+        "rounding, keep the nearest orthogonal axes with nibabel: "
+        "image.set_qform(image.affine, 1), image.set_sform(None), and save."
+    )
+
+
+def _check_single_volume(reader: sitk.ImageFileReader, path: str | os.PathLike) -> None:
+    size, components = reader.GetSize(), reader.GetNumberOfComponents()
+    found = ""
+    if components != 1:
+        found = f"{components} values per voxel (vector, color or complex)"
+        remedy = "Give one value per voxel and one file per component."
+    elif len(size) < 3:
+        found = f"a 2D image of {size[0]} x {size[1]} pixels (x, y)"
+        remedy = "Give a 3D volume; stack the slices into one file."
+    elif np.prod(size[3:]) > 1:
+        found = f"{len(size)}D with {np.prod(size[3:]):.0f} frames"
+        remedy = "Give one frame per file."
+    if found:
+        msg = f"{path}: not one 3D volume, found {found}. {remedy}"
+        raise GeometryError(msg)
+
+
+def _cast(array: np.ndarray, dtype: np.dtype, path: str | os.PathLike) -> np.ndarray:
+    with np.errstate(invalid="ignore"):  # NaN to an integer is found just below
+        cast = array.astype(dtype, copy=False)
+    # a silent cast wraps label 300 to 44 in uint8
+    if dtype.kind in "iub" and not np.array_equal(cast, array):
+        msg = (
+            f"{path}: voxels from {array.min()} to {array.max()} ({array.dtype}) do "
+            f"not all fit dtype {dtype}. Read without dtype, or with a wider one."
+        )
+        raise ValueError(msg)
+    return cast

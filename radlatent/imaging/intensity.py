@@ -1,0 +1,130 @@
+"""Voxel values: clip, normalize, project."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from radlatent.errors import EmptyMaskError
+from radlatent.imaging.volume import Volume, check_same_grid
+
+__all__ = ["Projection", "clip", "maximum_intensity_projection", "normalize"]
+
+# view: (world axis projected along, rows, columns); LPS axes are x 0, y 1, z 2
+_VIEWS = {"sagittal": (0, 2, 1), "coronal": (1, 2, 0), "axial": (2, 1, 0)}
+
+
+@dataclass(frozen=True, eq=False)
+class Projection:
+    """A 2D picture of a volume.
+
+    Parameters
+    ----------
+    array
+        Shape (rows, columns).
+    spacing_mm
+        Distance of pixel centers in mm, (rows, columns).
+    """
+
+    array: np.ndarray
+    spacing_mm: tuple[float, float]
+
+
+def clip(volume: Volume, *, lower: float, upper: float) -> Volume:
+    """Limit the voxel values to an interval; NaN stays NaN.
+
+    Parameters
+    ----------
+    volume
+        The image. A float dtype is kept, integers become float64.
+    lower, upper
+        Bounds in the unit of the image; infinite for no bound.
+    """
+    if not lower < upper:
+        msg = f"lower is {lower!r} and upper is {upper!r}. Give lower < upper."
+        raise ValueError(msg)
+    return volume.with_array(np.clip(volume.array, float(lower), float(upper)))
+
+
+def normalize(volume: Volume, mask: Volume | None = None) -> Volume:
+    """Subtract the mean and divide by the standard deviation (ddof 0).
+
+    Parameters
+    ----------
+    volume
+        The image. A float dtype is kept; integers become float32, or float64 where
+        float32 would lose digits.
+    mask
+        Where mean and standard deviation are taken, on the grid of the image; any
+        voxel but 0 counts. By default the whole image. Every voxel is normalized.
+
+    Raises
+    ------
+    ValueError
+        If the values there are constant or not all finite.
+    EmptyMaskError
+        If no voxel of the mask is set.
+    """
+    region, values = "the whole image", volume.array
+    if mask is not None:
+        check_same_grid(volume, mask)
+        region, values = "the mask", volume.array[mask.array != 0]
+        if values.size == 0:
+            msg = "the mask holds no voxel to normalize by. Check the mask label."
+            raise EmptyMaskError(msg)
+    if not np.isfinite(values).all():
+        bad = int((~np.isfinite(values)).sum())
+        msg = (
+            f"{bad} of {values.size} voxels in {region} are NaN or infinite. Mend the "
+            "image, or normalize by a mask that leaves them out."
+        )
+        raise ValueError(msg)
+    if values.min() == values.max():
+        msg = (
+            f"the intensity in {region} is constant, {values.flat[0]} in {values.size} "
+            "voxels, and has no standard deviation. Normalize by another region."
+        )
+        raise ValueError(msg)
+    array = volume.array.astype(np.result_type(volume.array, np.float32))
+    array -= values.mean(dtype=np.float64)
+    array /= values.std(dtype=np.float64)
+    return volume.with_array(array)
+
+
+def maximum_intensity_projection(volume: Volume, axis: str) -> Projection:
+    """Project the highest voxel values along a body axis.
+
+    Parameters
+    ----------
+    volume
+        The image, stored in any orientation.
+    axis
+        The view: ``"coronal"`` projects along world y, ``"sagittal"`` along x,
+        ``"axial"`` along z.
+
+    Returns
+    -------
+    Projection
+        Upright whatever the storage order: row 0 is superior in the coronal and
+        sagittal view and anterior in the axial one; column 0 is the patient's right
+        (radiological convention), in the sagittal view anterior.
+
+    Notes
+    -----
+    The projection runs along the array axis closest to the world axis; an oblique
+    volume is not resampled. A NaN voxel makes its pixel NaN.
+    """
+    if axis not in _VIEWS:
+        msg = f"axis is {axis!r}. Use one of {', '.join(map(repr, _VIEWS))}."
+        raise ValueError(msg)
+    _, nearest = linear_sum_assignment(-np.abs(volume.direction))  # world x, y, z
+    along, rows, columns = nearest[list(_VIEWS[axis])]
+    picture = volume.array.transpose(along, rows, columns).max(axis=0)
+    _, world_rows, world_columns = _VIEWS[axis]
+    # LPS grows toward left, posterior and superior; only z is shown descending
+    if (volume.direction[world_rows, rows] > 0) == (world_rows == 2):
+        picture = picture[::-1]
+    if volume.direction[world_columns, columns] < 0:
+        picture = picture[:, ::-1]
+    spacing_mm = (volume.spacing_mm[rows], volume.spacing_mm[columns])
+    return Projection(np.ascontiguousarray(picture), spacing_mm)

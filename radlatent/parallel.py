@@ -1,0 +1,190 @@
+"""Map a function over named tasks: joblib here, Dask on a cluster.
+
+Tasks enter, results and failures leave. A result is kept on disk as soon as it is
+there, under a key of its content, so that a killed run resumes; a failure is never
+kept. The function runs wherever ``joblib.parallel_config`` says.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import joblib
+from joblib.externals.loky.process_executor import TerminatedWorkerError
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+__all__ = ["Outcome", "map_tasks"]
+
+_log = logging.getLogger(__name__)
+
+#: Seconds between two lines of progress where there is no terminal to draw a bar on.
+_LOG_EVERY_S = 30.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of the tasks.
+
+    Parameters
+    ----------
+    results
+        Name of task to what the function returned, in the order of the tasks.
+    failures
+        Name of task to (type of the exception, its message).
+    n_resumed
+        How many of the results were read from an earlier run.
+    """
+
+    results: dict = field(default_factory=dict)
+    failures: dict = field(default_factory=dict)
+    n_resumed: int = 0
+
+
+def map_tasks(
+    function: Callable,
+    tasks: Mapping[str, tuple],
+    *,
+    jobs: int | None = None,
+    keys: Mapping[str, str] | None = None,
+    cache: Path | None = None,
+    description: str = "",
+) -> Outcome:
+    """Call ``function(*arguments)`` for every task and gather what comes back.
+
+    Parameters
+    ----------
+    function
+        Runs in another process or on another machine; with ``cache`` it returns what
+        JSON can hold (floats survive to the last bit).
+    tasks
+        Name of task to its arguments.
+    jobs
+        Processes. None leaves it to ``joblib.parallel_config`` (one without it, the
+        whole cluster under ``backend="dask"``); -1 is every core.
+    keys
+        Name of task to a key of everything its result depends on; needed by ``cache``.
+    cache
+        Folder of finished results; None keeps nothing.
+    description
+        What the progress bar says.
+
+    Raises
+    ------
+    RuntimeError
+        A worker process died, which one task too large for the memory can cause.
+    """
+    finished = {} if cache is None else _finished(cache, tasks, keys)
+    waiting = {name: task for name, task in tasks.items() if name not in finished}
+    results, failures = dict(finished), {}
+    calls = (joblib.delayed(_attempt)(function, *task) for task in waiting.items())
+    pool = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
+    with _progress(description, len(tasks), len(finished)) as advance:
+        try:
+            for name, result, failure in pool(calls):
+                if failure is not None:
+                    failures[name] = failure
+                else:
+                    results[name] = result
+                    if cache is not None:
+                        _keep(cache, keys[name], result)
+                advance()
+        except TerminatedWorkerError as error:
+            msg = (
+                "a worker process died, most often because the memory was full. "
+                "What had finished is kept where a cache is given: start again with "
+                f"fewer jobs than {jobs!r}."
+            )
+            raise RuntimeError(msg) from error
+    return Outcome(
+        {name: results[name] for name in tasks if name in results},
+        {name: failures[name] for name in tasks if name in failures},
+        len(finished),
+    )
+
+
+def _attempt(function, name, arguments):
+    """Run one task; the one place where any exception becomes a failure."""
+    try:
+        return name, function(*arguments), None
+    except Exception as error:  # noqa: BLE001 - a case that fails keeps its row
+        _log.debug("task %s failed", name, exc_info=True)
+        return name, None, (type(error).__name__, " ".join(str(error).split()))
+
+
+def _path(cache, key):
+    # two letters of fan-out keep the folders of a large cohort short
+    return Path(cache) / key[:2] / f"{key}.json"
+
+
+def _finished(cache, tasks, keys):
+    found = {}
+    for name in tasks:
+        with contextlib.suppress(OSError, json.JSONDecodeError):
+            found[name] = json.loads(_path(cache, keys[name]).read_text("utf-8"))
+    return found
+
+
+def _keep(cache, key, result):
+    path = _path(cache, key)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(
+        "w", encoding="utf-8", dir=path.parent, suffix=".part", delete=False
+    ) as part:
+        json.dump(result, part)
+    # the name appears only when the content is whole, whenever the run is killed
+    os.replace(part.name, path)
+
+
+@contextlib.contextmanager
+def _progress(description: str, total: int, done: int) -> Iterator[Callable]:
+    console = Console(stderr=True)
+    if not description or not total:
+        yield lambda: None
+    elif console.is_terminal or console.is_jupyter:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=console) as bar:
+            task = bar.add_task(description, total=total, completed=done)
+            yield lambda: bar.advance(task)
+    else:
+        yield _logged_progress(description, total, done)
+
+
+def _logged_progress(description, total, done):
+    """Return a function that logs a line now and then, for files and clusters."""
+    state = {"done": done, "said": time.monotonic()}
+    start = time.monotonic()
+    if done:
+        _log.info("%s: %d of %d finished by an earlier run", description, done, total)
+
+    def advance():
+        state["done"] += 1
+        now = time.monotonic()
+        if state["done"] == total or now - state["said"] >= _LOG_EVERY_S:
+            state["said"] = now
+            rate = (now - start) / (state["done"] - done)
+            left = rate * (total - state["done"])
+            said = (description, state["done"], total, left)
+            _log.info("%s: %d of %d, %.0f s left", *said)
+
+    return advance

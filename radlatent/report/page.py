@@ -1,0 +1,178 @@
+"""The report of a run: its folder enters, tables, figures and one page are added.
+
+Everything is read from disk, so that a report can be made again without the images.
+"""
+
+import base64
+import importlib.resources
+import json
+from pathlib import Path
+
+import jinja2
+import pandas as pd
+
+from radlatent import figures
+from radlatent.report import tables
+from radlatent.schema import check_failures, check_metrics, check_predictions
+
+__all__ = ["report"]
+
+#: Captions of the figures, by file name.
+_CAPTIONS = {
+    "roc": "Receiver operating characteristic of the out-of-fold predictions, averaged "
+    "over repeats, with pointwise bootstrap bands over patients.",
+    "auc": "Area under the ROC curve with its bootstrap interval over patients.",
+    "balanced_accuracy": "Balanced accuracy with its bootstrap interval over patients.",
+    "confusion": "Predicted against true class, mean count over repeats.",
+    "features": "Feature heat map: patients by class, features by block and family, "
+    "each feature standardized; gray is missing.",
+}
+
+_RESOLUTION_DPI = 150
+
+
+def report(folder: str | Path) -> Path:
+    """Write tables, figures and ``index.html`` of a run folder.
+
+    Parameters
+    ----------
+    folder
+        What `radlatent.run` wrote: ``run.json`` and ``data/``.
+
+    Returns
+    -------
+    pathlib.Path
+        ``index.html``: self-contained, it can be mailed.
+
+    Raises
+    ------
+    FileNotFoundError
+        The folder is not that of a finished run.
+    SchemaError
+        A table of the run does not have its written form.
+    """
+    folder = Path(folder)
+    if not (folder / "run.json").is_file():
+        msg = (
+            f"{folder} holds no run.json, so no run was finished there. Make one with "
+            "'radlatent run STUDY.yml --out DIR', or start that run again."
+        )
+        raise FileNotFoundError(msg)
+    record = json.loads((folder / "run.json").read_text("utf-8"))
+    data = _read(folder / "data")
+    printed = _tables(data)
+    for name, table in printed.items():
+        path = folder / "tables" / f"{name}.csv"
+        path.parent.mkdir(exist_ok=True)
+        table.to_csv(path, index=False, lineterminator="\n")
+    data["failures"].to_csv(folder / "failures.csv", index=False, lineterminator="\n")
+    drawn = _figures(data, folder / "figures")
+    page = folder / "index.html"
+    page.write_text(_page(record, printed, drawn), "utf-8")
+    return page
+
+
+def _read(folder):
+    """Return the tables of a run, checked."""
+    text = {"model": str, "blocks": str, "endpoint": str}
+    failures = pd.read_csv(folder / "features.failures.csv", dtype=str)
+    return {
+        "patients": pd.read_parquet(folder / "patients.parquet"),
+        "predictions": check_predictions(
+            pd.read_parquet(folder / "predictions.parquet")
+        ),
+        "metrics": check_metrics(
+            pd.read_csv(folder / "metrics.csv", dtype=text | {"metric": str})
+        ),
+        "roc": pd.read_csv(folder / "roc.csv", dtype=text | {"class": str}),
+        "confusion": pd.read_csv(
+            folder / "confusion.csv", dtype=text | {"truth": str, "predicted": str}
+        ),
+        "failures": check_failures(failures),
+        "flow": pd.read_csv(folder / "flow.csv", index_col=0),
+        "extraction": pd.read_csv(folder / "extraction.csv", index_col=0),
+    }
+
+
+def _tables(data):
+    return {
+        "performance": tables.performance(data["metrics"]),
+        "flow": tables.flow(data["flow"]),
+        "extraction": tables.extraction(data["extraction"]),
+        "failures": tables.failures(data["failures"]),
+    }
+
+
+def _figures(data, folder):
+    """Write every figure as PNG and PDF; return name, caption and PNG of each."""
+    folder.mkdir(exist_ok=True)
+    drawn = []
+    for name, caption, size, draw in _plans(data):
+        with figures.canvas(size) as (figure, ax):
+            draw(ax)
+            paths = [folder / f"{name}.{kind}" for kind in ("png", "pdf")]
+            for path in paths:
+                figure.savefig(path, dpi=_RESOLUTION_DPI)
+        png = base64.b64encode(paths[0].read_bytes()).decode("ascii")
+        drawn.append({"name": name, "caption": caption, "png": png})
+    return drawn
+
+
+def _plans(data):
+    """Yield name, caption, size in inches and drawing function of each figure."""
+    metrics = data["metrics"]
+    n_models = len(metrics.groupby(["model", "blocks"]))
+    height = 1.2 + 0.6 * n_models
+    several = len(set(data["roc"]["class"])) > 1
+    for metric in ("auc", "balanced_accuracy"):
+        yield (
+            metric,
+            _CAPTIONS[metric],
+            (7, height),
+            lambda ax, m=metric: figures.forest(metrics, ax, metric=m),
+        )
+    keys = ["model", "blocks"]
+    # a figure a model where each has a curve a class, else all models in one
+    curves_of = (
+        data["roc"].groupby(keys, sort=False) if several else [("", data["roc"])]
+    )
+    for number, (key, curves) in enumerate(curves_of):
+        yield (
+            f"roc_{number + 1}" if several else "roc",
+            _caption("roc", key),
+            (6, 6),
+            lambda ax, c=curves: figures.roc(c, ax, metrics=metrics),
+        )
+    for number, (key, counts) in enumerate(data["confusion"].groupby(keys, sort=False)):
+        yield (
+            f"confusion_{number + 1}",
+            _caption("confusion", key),
+            (6, 5),
+            lambda ax, c=counts: figures.confusion(c, ax),
+        )
+    truth = data["predictions"].drop_duplicates("patient_id")
+    groups = truth.set_index("patient_id")["truth"]
+    table = data["patients"].loc[groups.index]
+    yield (
+        "features",
+        _CAPTIONS["features"],
+        (11, 7),
+        lambda ax: figures.heatmap(table, ax, groups=groups),
+    )
+
+
+def _caption(name, key):
+    which = f" Model: {', '.join(key)}." if key else ""
+    return _CAPTIONS[name] + which
+
+
+def _page(record, printed, drawn):
+    here = importlib.resources.files("radlatent.report")
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True)
+    template = environment.from_string((here / "page.html").read_text("utf-8"))
+    html = {
+        name: table.to_html(index=False, border=0, na_rep="–")
+        for name, table in printed.items()
+        if len(table)
+    }
+    return template.render(record=record, tables=html, figures=drawn)

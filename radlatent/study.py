@@ -1,0 +1,357 @@
+"""A study file walks the whole path: cohort, features, models, report.
+
+``study.yml`` enters, a run folder leaves. What is computed is computed in the rooms;
+here is only the order, and the files between the stages.
+"""
+
+import json
+import logging
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from radlatent.cohort import Cohort, check
+from radlatent.errors import SchemaError
+from radlatent.fusion import (
+    MODELS,
+    aggregate,
+    confusion,
+    cross_validate,
+    fractional_decrease,
+    join,
+    make_folds,
+    roc_curve,
+    select_blocks,
+)
+from radlatent.handcrafted import Extraction, extract, read_settings
+from radlatent.provenance import file_hash, run_record
+from radlatent.report import report
+from radlatent.schema import check_features, nearest, read_yaml
+
+__all__ = ["Run", "Study", "read_features", "read_study", "run", "write_extraction"]
+
+_log = logging.getLogger(__name__)
+
+_STRICT = ConfigDict(extra="forbid", frozen=True)
+
+
+class Derived(BaseModel):
+    """A clinical quantity from one feature at two timepoints."""
+
+    model_config = _STRICT
+
+    feature: str
+    lesion_id: str
+    first: str
+    last: str
+
+
+class ModelSpec(BaseModel):
+    """One model on some blocks of features."""
+
+    model_config = _STRICT
+
+    model: str = "logistic"
+    name: str | None = None
+    blocks: tuple[str, ...] = Field(min_length=1)
+    options: dict[str, Any] = {}
+
+    @field_validator("model")
+    @classmethod
+    def _known(cls, value):
+        if value not in MODELS:
+            raise ValueError(f"unknown model {value!r}{nearest(value, MODELS)}")
+        return value
+
+    @property
+    def label(self) -> str:
+        """What the tables call the model."""
+        return self.name or self.model
+
+
+class FoldSpec(BaseModel):
+    """How patients are divided."""
+
+    model_config = _STRICT
+
+    n_folds: int = Field(default=5, ge=2)
+    n_repeats: int = Field(default=10, ge=1)
+    random_state: int = 0
+
+
+class Study(BaseModel):
+    """What ``study.yml`` may hold: which stages run, with what."""
+
+    model_config = _STRICT
+
+    title: str
+    cohort: str
+    endpoint: str
+    settings: dict[str, str] | str | None = None
+    aggregate: Literal["pivot", "largest", "volume_weighted_mean", "sum"] = "pivot"
+    volume: str | None = None
+    derived: dict[str, Derived] = {}
+    models: tuple[ModelSpec, ...] = Field(min_length=1)
+    folds: FoldSpec = FoldSpec()
+
+    @field_validator("models")
+    @classmethod
+    def _told_apart(cls, models):
+        keys = [(spec.label, spec.blocks) for spec in models]
+        if len(set(keys)) < len(keys):
+            raise ValueError("two models share name and blocks; name them apart")
+        return models
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What a run made, and where it lies.
+
+    Parameters
+    ----------
+    folder
+        The run folder, with ``index.html``.
+    metrics, predictions, failures
+        The tables of those names.
+    """
+
+    folder: Path
+    metrics: pd.DataFrame
+    predictions: pd.DataFrame
+    failures: pd.DataFrame
+
+    @property
+    def summary(self) -> pd.DataFrame:
+        """The **metrics** table."""
+        return self.metrics
+
+    def _repr_html_(self) -> str:
+        return self.metrics.to_html(index=False)
+
+
+def read_study(path: str | Path) -> Study:
+    """Return a study file, checked key by key.
+
+    Raises
+    ------
+    SchemaError
+        Keys are unknown, missing or of another kind: all of them at once.
+    """
+    return read_yaml(path, Study)
+
+
+def run(
+    study: str | Path,
+    *,
+    out: str | Path,
+    root: str | Path | None = None,
+    jobs: int | None = None,
+    allow_failures: int = 0,
+) -> Run:
+    """Walk the path of a study file, from the cohort to ``index.html``.
+
+    Parameters
+    ----------
+    study
+        The study file; the paths in it start from its folder.
+    out
+        The run folder. A run that was interrupted goes on from what it holds.
+    root
+        Folder of the images, instead of the one in ``cohort.yml``.
+    jobs
+        Processes; None leaves it to ``joblib.parallel_config``.
+    allow_failures
+        How many problems of the cohort's files are put up with before the work
+        starts; those cases keep their rows, with the reason.
+
+    Raises
+    ------
+    CohortError, SchemaError
+        With everything that needs mending, before the first feature is measured.
+    """
+    path, out = Path(study), Path(out)
+    plan = read_study(path)
+    folder = path.parent / plan.cohort
+    settings = _settings(plan, path.parent)
+    clock = {}
+    with _stage("check", clock):
+        checked = check(folder, root=root, jobs=jobs)
+        for note in checked.notes:
+            _log.info("%s", note)
+        checked.raise_if_any(str(folder), allow=allow_failures)
+        cohort = Cohort.read(folder, root=root)
+        endpoint = cohort.endpoint(plan.endpoint)
+    with _stage("extract", clock):
+        extraction = extract(cohort, settings=settings, jobs=jobs, cache=out / "cache")
+        data = out / "data"
+        write_extraction(extraction, data / "features.parquet")
+    with _stage("models", clock):
+        patients = _patients(plan, cohort, extraction.features)
+        results = _models(plan, patients, endpoint)
+    tables = _tables(patients, results, extraction, cohort)
+    for name, table in tables.items():
+        _write(table, data / name)
+    record = run_record(
+        command=f"run {path}",
+        cohort=_about(cohort),
+        settings=_choices(plan, settings, cohort),
+        counts=_counts(cohort, endpoint, extraction),
+        outputs={name: file_hash(data / name) for name in sorted(tables)},
+        seconds=clock,
+    )
+    (out / "run.json").write_text(json.dumps(record, indent=2) + "\n", "utf-8")
+    report(out)
+    return Run(
+        out, tables["metrics.csv"], tables["predictions.parquet"], extraction.failures
+    )
+
+
+def write_extraction(extraction: Extraction, out: str | Path) -> None:
+    """Write a features table, with its failures and provenance beside it.
+
+    Parameters
+    ----------
+    extraction
+        What `extract` returned.
+    out
+        ``x.parquet`` or ``x.csv``; ``x.failures.csv`` and ``x.provenance.csv`` lie
+        beside it.
+    """
+    out = Path(out)
+    _write(extraction.features, out)
+    _write(extraction.failures, out.with_suffix(".failures.csv"))
+    _write(extraction.provenance, out.with_suffix(".provenance.csv"))
+
+
+def read_features(path: str | Path) -> pd.DataFrame:
+    """Return a **features** table from a Parquet or CSV file, checked.
+
+    Raises
+    ------
+    SchemaError
+        The file does not hold a features table.
+    """
+    path = Path(path)
+    if path.suffix == ".parquet":
+        return check_features(pd.read_parquet(path))
+    if path.suffix == ".csv":
+        table = pd.read_csv(path, dtype={0: str}, float_precision="round_trip")
+        return check_features(table.set_index(table.columns[0]))
+    msg = f"{path}: features are read from .parquet or .csv, not {path.suffix!r}."
+    raise SchemaError(msg)
+
+
+def _write(table, path):
+    """Write a table as Parquet or CSV, by its suffix."""
+    if path.suffix not in (".parquet", ".csv"):
+        msg = f"{path}: tables are written as .parquet or .csv, not {path.suffix!r}."
+        raise SchemaError(msg)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".parquet":
+        table.to_parquet(path)
+    else:
+        table.to_csv(path, index=table.index.name is not None, lineterminator="\n")
+
+
+@contextmanager
+def _stage(name, clock):
+    _log.info("%s ...", name)
+    start = time.perf_counter()
+    yield
+    clock[name] = time.perf_counter() - start
+    _log.info("%s: %.1f s", name, clock[name])
+
+
+def _settings(plan, here):
+    """Return what `extract` takes, with file names taken from the study's folder."""
+
+    def resolve(source):
+        path = here / source
+        return read_settings(path if path.is_file() else source)
+
+    if plan.settings is None:
+        return None
+    if isinstance(plan.settings, str):
+        return resolve(plan.settings)
+    return {modality: resolve(source) for modality, source in plan.settings.items()}
+
+
+def _patients(plan, cohort, features):
+    """Return one row a patient: aggregated features, covariates, derived quantities."""
+    cases = cohort.included
+    patients = aggregate(features, cases, how=plan.aggregate, volume=plan.volume)
+    clinical = cohort.clinical()
+    for name, spec in plan.derived.items():
+        values = fractional_decrease(features, cases, **spec.model_dump())
+        clinical[f"clinical__{name}"] = values
+    clinical = clinical.loc[patients.index]
+    return join(patients, clinical) if clinical.shape[1] else patients
+
+
+def _models(plan, patients, endpoint):
+    folds = make_folds(endpoint, **plan.folds.model_dump())
+    results = []
+    for spec in plan.models:
+        blocks = " + ".join(spec.blocks)
+        _log.info("%s on %s", spec.label, blocks)
+        model = MODELS[spec.model](**spec.options)
+        table = select_blocks(patients, list(spec.blocks))
+        results.append(
+            cross_validate(
+                model, table, endpoint, folds, name=spec.label, blocks=blocks
+            )
+        )
+    return results
+
+
+def _tables(patients, results, extraction, cohort):
+    """Return file name to table, for everything that the report is made from."""
+    predictions = pd.concat([r.predictions for r in results], ignore_index=True)
+    return {
+        "patients.parquet": patients,
+        "folds.csv": results[0].folds,
+        "predictions.parquet": predictions,
+        "metrics.csv": pd.concat([r.metrics for r in results], ignore_index=True),
+        "roc.csv": roc_curve(predictions),
+        "confusion.csv": confusion(predictions),
+        "extraction.csv": extraction.summary,
+        "flow.csv": cohort.flow.rename_axis("what").to_frame(),
+    }
+
+
+def _about(cohort):
+    return {
+        "name": cohort.name,
+        "freeze": cohort.card.freeze,
+        "manifest": cohort.key,
+        "license": cohort.card.license,
+        "citation": cohort.card.citation,
+    }
+
+
+def _choices(plan, settings, cohort):
+    """Return what the user chose, the settings of the extraction written out."""
+    chosen = plan.model_dump()
+    per_modality = settings if isinstance(settings, dict) else {}
+    default = None if isinstance(settings, dict) else settings
+    chosen["settings"] = {
+        modality: read_settings(
+            per_modality.get(modality) or default or spec.preset
+        ).parameters
+        for modality, spec in cohort.modalities.items()
+    }
+    return chosen
+
+
+def _counts(cohort, endpoint, extraction):
+    return {
+        "flow": {what: int(n) for what, n in cohort.flow.items()},
+        "patients with the endpoint": len(endpoint.frame),
+        "outcome": endpoint.strata.value_counts().sort_index().to_dict(),
+        "failed cases": int(extraction.failures["case_id"].nunique()),
+    }

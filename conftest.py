@@ -45,6 +45,12 @@ def close_figures():
 
 
 @pytest.fixture(scope="session")
+def project_root():
+    """Return the folder of the project."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
 def real_data():
     """Return the folder of real patients; tests that use it are marked ``real``."""
     folder = Path(os.environ.get("RADLATENT_DATA", ROOT / ".." / "shared" / "data"))

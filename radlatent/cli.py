@@ -2,6 +2,7 @@
 
 import functools
 import logging
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -22,7 +23,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-_out = Console()
+# a file has no width to fold a table to
+_out = Console(width=None if sys.stdout.isatty() else 200)
 _err = Console(stderr=True)
 
 _Root = Annotated[Path | None, typer.Option(help="Folder of the images.")]
@@ -248,3 +250,7 @@ def _cell(value):
 def main() -> None:
     """Run the command line."""
     app()
+
+
+if __name__ == "__main__":
+    main()

@@ -102,7 +102,7 @@ def check(
 
 
 def _groups(cohort: Cohort):
-    """Return (modality, image, mask) -> paths and {case_id: label}, once a file pair."""
+    """Return (modality, image, mask) -> paths and {case_id: label}, once a pair."""
     groups = {}
     for case_id, case in cohort.included.iterrows():
         for modality in cohort.modalities:

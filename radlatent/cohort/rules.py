@@ -59,7 +59,9 @@ def _typed(table, flags, labels, paths, card):
     extra = [c for c in table if c not in {*texts, *_FIXED, *_EXCLUSION}]
     cases = table[[*texts, *extra]].astype(object)
     cases = cases.where(cases != "", None)
-    cases["exclude"], cases["mask_label"] = flags, labels.astype("Int64")
+    # fractions were noted; a column of whole numbers cannot hold them
+    labels = labels.where(labels % 1 == 0).astype("Int64")
+    cases["exclude"], cases["mask_label"] = flags, labels
     cases["line"] = table.index
     return cases.set_index("case_id")
 

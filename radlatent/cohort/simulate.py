@@ -4,8 +4,8 @@ Strengths enter, a cohort folder leaves, with ``truth.csv`` and ``truth.json`` b
 the usual tables. Two factors of a patient drive the outcome:
 
 ``seen``
-    Standard normal. Lesions grow with it and their texture gets coarser in amplitude,
-    so hand-crafted features carry it.
+    Standard normal. Lesions grow with it and their texture gets stronger, so
+    hand-crafted features carry it.
 ``hidden``
     -1 or +1, the sign of an intensity gradient of fixed magnitude along the body axis
     (world z, toward the head) inside every lesion. Hand-crafted features are blind to

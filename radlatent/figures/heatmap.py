@@ -7,6 +7,7 @@ together.
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 
 from radlatent.errors import SchemaError
 from radlatent.schema import split_column
@@ -27,7 +28,13 @@ _FAMILIES = {
 _LIMIT = 3  # standard deviations
 
 
-def heatmap(features, ax=None, *, groups=None, **kwargs):
+def heatmap(
+    features: pd.DataFrame,
+    ax: Axes | None = None,
+    *,
+    groups: pd.Series | None = None,
+    **kwargs,
+) -> Axes:
     """Draw patients by features as z-scores, missing values gray.
 
     Parameters

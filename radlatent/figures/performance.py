@@ -5,6 +5,8 @@ Tables of ``fusion`` enter, an Axes leaves; every mark is a cell of the table.
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
 
 from radlatent.errors import SchemaError
 from radlatent.figures.palette import PALETTE
@@ -20,7 +22,13 @@ _AXIS_LABELS = {
 }
 
 
-def roc(curve_table, ax=None, *, metrics=None, **kwargs):
+def roc(
+    curve_table: pd.DataFrame,
+    ax: Axes | None = None,
+    *,
+    metrics: pd.DataFrame | None = None,
+    **kwargs,
+) -> Axes:
     """Draw ROC curves with their bands and the diagonal of chance.
 
     Parameters
@@ -60,7 +68,7 @@ def roc(curve_table, ax=None, *, metrics=None, **kwargs):
 
 
 def _varying(table, columns):
-    return [column for column in columns if table[column].nunique() > 1]
+    return [column for column in columns if len(table[column].unique()) > 1]
 
 
 def _auc_text(metrics, key):
@@ -73,7 +81,14 @@ def _auc_text(metrics, key):
     return f"\nAUC {row['estimate']:.2f} ({row['lower']:.2f}–{row['upper']:.2f})"
 
 
-def forest(metrics, ax=None, *, metric="auc", chance=None, **kwargs):
+def forest(
+    metrics: pd.DataFrame,
+    ax: Axes | None = None,
+    *,
+    metric: str = "auc",
+    chance: float | None = None,
+    **kwargs,
+) -> Axes:
     """Draw one metric of each model and blocks as a point with its interval.
 
     Parameters
@@ -107,7 +122,7 @@ def forest(metrics, ax=None, *, metric="auc", chance=None, **kwargs):
     arms = [rows["estimate"] - rows["lower"], rows["upper"] - rows["estimate"]]
     ax.errorbar(rows["estimate"], y, xerr=np.clip(arms, 0, None), **kwargs)
     labels = [
-        f"{', '.join(row[name] for name in named)}\n(n = {row['n']})"
+        "\n".join(row[name] for name in named) + f" (n = {row['n']})"
         for _, row in rows.iterrows()
     ]
     ax.set_yticks(y, labels)
@@ -117,7 +132,7 @@ def forest(metrics, ax=None, *, metric="auc", chance=None, **kwargs):
     return ax
 
 
-def confusion(confusion_table, ax=None, **kwargs):
+def confusion(confusion_table: pd.DataFrame, ax: Axes | None = None, **kwargs) -> Axes:
     """Draw counts in cells colored by the share of the true class.
 
     Parameters

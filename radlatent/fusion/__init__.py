@@ -1,17 +1,17 @@
 """Models on joined features: join, aggregate, select, validate, evaluate.
 
-=====================  ==================================================
-``join``               features tables side by side
-``select_blocks``      columns by block
-``aggregate``          one row a case -> one row a patient
+=======================  ===============================================
+``join``                 features tables side by side
+``select_blocks``        columns by block
+``aggregate``            one row a case -> one row a patient
 ``fractional_decrease``  the ejection fraction of a cavity volume
-``make_folds``         an endpoint -> a **folds** table
-``logistic, MODELS``   pipelines that fit on training patients only
-``cross_validate``     -> ``Result``: predictions, metrics, folds
-``evaluate``           a **predictions** table -> a **metrics** table
-``roc_curve``          -> averaged ROC curves with a band
-``confusion``          -> counts of true and predicted classes
-=====================  ==================================================
+``make_folds``           an endpoint -> a **folds** table
+``logistic, MODELS``     pipelines that fit on training patients only
+``cross_validate``       -> ``Result``: predictions, metrics, folds
+``evaluate``             a **predictions** table -> a **metrics** table
+``roc_curve``            -> averaged ROC curves with a band
+``confusion``            -> counts of true and predicted classes
+=======================  ===============================================
 """
 
 from radlatent.fusion.aggregate import aggregate, fractional_decrease

@@ -14,7 +14,13 @@ from radlatent.schema import check_cases, check_features, split_column
 __all__ = ["aggregate", "fractional_decrease"]
 
 
-def aggregate(features, cases, *, how="pivot", volume=None):
+def aggregate(
+    features: pd.DataFrame,
+    cases: pd.DataFrame,
+    *,
+    how: str = "pivot",
+    volume: str | None = None,
+) -> pd.DataFrame:
     """Return one row a patient from one row a case.
 
     Parameters
@@ -175,7 +181,15 @@ _COMBINE = {
 }
 
 
-def fractional_decrease(features, cases, *, feature, lesion_id, first, last):
+def fractional_decrease(
+    features: pd.DataFrame,
+    cases: pd.DataFrame,
+    *,
+    feature: str,
+    lesion_id: str,
+    first: str,
+    last: str,
+) -> pd.Series:
     """Return (value at ``first`` - value at ``last``) / value at ``first``.
 
     Of a cavity volume with ``first="ED"`` and ``last="ES"`` it is the ejection

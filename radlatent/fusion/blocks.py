@@ -7,8 +7,11 @@ name before the first ``__``; it says where a column came from.
 import difflib
 import logging
 from collections import Counter
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from functools import reduce
+
+import pandas as pd
 
 from radlatent.errors import SchemaError
 from radlatent.schema import check_features, split_column
@@ -18,7 +21,7 @@ __all__ = ["join", "select_blocks"]
 _LOGGER = logging.getLogger(__name__)
 
 
-def join(*tables, how="inner"):
+def join(*tables: pd.DataFrame, how: str = "inner") -> pd.DataFrame:
     """Return the tables side by side, one row a case or a patient.
 
     Parameters
@@ -92,7 +95,7 @@ def _log_losses(tables, index):
         _LOGGER.info("join keeps %d rows: %s", len(index), losses)
 
 
-def select_blocks(features, blocks):
+def select_blocks(features: pd.DataFrame, blocks: str | Iterable[str]) -> pd.DataFrame:
     """Return the columns of the named blocks, in the order of the table.
 
     Parameters

@@ -6,12 +6,20 @@ A **predictions** table enters; long tables leave that ``figures`` can draw.
 import numpy as np
 import pandas as pd
 
-from radlatent.fusion.metrics import draw_weights, interval, read_runs, tied_weights
+from radlatent.fusion.metrics import tied_weights
+from radlatent.fusion.runs import interval, read_runs
 
 __all__ = ["confusion", "roc_curve"]
 
 
-def roc_curve(predictions, *, n_points=101, n_boot=1000, level=0.95, random_state=0):
+def roc_curve(
+    predictions: pd.DataFrame,
+    *,
+    n_points: int = 101,
+    n_boot: int = 1000,
+    level: float = 0.95,
+    random_state: int | np.random.Generator | None = 0,
+) -> pd.DataFrame:
     """Return ROC curves averaged over repeats, with a bootstrap band.
 
     Parameters
@@ -39,7 +47,7 @@ def roc_curve(predictions, *, n_points=101, n_boot=1000, level=0.95, random_stat
     -----
     Vertical averaging: the mean over repeats of the true positive rate at a fixed
     false positive rate, linear between the points of a curve, the upper end where a
-    curve is vertical. The band has the limits of the interval in ``evaluate``.
+    curve is vertical. The band is drawn as the interval of ``evaluate`` is.
 
     References
     ----------
@@ -49,22 +57,17 @@ def roc_curve(predictions, *, n_points=101, n_boot=1000, level=0.95, random_stat
     grid = np.linspace(0, 1, n_points)
     curves = []
     for run in read_runs(predictions):
-        weights = draw_weights(run, n_boot, seed)
+        weights = run.draw_weights(n_boot, seed)
         for label in range(len(run.classes)) if len(run.classes) > 2 else [1]:
-            rates = run.mean_over_repeats(
+            estimate, draws = run.bootstrap(
                 lambda truth, p, w, k=label: _roc(truth == k, p[:, k], w, grid), weights
             )
-            estimate, draws = rates[0], rates[1:]
             lower, upper = interval(draws[~np.isnan(draws).any(axis=1)], level)
-            curve = {"false_positive_rate": grid, "true_positive_rate": estimate}
-            curve = pd.DataFrame(curve | {"lower": lower, "upper": upper})
-            curve.loc[-1] = 0.0
-            curve = curve.sort_index()
-            for at, (name, value) in enumerate(
-                (run.key | {"class": run.classes[label]}).items()
-            ):
-                curve.insert(at, name, value)
-            curves.append(curve)
+            columns = {"false_positive_rate": grid, "true_positive_rate": estimate}
+            columns |= {"lower": lower, "upper": upper}
+            origin = {name: np.r_[0.0, values] for name, values in columns.items()}
+            key = run.key | {"class": run.classes[label]}
+            curves.append(pd.DataFrame(key | origin))
     return pd.concat(curves, ignore_index=True)
 
 
@@ -85,7 +88,7 @@ def _roc(positive, score, weights, grid):
     return rates
 
 
-def confusion(predictions):
+def confusion(predictions: pd.DataFrame) -> pd.DataFrame:
     """Return how many patients of each class are assigned to each class.
 
     Parameters

@@ -14,7 +14,13 @@ from radlatent.schema import check_folds
 __all__ = ["make_folds"]
 
 
-def make_folds(endpoint, *, n_folds=5, n_repeats=10, random_state=0):
+def make_folds(
+    endpoint,
+    *,
+    n_folds: int = 5,
+    n_repeats: int = 10,
+    random_state: int | np.random.Generator | None = 0,
+) -> pd.DataFrame:
     """Return a **folds** table, stratified by the endpoint.
 
     Parameters

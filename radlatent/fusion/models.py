@@ -28,7 +28,7 @@ class SelectAtMost(SelectorMixin, BaseEstimator):
         Columns to keep.
     """
 
-    def __init__(self, n_features=20):
+    def __init__(self, n_features: int = 20):
         self.n_features = n_features
 
     def fit(self, X, y):
@@ -56,7 +56,9 @@ class SelectAtMost(SelectorMixin, BaseEstimator):
         return tags
 
 
-def logistic(*, n_features=None, C=1.0, random_state=0):
+def logistic(
+    *, n_features: int | None = None, C: float = 1.0, random_state: int | None = 0
+) -> Pipeline:
     """Return ridge-penalized logistic regression behind impute, scale and select.
 
     Missing values become the median of the training patients; columns that are

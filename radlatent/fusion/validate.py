@@ -40,7 +40,7 @@ class Result:
     folds: pd.DataFrame
 
     @property
-    def summary(self):
+    def summary(self) -> pd.DataFrame:
         """The **metrics** table."""
         return self.metrics
 
@@ -55,7 +55,15 @@ class Result:
         return self.summary.to_html()
 
 
-def cross_validate(model, features, endpoint, folds, *, name="logistic", blocks="all"):
+def cross_validate(
+    model,
+    features: pd.DataFrame,
+    endpoint,
+    folds: pd.DataFrame,
+    *,
+    name: str = "logistic",
+    blocks: str = "all",
+) -> Result:
     """Fit a copy of the model on all folds but one and predict that one, for each.
 
     Parameters

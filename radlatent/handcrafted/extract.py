@@ -132,7 +132,7 @@ def extract(
     Notes
     -----
     Lesions are cropped before they are measured where that keeps every value: with a
-    margin of 10 sigma for LoG and the length of the filter for wavelets. Kept results
+    margin of 15 sigma for LoG and the length of the filter for wavelets. Kept results
     are found by the content of image, mask, settings and version, never by position.
 
     Examples

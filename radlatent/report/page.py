@@ -132,7 +132,7 @@ def _plans(data):
             lambda ax, m=metric: figures.forest(metrics, ax, metric=m),
         )
     keys = ["model", "blocks"]
-    # a figure a model where each has a curve a class, else all models in one
+    # several classes: a figure a model; two classes: all models in one
     curves_of = (
         data["roc"].groupby(keys, sort=False) if several else [("", data["roc"])]
     )

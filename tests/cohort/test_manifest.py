@@ -1,0 +1,262 @@
+"""A cohort folder in, a cohort or every problem at once."""
+
+import pandas as pd
+import pytest
+
+from radlatent.cohort import Cohort
+from radlatent.errors import CohortError, SchemaError
+
+
+def edit(folder, name, change):
+    """Rewrite a CSV file of a cohort after a change to its frame of text."""
+    path = folder / name
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    change(table).to_csv(path, index=False)
+
+
+def problems_of(folder, **kwargs):
+    with pytest.raises(CohortError) as caught:
+        Cohort.read(folder, **kwargs)
+    return caught.value.problems
+
+
+def test_reads_cases_and_endpoints(tiny_folder):
+    cohort = Cohort.read(tiny_folder)
+    assert cohort.cases.index.tolist() == ["p1", "p2", "p3"]
+    assert cohort.flow.to_dict() == {
+        "patients": 3,
+        "cases": 3,
+        "cases included": 3,
+        "patients included": 3,
+    }
+    response = cohort.endpoint("response")
+    assert response.frame["class"].to_dict() == {"p1": "no", "p2": "yes", "p3": "no"}
+    survival = cohort.endpoint("survival")
+    assert survival.frame.loc["p2"].tolist() == [20.5, 0]
+    assert survival.strata.tolist() == ["1", "0", "1"]
+    assert cohort.clinical().loc["p3", "clinical__age"] == 70
+
+
+def test_root_can_be_elsewhere(tiny_folder, tmp_path):
+    images = tiny_folder.rename(tmp_path / "images")
+    card = tmp_path / "card"
+    card.mkdir()
+    for name in ("cohort.yml", "cases.csv", "endpoints.csv"):
+        (images / name).rename(card / name)
+    cohort = Cohort.read(card, root=images)
+    assert all(path.is_file() for path in cohort.files("p1", "pet"))
+
+
+def test_absent_root_is_told(tiny_folder):
+    with pytest.raises(FileNotFoundError, match="--root"):
+        Cohort.read(tiny_folder, root=tiny_folder / "nowhere")
+
+
+def test_folder_without_card_is_told(tmp_path):
+    with pytest.raises(FileNotFoundError, match="radlatent index"):
+        Cohort.read(tmp_path)
+
+
+def test_key_is_the_content_of_the_manifest(tiny_folder):
+    before = Cohort.read(tiny_folder).key
+    assert Cohort.read(tiny_folder).key == before
+    edit(tiny_folder, "endpoints.csv", lambda t: t.assign(age=["50", "60", "71"]))
+    assert Cohort.read(tiny_folder).key != before
+
+
+def test_unknown_key_of_the_card_suggests_the_nearest(tiny_folder):
+    card = tiny_folder / "cohort.yml"
+    card.write_text(card.read_text("utf-8").replace("freeze:", "freze:"), "utf-8")
+    with pytest.raises(SchemaError, match=r"unknown key 'freze'; did you mean 'freeze'"):
+        Cohort.read(tiny_folder)
+
+
+def test_unknown_key_of_a_modality_suggests_the_nearest(tiny_folder):
+    card = tiny_folder / "cohort.yml"
+    card.write_text(card.read_text("utf-8").replace("unit: HU", "units: HU"), "utf-8")
+    with pytest.raises(SchemaError) as caught:
+        Cohort.read(tiny_folder)
+    assert "'modalities.ct.units'; did you mean 'unit'?" in str(caught.value)
+    assert "modalities.ct.unit: Field required" in str(caught.value)
+
+
+def test_every_problem_is_reported_at_once(tiny_folder):
+    (tiny_folder / "p1" / "ct_image.nii.gz").unlink()
+    edit(tiny_folder, "cases.csv", lambda t: t.assign(case_id=["p1", "p1", "p3"]))
+    card = tiny_folder / "cohort.yml"
+    text = card.read_text("utf-8").replace("column: response", "column: respons")
+    card.write_text(text, "utf-8")
+    edit(tiny_folder, "endpoints.csv", lambda t: t.assign(age=["50", "x", "1,75"]))
+    found = problems_of(tiny_folder)
+    text = " | ".join(found["problem"])
+    for expected in (
+        "'p1/ct_image.nii.gz' is not there",
+        "the case_id occurs twice",
+        "names column 'respons', which endpoints.csv does not have; "
+        "did you mean 'response'?",
+        "'x' is not a number",
+        "'1,75' has a decimal comma",
+    ):
+        assert expected in text
+    assert (found["remedy"] != "").all()
+    assert found.loc[found["column"] == "case_id", "row"].tolist() == ["3"]
+
+
+@pytest.mark.parametrize("path", ["../secret.nii.gz", "p1/../../x.nii.gz", "/etc/x.nii"])
+def test_a_path_that_leaves_the_root_is_refused(tiny_folder, path):
+    edit(tiny_folder, "cases.csv", lambda t: t.assign(image_ct=[path, *t.image_ct[1:]]))
+    found = problems_of(tiny_folder)
+    assert "leaves the root" in found["problem"].item()
+    assert found["case_id"].item() == "p1"
+
+
+def test_an_endpoint_with_one_class_is_refused(tiny_folder):
+    edit(tiny_folder, "endpoints.csv", lambda t: t.assign(response="no"))
+    assert "'response' has one class only: ['no']" in problems_of(tiny_folder).to_csv()
+
+
+def test_an_endpoint_without_events_is_refused(tiny_folder):
+    edit(tiny_folder, "endpoints.csv", lambda t: t.assign(survival_event="0"))
+    assert "'survival' has no event" in problems_of(tiny_folder).to_csv()
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "expected"),
+    [
+        ("survival_time", "-1", "'-1' is below 0"),
+        ("survival_event", "2", "event '2' is neither 0 nor 1"),
+        ("survival_event", "", "has a time without an event"),
+        ("survival_time", "inf", "'inf' is not a number"),
+    ],
+)
+def test_survival_values_are_checked(tiny_folder, column, value, expected):
+    def change(table):
+        table.loc[0, column] = value
+        return table
+
+    edit(tiny_folder, "endpoints.csv", change)
+    assert expected in problems_of(tiny_folder)["problem"].item()
+
+
+def test_patients_missing_from_either_table_are_named(tiny_folder):
+    edit(
+        tiny_folder,
+        "endpoints.csv",
+        lambda t: t.assign(patient_id=["p1", "p2", "p9"]),
+    )
+    found = " | ".join(problems_of(tiny_folder)["problem"])
+    assert "patient 'p3' has cases but no row here" in found
+    assert "patient 'p9' has no case in cases.csv" in found
+
+
+def test_a_file_that_is_not_utf8_names_the_line(tiny_folder):
+    path = tiny_folder / "endpoints.csv"
+    path.write_bytes(path.read_bytes().replace(b"yes", "né".encode("latin-1")))
+    found = problems_of(tiny_folder)
+    assert found["problem"].item() == "not UTF-8: byte 0xe9"
+    assert found["row"].item() == "3"
+
+
+def test_crlf_and_byte_order_mark_are_read(tiny_folder):
+    expected = Cohort.read(tiny_folder).key
+    for name in ("cases.csv", "endpoints.csv"):
+        path = tiny_folder / name
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+    assert Cohort.read(tiny_folder).key == expected
+
+
+def test_semicolons_are_told(tiny_folder):
+    path = tiny_folder / "cases.csv"
+    path.write_text(path.read_text("utf-8").replace(",", ";"), "utf-8")
+    assert "separated by semicolons" in problems_of(tiny_folder)["problem"].item()
+
+
+def test_an_unquoted_decimal_comma_is_told(tiny_folder):
+    path = tiny_folder / "endpoints.csv"
+    path.write_text(path.read_text("utf-8").replace("20.5", "20,5"), "utf-8")
+    found = problems_of(tiny_folder)
+    first = found[found["problem"] == "6 fields where the header has 5"]
+    assert first["row"].item() == "3"
+    assert "decimals with a point" in first["remedy"].item()
+
+
+def test_exclusions_need_a_reason_and_are_counted(tiny_folder):
+    edit(tiny_folder, "cases.csv", lambda t: t.assign(exclude=["0", "yes", ""]))
+    assert "excluded without a reason" in problems_of(tiny_folder)["problem"].item()
+    edit(tiny_folder, "cases.csv", lambda t: t.assign(exclude_reason="motion"))
+    cohort = Cohort.read(tiny_folder)
+    assert cohort.included.index.tolist() == ["p1", "p3"]
+    assert cohort.flow["excluded: motion"] == 1
+    assert "p2" not in cohort.endpoint("response").frame.index
+
+
+def test_the_files_of_an_excluded_case_may_be_absent(tiny_folder):
+    (tiny_folder / "p2" / "ct_mask.nii.gz").unlink()
+    edit(
+        tiny_folder,
+        "cases.csv",
+        lambda t: t.assign(exclude=["", "1", ""], exclude_reason="lost"),
+    )
+    assert len(Cohort.read(tiny_folder).included) == 2
+
+
+def test_a_case_may_lack_a_modality(tiny_folder):
+    edit(
+        tiny_folder,
+        "cases.csv",
+        lambda t: t.assign(
+            image_pet=["", *t.image_pet[1:]], mask_pet=["", *t.mask_pet[1:]]
+        ),
+    )
+    cohort = Cohort.read(tiny_folder)
+    assert cohort.files("p1", "pet") is None
+    assert cohort.files("p1", "ct") is not None
+
+
+def test_an_image_without_its_mask_is_told(tiny_folder):
+    edit(
+        tiny_folder, "cases.csv", lambda t: t.assign(mask_pet=["", *t.mask_pet[1:]])
+    )
+    found = problems_of(tiny_folder)
+    assert found["problem"].item() == "the cell is empty though the image is given"
+
+
+def test_a_misspelled_column_is_told(tiny_folder):
+    edit(tiny_folder, "cases.csv", lambda t: t.rename(columns={"patient_id": "patientid"}))
+    found = " | ".join(problems_of(tiny_folder)["problem"])
+    assert "column 'patient_id' is missing" in found
+    assert "unknown column; did you mean 'patient_id'?" in found
+
+
+def test_an_image_column_of_an_unknown_modality_is_told(tiny_folder):
+    edit(tiny_folder, "cases.csv", lambda t: t.assign(image_pett=t.image_pet))
+    found = problems_of(tiny_folder)["problem"].item()
+    assert found == "modality 'pett' is not in cohort.yml; did you mean 'pet'?"
+
+
+def test_the_same_lesion_twice_is_told(tiny_folder):
+    edit(
+        tiny_folder,
+        "cases.csv",
+        lambda t: t.assign(patient_id=["p1", "p1", "p3"], lesion_id="A"),
+    )
+    found = " | ".join(problems_of(tiny_folder)["problem"])
+    assert "('p1', 'A', '') occur in another case too" in found
+
+
+@pytest.mark.parametrize("label", ["0", "1.5", "one"])
+def test_mask_labels_are_whole_numbers_from_one(tiny_folder, label):
+    edit(tiny_folder, "cases.csv", lambda t: t.assign(mask_label=label))
+    assert len(problems_of(tiny_folder)) == 3
+
+
+def test_an_unknown_endpoint_suggests_the_nearest(tiny_cohort):
+    with pytest.raises(SchemaError, match="did you mean 'survival'"):
+        tiny_cohort.endpoint("surival")
+
+
+def test_a_cohort_without_endpoints_needs_no_table(tiny_folder):
+    (tiny_folder / "endpoints.csv").unlink()
+    card = tiny_folder / "cohort.yml"
+    card.write_text(card.read_text("utf-8").split("endpoints:")[0], "utf-8")
+    assert Cohort.read(tiny_folder).patients.index.tolist() == ["p1", "p2", "p3"]

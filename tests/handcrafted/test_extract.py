@@ -1,0 +1,267 @@
+"""The extraction loop: every case keeps its row, no row is ever mixed up."""
+
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from radlatent.cohort import Cohort
+from radlatent.errors import SchemaError
+from radlatent.handcrafted import extract
+from radlatent.imaging import Volume, read_volume, write_volume
+
+pytestmark = pytest.mark.reference
+pytest.importorskip("radiomics")
+
+SHAPE = {"featureClass": {"shape": ["MeshVolume", "VoxelVolume"]}}
+
+
+def rewrite(path, change):
+    volume = read_volume(path)
+    write_volume(Volume(change(volume.array), volume.spacing_mm), path)
+
+
+def test_a_row_a_case_and_the_columns_of_the_settings(tiny_cohort):
+    extraction = extract(tiny_cohort)
+    assert extraction.features.index.tolist() == ["p1", "p2", "p3"]
+    assert extraction.features.index.name == "case_id"
+    assert extraction.features.shape == (3, 214)
+    assert extraction.features.notna().all(axis=None)
+    assert extraction.features.columns[0] == (
+        "ct_handcrafted__original_shape_Elongation"
+    )
+    assert extraction.failures.empty
+
+
+def test_volumes_are_those_of_the_spheres(tiny_cohort):
+    features = extract(tiny_cohort, settings=SHAPE).features
+    # voxels of 2 mm and 4 mm with the center within 3 voxels of the middle
+    for modality, spacing in (("ct", 2), ("pet", 4)):
+        column = f"{modality}_handcrafted__original_shape_VoxelVolume"
+        grid = np.indices((16, 16, 16)) - 7.5
+        n = (np.sqrt((grid**2).sum(axis=0)) <= 3).sum()
+        assert features.loc["p1", column] == pytest.approx(n * spacing**3, rel=1e-12)
+
+
+def test_provenance_names_files_settings_and_engine(tiny_cohort):
+    rows = extract(tiny_cohort, settings=SHAPE).provenance
+    assert len(rows) == 6
+    assert rows["engine"].unique().tolist() == ["pyradiomics"]
+    assert rows["engine_version"].unique().tolist() == ["3.0.1"]
+    assert rows["image_hash"].str.len().eq(64).all()
+    assert rows["n_voxels"].tolist() == [136, 136, 280, 280, 552, 552]
+
+
+def test_settings_can_differ_by_modality(tiny_cohort):
+    features = extract(tiny_cohort, settings={"ct": "hu", "pet": SHAPE}).features
+    assert features.filter(like="ct_handcrafted__").shape[1] == 107
+    assert features.filter(like="pet_handcrafted__").shape[1] == 2
+
+
+def test_a_modality_without_preset_is_told(tiny_cohort):
+    card = tiny_cohort.card
+    bare = {"ct": card.modalities["ct"].model_copy(update={"preset": None})}
+    cohort = dataclasses.replace(
+        tiny_cohort, card=card.model_copy(update={"modalities": bare})
+    )
+    with pytest.raises(SchemaError, match="'ct' of cohort 'tiny' has no preset"):
+        extract(cohort)
+
+
+def test_an_unknown_engine_suggests_the_nearest(tiny_cohort):
+    with pytest.raises(SchemaError, match="did you mean 'pyradiomics'"):
+        extract(tiny_cohort, engine="pyradiomic")
+
+
+def nothing(array):
+    return np.zeros_like(array)
+
+
+def one_voxel(array):
+    array = np.zeros_like(array)
+    array[8, 8, 8] = 1
+    return array
+
+
+def with_nan(array):
+    array = array.copy()
+    array[8, 8, 8:10] = np.nan
+    return array
+
+
+def one_line(array):
+    array = np.zeros_like(array)
+    array[8, 8, 4:9] = 1
+    return array
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "error", "message"),
+    [
+        ("ct_mask", nothing, "EmptyMaskError", "case 'p2': no voxel"),
+        ("ct_mask", one_voxel, "ValueError", "only contains 1 segmented voxel"),
+        ("ct_mask", one_line, "ValueError", "too few dimensions"),
+        ("ct_image", with_nan, "ValueError", "case 'p2': 2 of 280 voxels in the lesion"),
+        ("ct_mask", lambda a: a[1:], "GeometryError", "case 'p2': the mask grid differs"),
+    ],
+)
+def test_a_case_that_fails_keeps_its_row(tiny_folder, file, change, error, message):
+    rewrite(tiny_folder / "p2" / f"{file}.nii.gz", change)
+    extraction = extract(tiny_folder, settings=SHAPE)
+    failed = extraction.failures.iloc[0]
+    assert failed[["case_id", "stage", "error"]].tolist() == [
+        "p2",
+        "handcrafted ct",
+        error,
+    ]
+    assert message in failed["message"]
+    assert extraction.features.filter(like="ct_").loc["p2"].isna().all()
+    assert extraction.features.filter(like="pet_").notna().all(axis=None)
+    assert extraction.features.drop("p2").notna().all(axis=None)
+    assert extraction.summary["failed"].to_dict() == {"ct": 1, "pet": 0}
+
+
+def test_a_file_that_vanished_keeps_its_row(tiny_folder):
+    cohort = Cohort.read(tiny_folder)
+    (tiny_folder / "p3" / "pet_image.nii.gz").unlink()
+    extraction = extract(cohort, settings=SHAPE)
+    assert extraction.failures["error"].tolist() == ["FileNotFoundError"]
+    assert extraction.features.filter(like="pet_").loc["p3"].isna().all()
+
+
+def test_a_filter_wider_than_the_image_leaves_a_reason(tiny_folder):
+    settings = {
+        "imageType": {"Original": None, "LoG": {"sigma": [100]}},
+        "featureClass": {"firstorder": ["Mean"]},
+    }
+    extraction = extract(tiny_folder, settings=settings)
+    column = "ct_handcrafted__log-sigma-100-mm-3D_firstorder_Mean"
+    assert extraction.features[column].isna().all()
+    assert extraction.failures["error"].unique().tolist() == ["MissingValue"]
+    assert "1 of 2 features (log-sigma-100" in extraction.failures["message"][0]
+
+
+def test_lesions_that_say_little_are_flagged(tiny_folder):
+    rewrite(tiny_folder / "p1" / "ct_image.nii.gz", np.ones_like)
+    rewrite(tiny_folder / "p1" / "pet_mask.nii.gz", lambda a: a * (np.arange(16) < 6))
+    flags = extract(tiny_folder).provenance.set_index(["case_id", "modality"])["flags"]
+    assert flags["p1", "ct"] == "flat: every voxel is 1"
+    assert flags["p1", "pet"].startswith("tiny: 12 voxels (below 64)")
+    assert flags["p3", "pet"] == ""
+
+
+def test_too_many_gray_levels_are_flagged(tiny_cohort):
+    settings = {"setting": {"binWidth": 0.1}, "featureClass": {"shape": ["MeshVolume"]}}
+    flags = extract(tiny_cohort, settings=settings).provenance["flags"]
+    assert flags[0].startswith("fine: ")
+
+
+def test_a_mask_label_chooses_its_voxels(tiny_folder):
+    rewrite(tiny_folder / "p1" / "ct_mask.nii.gz", lambda a: a.astype(int) * 300)
+    cases = pd.read_csv(tiny_folder / "cases.csv", dtype=str)
+    columns = ["case_id", "patient_id", "image_ct", "mask_ct"]
+    cases.loc[:0, columns].assign(mask_label="300").to_csv(
+        tiny_folder / "cases.csv", index=False
+    )
+    card = (tiny_folder / "cohort.yml").read_text("utf-8").split("endpoints:")[0]
+    card = card.replace("  pet: {unit: SUV, preset: suv}\n", "")
+    (tiny_folder / "cohort.yml").write_text(card, "utf-8")
+    (tiny_folder / "endpoints.csv").unlink()
+    extraction = extract(tiny_folder, settings=SHAPE)
+    assert extraction.provenance["n_voxels"].tolist() == [136]
+
+
+def test_a_common_mask_is_brought_onto_the_grid_on_request(tiny_folder):
+    cases = pd.read_csv(tiny_folder / "cases.csv", dtype=str)
+    cases = cases.rename(columns={"mask_ct": "mask"}).drop(columns="mask_pet")
+    cases.to_csv(tiny_folder / "cases.csv", index=False)
+    failed = extract(tiny_folder, settings=SHAPE).failures
+    assert failed["stage"].tolist() == ["handcrafted pet"] * 3
+    card = tiny_folder / "cohort.yml"
+    text = card.read_text("utf-8")
+    card.write_text(text.replace("preset: suv", "preset: suv, resample_mask: true"))
+    extraction = extract(tiny_folder, settings=SHAPE)
+    assert extraction.failures.empty
+    # the grids share their first voxel: every second voxel of CT is one of PET
+    volumes = extraction.features.filter(like="VoxelVolume").loc["p3"]
+    assert volumes.iloc[1] == pytest.approx(volumes.iloc[0], rel=0.15)
+
+
+def test_a_permuted_and_extended_manifest_mixes_no_row(tiny_folder, tmp_path):
+    before = extract(tiny_folder, settings=SHAPE, cache=tmp_path / "cache").features
+    cases = pd.read_csv(tiny_folder / "cases.csv", dtype=str)
+    added = cases.iloc[[1]].assign(case_id="new", lesion_id="B")
+    for role in ("ct_image", "ct_mask", "pet_image", "pet_mask"):
+        source = tiny_folder / "p1" / f"{role}.nii.gz"
+        target = tiny_folder / "p2" / f"B_{role}.nii.gz"
+        target.write_bytes(source.read_bytes())
+        modality, kind = role.split("_")
+        added[f"{kind}_{modality}"] = f"p2/B_{role}.nii.gz"
+    cases = pd.concat([added, cases.assign(lesion_id="A").iloc[::-1]])
+    cases.to_csv(tiny_folder / "cases.csv", index=False)
+    after = extract(tiny_folder, settings=SHAPE, cache=tmp_path / "cache").features
+    assert after.index.tolist() == ["new", "p3", "p2", "p1"]
+    pd.testing.assert_frame_equal(after.loc[before.index], before, check_exact=True)
+    assert after.loc["new"].tolist() == before.loc["p1"].tolist()
+
+
+def test_a_repaired_mask_is_measured_again(tiny_folder, tmp_path):
+    mask = tiny_folder / "p2" / "ct_mask.nii.gz"
+    sound = mask.read_bytes()
+    rewrite(mask, nothing)
+    kept = {"settings": SHAPE, "cache": tmp_path / "cache"}
+    assert len(extract(tiny_folder, **kept).failures) == 1
+    mask.write_bytes(sound)
+    extraction = extract(tiny_folder, **kept)
+    assert extraction.failures.empty
+    assert extraction.features.notna().all(axis=None)
+
+
+def test_other_settings_are_not_read_from_the_cache(tiny_cohort, tmp_path):
+    classes = {"firstorder": ["Uniformity"]}
+    values = [
+        extract(
+            tiny_cohort,
+            settings={"setting": {"binWidth": width}, "featureClass": classes},
+            cache=tmp_path,
+        ).features.iloc[0, 0]
+        for width in (5, 50)
+    ]
+    assert values[0] < values[1]
+
+
+def test_two_processes_give_the_same_table_as_one(tiny_cohort):
+    one = extract(tiny_cohort, settings=SHAPE, jobs=1).features
+    two = extract(tiny_cohort, settings=SHAPE, jobs=2).features
+    pd.testing.assert_frame_equal(one, two, check_exact=True)
+
+
+@pytest.mark.slow
+def test_a_killed_extraction_resumes_to_the_same_table(tiny_folder, tmp_path):
+    command = [sys.executable, "-m", "radlatent.cli", "extract", str(tiny_folder)]
+    whole = [*command, "--out", str(tmp_path / "whole.parquet")]
+    subprocess.run(whole, check=True, capture_output=True)
+    cache = tmp_path / "killed.cache"
+    killed = [*command, "--out", str(tmp_path / "killed.parquet")]
+    process = subprocess.Popen(killed, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not list(cache.rglob("*.json")) and time.monotonic() < deadline:
+        time.sleep(0.002)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    finished = {path: path.stat().st_mtime_ns for path in cache.rglob("*.json")}
+    assert finished
+    assert not (tmp_path / "killed.parquet").exists()
+    subprocess.run(killed, check=True, capture_output=True)
+    assert {path: path.stat().st_mtime_ns for path in finished} == finished
+    pd.testing.assert_frame_equal(
+        pd.read_parquet(tmp_path / "killed.parquet"),
+        pd.read_parquet(tmp_path / "whole.parquet"),
+        check_exact=True,
+    )

@@ -1,0 +1,111 @@
+"""Tasks in, results and failures out; what is finished is never done again."""
+
+import json
+import logging
+
+import joblib
+import pytest
+
+from radlatent.parallel import map_tasks
+
+
+def tenth(number):
+    if number == 3:
+        raise ValueError("three\nis refused")
+    return {"value": number / 10}
+
+
+def append(path, number):
+    with path.open("a") as file:
+        file.write(f"{number}\n")
+    return tenth(number)
+
+
+def test_results_come_in_the_order_of_the_tasks():
+    tasks = {f"t{n}": (n,) for n in (5, 1, 4, 2)}
+    outcome = map_tasks(tenth, tasks, jobs=2)
+    assert list(outcome.results) == ["t5", "t1", "t4", "t2"]
+    assert outcome.results["t1"] == {"value": 0.1}
+
+
+def test_a_failure_is_told_and_stops_nothing():
+    outcome = map_tasks(tenth, {n: (n,) for n in range(5)})
+    assert outcome.failures == {3: ("ValueError", "three is refused")}
+    assert list(outcome.results) == [0, 1, 2, 4]
+
+
+def test_finished_tasks_are_not_repeated_and_failures_are(tmp_path):
+    log, cache = tmp_path / "log", tmp_path / "cache"
+    tasks = {str(n): (log, n) for n in range(5)}
+    keys = {str(n): f"key{n}" for n in range(5)}
+    first = map_tasks(append, tasks, keys=keys, cache=cache)
+    again = map_tasks(append, tasks, keys=keys, cache=cache)
+    assert again.results == first.results
+    assert again.n_resumed == 4
+    assert log.read_text().split() == ["0", "1", "2", "3", "4", "3"]
+
+
+def test_results_follow_their_key_and_not_their_place(tmp_path):
+    first = {"a": (1,), "b": (2,)}
+    map_tasks(tenth, first, keys={"a": "one", "b": "two"}, cache=tmp_path)
+    keys = {"b": "two", "new": "four", "renamed": "one"}
+    tasks = {"b": (2,), "new": (4,), "renamed": (1,)}
+    outcome = map_tasks(tenth, tasks, keys=keys, cache=tmp_path)
+    assert outcome.n_resumed == 2
+    assert outcome.results == {
+        "b": {"value": 0.2},
+        "new": {"value": 0.4},
+        "renamed": {"value": 0.1},
+    }
+
+
+def test_a_kept_result_is_the_same_to_the_last_bit(tmp_path, rng):
+    values = rng.standard_normal(1000).tolist() + [1e-308, 1e308, 0.1]
+    tasks, keys = {"x": (values,)}, {"x": "key"}
+    first = map_tasks(list, tasks, keys=keys, cache=tmp_path)
+    again = map_tasks(list, tasks, keys=keys, cache=tmp_path)
+    assert again.n_resumed == 1
+    assert again.results["x"] == first.results["x"] == values
+
+
+def test_a_damaged_result_is_made_again(tmp_path):
+    tasks, keys = {"x": (1,)}, {"x": "key"}
+    map_tasks(tenth, tasks, keys=keys, cache=tmp_path)
+    (file,) = tmp_path.rglob("*.json")
+    file.write_text(file.read_text()[:5])
+    outcome = map_tasks(tenth, tasks, keys=keys, cache=tmp_path)
+    assert outcome.n_resumed == 0
+    assert json.loads(file.read_text()) == {"value": 0.1}
+
+
+def test_progress_is_logged_where_there_is_no_terminal(caplog):
+    caplog.set_level(logging.INFO, "radlatent")
+    map_tasks(tenth, {n: (n,) for n in (1, 2)}, description="Counting")
+    assert "Counting: 2 of 2, 0 s left" in caplog.text
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+def test_the_same_call_runs_on_a_dask_cluster(tmp_path):
+    distributed = pytest.importorskip("distributed")
+    tasks = {str(n): (n,) for n in range(6)}
+    keys = {str(n): f"key{n}" for n in range(6)}
+    expected = map_tasks(tenth, tasks)
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster),
+        joblib.parallel_config(backend="dask"),
+    ):
+        outcome = map_tasks(tenth, tasks, keys=keys, cache=tmp_path)
+        workers = map_tasks(process_id, {n: (n,) for n in range(8)})
+    assert outcome == expected
+    assert len(list(tmp_path.rglob("*.json"))) == 5
+    assert process_id(0) not in workers.results.values()
+
+
+def process_id(_):
+    import os
+
+    return os.getpid()

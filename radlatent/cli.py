@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.logging import RichHandler
+from rich.markup import escape
 from rich.table import Table
 
 import radlatent as rl
@@ -23,9 +24,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-# a file has no width to fold a table to
+# a file has no width to fold lines to
 _out = Console(width=None if sys.stdout.isatty() else 200)
-_err = Console(stderr=True)
+_err = Console(stderr=True, width=None if sys.stderr.isatty() else 200)
 
 _Root = Annotated[Path | None, typer.Option(help="Folder of the images.")]
 _Jobs = Annotated[int | None, typer.Option(help="Processes; -1 is every core.")]
@@ -49,8 +50,7 @@ def _friendly(verb):
 
 
 def _plain(error):
-    from rich.markup import escape
-
+    # a message may hold brackets that rich would take for markup
     return escape(str(error))
 
 
@@ -87,6 +87,7 @@ def simulate(
     n_patients: Annotated[int, typer.Option(min=2)] = 80,
     seen_effect: Annotated[float, typer.Option(help="Of what features see.")] = 1.5,
     hidden_effect: Annotated[float, typer.Option(help="Of what none sees.")] = 1.5,
+    censoring: Annotated[float, typer.Option(help="Fraction censored.")] = 0.3,
     random_state: int = 0,
 ):
     """Write a cohort of PET/CT-like lesions with a known answer."""
@@ -95,6 +96,7 @@ def simulate(
         n_patients=n_patients,
         seen_effect=seen_effect,
         hidden_effect=hidden_effect,
+        censoring=censoring,
         random_state=random_state,
     )
     _out.print(f"{cohort!r} in {out}", highlight=False, soft_wrap=True)

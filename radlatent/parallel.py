@@ -91,7 +91,9 @@ def map_tasks(
     waiting = {name: task for name, task in tasks.items() if name not in finished}
     results, failures = dict(finished), {}
     calls = (joblib.delayed(_attempt)(function, *task) for task in waiting.items())
-    pool = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
+    # batches leave a worker idle at the end, and lose more when a run is killed
+    options = {"batch_size": 1, "return_as": "generator_unordered"}
+    pool = joblib.Parallel(n_jobs=jobs, **options)
     with _progress(description, len(tasks), len(finished)) as advance:
         try:
             for name, result, failure in pool(calls):

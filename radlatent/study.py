@@ -181,8 +181,6 @@ def run(
     clock = {}
     with _stage("check", clock):
         checked = check(folder, root=root, jobs=jobs)
-        for note in checked.notes:
-            _log.info("%s", note)
         checked.raise_if_any(str(folder), allow=allow_failures)
         cohort = Cohort.read(folder, root=root)
         endpoint = cohort.endpoint(plan.endpoint)

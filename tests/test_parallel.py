@@ -60,7 +60,7 @@ def test_results_follow_their_key_and_not_their_place(tmp_path):
 
 
 def test_a_kept_result_is_the_same_to_the_last_bit(tmp_path, rng):
-    values = rng.standard_normal(1000).tolist() + [1e-308, 1e308, 0.1]
+    values = [*rng.standard_normal(1000).tolist(), 1e-308, 1e308, 0.1]
     tasks, keys = {"x": (values,)}, {"x": "key"}
     first = map_tasks(list, tasks, keys=keys, cache=tmp_path)
     again = map_tasks(list, tasks, keys=keys, cache=tmp_path)

@@ -326,7 +326,7 @@ def read_simulated(root: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     if problems.rows:
         problems.add(
             "the simulated cohort is not there or incomplete",
-            f"Write it with 'radlatent simulate --out {root}'",
+            f"Write it with 'radlatent simulate {root}'",
             file=str(root),
         )
     problems.raise_if_any(str(root))

@@ -219,10 +219,11 @@ def _lesions(cohort, settings, engine):
 
 def _keys(lesions, hashes, version):
     """Return a key of all that a result depends on, where both files could be read."""
+    ours = versions()["radlatent"]
     return {
         name: content_key(
             _FORMAT,
-            versions()["radlatent"],
+            ours,
             lesion.engine,
             version,
             hashes[lesion.image],

@@ -6,6 +6,7 @@ by name.
 """
 
 import importlib.resources
+from functools import cached_property
 from math import ceil
 from pathlib import Path
 from typing import Annotated, Literal
@@ -181,13 +182,13 @@ class Settings(BaseModel):
             image_type
         ].model_dump(exclude_unset=True)
 
-    @property
+    @cached_property
     def names(self) -> list[str]:
         """Names of all features that these settings give, whatever the image."""
         images = {name: self.options(name) for name in self.imageType}
         return feature_names(self.featureClass, images)
 
-    @property
+    @cached_property
     def key(self) -> str:
         """A hash that is equal for equal settings, however they were written."""
         return content_key(self.model_dump())

@@ -67,7 +67,9 @@ def test_key_is_the_content_of_the_manifest(tiny_folder):
 def test_unknown_key_of_the_card_suggests_the_nearest(tiny_folder):
     card = tiny_folder / "cohort.yml"
     card.write_text(card.read_text("utf-8").replace("freeze:", "freze:"), "utf-8")
-    with pytest.raises(SchemaError, match=r"unknown key 'freze'; did you mean 'freeze'"):
+    with pytest.raises(
+        SchemaError, match=r"unknown key 'freze'; did you mean 'freeze'"
+    ):
         Cohort.read(tiny_folder)
 
 
@@ -102,7 +104,9 @@ def test_every_problem_is_reported_at_once(tiny_folder):
     assert found.loc[found["column"] == "case_id", "row"].tolist() == ["3"]
 
 
-@pytest.mark.parametrize("path", ["../secret.nii.gz", "p1/../../x.nii.gz", "/etc/x.nii"])
+@pytest.mark.parametrize(
+    "path", ["../secret.nii.gz", "p1/../../x.nii.gz", "/etc/x.nii"]
+)
 def test_a_path_that_leaves_the_root_is_refused(tiny_folder, path):
     edit(tiny_folder, "cases.csv", lambda t: t.assign(image_ct=[path, *t.image_ct[1:]]))
     found = problems_of(tiny_folder)
@@ -214,15 +218,17 @@ def test_a_case_may_lack_a_modality(tiny_folder):
 
 
 def test_an_image_without_its_mask_is_told(tiny_folder):
-    edit(
-        tiny_folder, "cases.csv", lambda t: t.assign(mask_pet=["", *t.mask_pet[1:]])
-    )
+    edit(tiny_folder, "cases.csv", lambda t: t.assign(mask_pet=["", *t.mask_pet[1:]]))
     found = problems_of(tiny_folder)
     assert found["problem"].item() == "the cell is empty though the image is given"
 
 
 def test_a_misspelled_column_is_told(tiny_folder):
-    edit(tiny_folder, "cases.csv", lambda t: t.rename(columns={"patient_id": "patientid"}))
+    edit(
+        tiny_folder,
+        "cases.csv",
+        lambda t: t.rename(columns={"patient_id": "patientid"}),
+    )
     found = " | ".join(problems_of(tiny_folder)["problem"])
     assert "column 'patient_id' is missing" in found
     assert "unknown column; did you mean 'patient_id'?" in found

@@ -74,7 +74,10 @@ def one_case(folder, image, mask, spacing_mm=(2.0, 1.0, 1.0)):
             "imageType": {"Original": None, "LoG": {"sigma": [2.0]}},
         },
         {"setting": {"resegmentRange": [-2, 2], "resegmentMode": "sigma"}},
-        {"setting": {"force2D": True}, "imageType": {"Original": None, "Wavelet": None}},
+        {
+            "setting": {"force2D": True},
+            "imageType": {"Original": None, "Wavelet": None},
+        },
         {"setting": {"preCrop": True, "padDistance": 7}, "imageType": EVERY_IMAGE},
     ],
     ids=lambda content: str(content)[:60],
@@ -92,9 +95,7 @@ def test_a_crop_keeps_every_value(content, center, tmp_path, rng):
     settings = read_settings({"featureClass": CLASSES} | content)
     extraction = extract(cohort, settings=settings)
     assert extraction.failures.empty
-    expected = direct(
-        tmp_path / "image.nii.gz", tmp_path / "mask.nii.gz", 1, settings
-    )
+    expected = direct(tmp_path / "image.nii.gz", tmp_path / "mask.nii.gz", 1, settings)
     for name, value in expected.items():
         # the tails of the recursive Gaussian, where ITK rounds them to float32
         tolerance = 1e-6 if name.startswith("log-sigma") else 1e-9
@@ -124,7 +125,7 @@ def baselines(folder):
 
 
 def write_baseline_cohorts(data, folder):
-    """Write the three cases whole, and cut to the slice that shape2D was measured on."""
+    """Write the three cases whole, and cut to the slice of the shape2D tables."""
     header = "case_id,patient_id,image_mr,mask,mask_label"
     for cohort in ("volumes", "slices"):
         rows = [header]

@@ -107,8 +107,18 @@ def one_line(array):
         ("ct_mask", nothing, "EmptyMaskError", "case 'p2': no voxel"),
         ("ct_mask", one_voxel, "ValueError", "only contains 1 segmented voxel"),
         ("ct_mask", one_line, "ValueError", "too few dimensions"),
-        ("ct_image", with_nan, "ValueError", "case 'p2': 2 of 280 voxels in the lesion"),
-        ("ct_mask", lambda a: a[1:], "GeometryError", "case 'p2': the mask grid differs"),
+        (
+            "ct_image",
+            with_nan,
+            "ValueError",
+            "case 'p2': 2 of 280 voxels in the lesion",
+        ),
+        (
+            "ct_mask",
+            lambda a: a[1:],
+            "GeometryError",
+            "case 'p2': the mask grid differs",
+        ),
     ],
 )
 def test_a_case_that_fails_keeps_its_row(tiny_folder, file, change, error, message):

@@ -112,7 +112,9 @@ def test_a_null_interpolator_turns_resampling_off():
     ],
 )
 def test_margins_keep_what_the_filters_see(image_type, spacing_mm, expected):
-    assert read_settings({"imageType": image_type}).margin_voxels(spacing_mm) == expected
+    assert (
+        read_settings({"imageType": image_type}).margin_voxels(spacing_mm) == expected
+    )
 
 
 @pytest.mark.parametrize(

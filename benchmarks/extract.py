@@ -1,0 +1,149 @@
+"""Hand-crafted extraction against plain pyradiomics, in one run.
+
+    python benchmarks/extract.py
+
+A lesion of 15 voxels radius in a volume of 120 x 512 x 512 voxels: the 107 original
+features by `RadiomicsFeatureExtractor.execute` on the files, and by
+`radlatent.extract`; values are compared before times. Then a cohort of lesions in one
+and in two processes. The image is that of PEERS.md 7.1: smoothed normal noise.
+"""
+
+import argparse
+import dataclasses
+import json
+import logging
+import platform
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import SimpleITK as sitk
+from radiomics.featureextractor import RadiomicsFeatureExtractor
+
+import radlatent as rl
+from radlatent.handcrafted.extract import _lesions
+from radlatent.handcrafted.lesion import measure_lesion
+from radlatent.imaging import Volume, read_volume, single_thread, write_volume
+
+SHAPE = (120, 512, 512)
+SMALL = (128, 128, 128)
+RADIUS = 15
+
+
+def noise(shape, random_state=0):
+    """Return smoothed normal noise between 0 and 1000, as the int16 of a CT."""
+    white = np.random.default_rng(random_state).standard_normal(shape)
+    smooth = sitk.SmoothingRecursiveGaussian(sitk.GetImageFromArray(white), 2.0)
+    values = sitk.GetArrayFromImage(smooth)
+    return np.rint(1000 * (values - values.min()) / np.ptp(values)).astype(np.int16)
+
+
+def sphere(shape, radius):
+    """Return a centered sphere as uint8."""
+    z, y, x = np.ogrid[tuple(slice(n) for n in shape)]
+    middle = [n // 2 for n in shape]
+    squared = (z - middle[0]) ** 2 + (y - middle[1]) ** 2 + (x - middle[2]) ** 2
+    return (squared <= radius**2).astype(np.uint8)
+
+
+def write_cohort(folder, shape, n_cases):
+    """Write a cohort with one image and one mask, of which every case is a copy."""
+    write_volume(Volume(noise(shape), (1.0, 1.0, 1.0)), folder / "image.nrrd")
+    write_volume(Volume(sphere(shape, RADIUS), (1.0, 1.0, 1.0)), folder / "mask.nrrd")
+    (folder / "cohort.yml").write_text(
+        "name: benchmark\nmodalities: {ct: {unit: HU, preset: hu}}\n", "utf-8"
+    )
+    rows = [f"c{n},p{n},image.nrrd,mask.nrrd" for n in range(n_cases)]
+    text = "\n".join(["case_id,patient_id,image_ct,mask", *rows]) + "\n"
+    (folder / "cases.csv").write_text(text, "utf-8")
+    return rl.Cohort.read(folder)
+
+
+def median_seconds(function, repeats):
+    """Return the median wall time of some calls; a first one is not counted."""
+    function()
+    seconds = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        function()
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds)
+
+
+def one_lesion(repeats):
+    """Time one small lesion in a large volume, files read by both."""
+    with tempfile.TemporaryDirectory() as name:
+        cohort = write_cohort(Path(name), SHAPE, 1)
+        image, mask = cohort.files("c0", "ct")
+        extractor = RadiomicsFeatureExtractor(binWidth=25)
+        in_memory = sitk.ReadImage(str(image)), sitk.ReadImage(str(mask))
+        lesion = next(iter(_lesions(cohort, None, "pyradiomics").values()))
+
+        with single_thread():
+            values = extractor.execute(*in_memory)
+            ours = measure_lesion(lesion)["features"]
+            worst = max(abs(ours[n] / float(values[n]) - 1) for n in ours)
+            reading = median_seconds(
+                lambda: (read_volume(image), read_volume(mask)), repeats
+            )
+            whole = median_seconds(lambda: measure_lesion(lesion), repeats)
+            plain = median_seconds(lambda: extractor.execute(*in_memory), repeats)
+            files = median_seconds(
+                lambda: extractor.execute(str(image), str(mask)), repeats
+            )
+    return {
+        "features compared": len(ours),
+        "largest relative difference": worst,
+        "pyradiomics execute on images in memory (s)": plain,
+        "pyradiomics execute on files (s)": files,
+        "radlatent on files (s)": whole,
+        "of which reading both files (s)": reading,
+        "ratio, files": files / whole,
+        "ratio, reading not counted": plain / (whole - reading),
+    }
+
+
+def processes(n_cases, repeats):
+    """Time a cohort of small volumes in one and in two processes."""
+    with tempfile.TemporaryDirectory() as name:
+        cohort = write_cohort(Path(name), SMALL, n_cases)
+        warm = dataclasses.replace(cohort, cases=cohort.cases.iloc[:4])
+        rl.extract(warm, jobs=2)  # workers start and import once
+        seconds, tables = {1: [], 2: []}, {}
+        for jobs in [1, 2] * repeats:  # in turn: the machine may have other work
+            start = time.perf_counter()
+            tables[jobs] = rl.extract(cohort, jobs=jobs).features
+            seconds[jobs].append(time.perf_counter() - start)
+    pd.testing.assert_frame_equal(tables[1], tables[2], check_exact=True)
+    one, two = (statistics.median(seconds[jobs]) for jobs in (1, 2))
+    return {
+        "cases": n_cases,
+        "1 process (s)": one,
+        "2 processes (s)": two,
+        "speed-up": one / two,
+        "every run (s)": {jobs: np.round(s, 2).tolist() for jobs, s in seconds.items()},
+    }
+
+
+def main():
+    """Run both benchmarks and print what was found."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--cases", type=int, default=120)
+    arguments = parser.parse_args()
+    logging.getLogger("radiomics").setLevel(logging.CRITICAL)
+    found = {
+        "machine": f"{platform.processor() or platform.machine()}, "
+        f"Python {platform.python_version()}",
+        "versions": rl.doctor().set_index("component")["version"].to_dict(),
+        "one lesion of radius 15 in 120x512x512": one_lesion(arguments.repeats),
+        "cohort of 128x128x128 volumes": processes(arguments.cases, arguments.repeats),
+    }
+    print(json.dumps(found, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -24,7 +24,7 @@ import SimpleITK as sitk
 from radiomics.featureextractor import RadiomicsFeatureExtractor
 
 import radlatent as rl
-from radlatent.handcrafted.extract import _lesions
+from radlatent.handcrafted.extract import _lesions, _settings_of
 from radlatent.handcrafted.lesion import measure_lesion
 from radlatent.imaging import Volume, read_volume, single_thread, write_volume
 
@@ -80,7 +80,9 @@ def one_lesion(repeats):
         image, mask = cohort.files("c0", "ct")
         extractor = RadiomicsFeatureExtractor(binWidth=25)
         in_memory = sitk.ReadImage(str(image)), sitk.ReadImage(str(mask))
-        lesion = next(iter(_lesions(cohort, None, "pyradiomics").values()))
+        lesion = next(
+            iter(_lesions(cohort, _settings_of(cohort, None), "pyradiomics").values())
+        )
 
         with single_thread():
             values = extractor.execute(*in_memory)

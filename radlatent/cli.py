@@ -59,9 +59,10 @@ def _start(
     quiet: Annotated[bool, typer.Option(help="Warnings and errors only.")] = False,
 ):
     level = logging.WARNING if quiet else logging.INFO
-    handler = RichHandler(
-        console=_err, show_time=False, show_path=False, show_level=False, markup=False
-    )
+    handler = logging.StreamHandler()
+    if _err.is_terminal:
+        plain = {"show_time": False, "show_path": False, "show_level": False}
+        handler = RichHandler(console=_err, markup=False, **plain)
     logger = logging.getLogger("radlatent")
     logger.handlers = [handler]
     logger.setLevel(level)

@@ -292,5 +292,45 @@ def _innermost(annotation):
     return annotation
 
 
-#: One word, one meaning: every parameter of a public function is listed here.
-PARAMETERS = {}
+#: One word, one meaning: every parameter of a function in `radlatent.__all__`.
+PARAMETERS = {
+    "C": "inverse strength of a penalty",
+    "blocks": "names of blocks of features, or what the tables call them",
+    "cache": "folder of finished results",
+    "cases": "the cases table",
+    "censoring": "expected fraction of censored times",
+    "cohort": "a Cohort, or the folder of one",
+    "endpoint": "an Endpoint of a cohort",
+    "engine": "what measures hand-crafted features",
+    "extraction": "what extract returned",
+    "features": "a features table",
+    "folder": "folder that is read",
+    "folds": "a folds table",
+    "hidden_effect": "strength of the factor that features do not see",
+    "how": "which of a closed set of ways",
+    "image": "where images lie, with placeholders",
+    "jobs": "processes",
+    "layout": "name of a known folder layout",
+    "level": "coverage that an interval aims at",
+    "allow_failures": "problems of files that are put up with",
+    "mask": "where masks lie, with placeholders",
+    "metrics": "a metrics table",
+    "model": "an unfitted scikit-learn estimator",
+    "n_boot": "bootstrap draws",
+    "n_features": "features kept by a selection",
+    "n_folds": "parts that patients are dealt into",
+    "n_patients": "number of patients",
+    "n_repeats": "times that patients are dealt",
+    "name": "what the tables call it",
+    "out": "file or folder that is written",
+    "path": "file that is read",
+    "predictions": "a predictions table",
+    "random_state": "seed, Generator or None",
+    "root": "folder that image paths start from",
+    "seen_effect": "strength of the factor that features see",
+    "settings": "settings of an extraction",
+    "source": "where settings come from",
+    "study": "a study file",
+    "tables": "features tables",
+    "volume": "column with the volume of a lesion",
+}

@@ -4,6 +4,7 @@
 here is only the order, and the files between the stages.
 """
 
+import inspect
 import json
 import logging
 import time
@@ -20,6 +21,7 @@ from radlatent.errors import SchemaError
 from radlatent.fusion import (
     MODELS,
     aggregate,
+    check_inputs,
     confusion,
     cross_validate,
     fractional_decrease,
@@ -28,7 +30,7 @@ from radlatent.fusion import (
     roc_curve,
     select_blocks,
 )
-from radlatent.handcrafted import Extraction, extract, read_settings
+from radlatent.handcrafted import Extraction, empty_features, extract, read_settings
 from radlatent.provenance import file_hash, run_record
 from radlatent.report import report
 from radlatent.schema import check_features, nearest, read_yaml
@@ -184,6 +186,7 @@ def run(
         checked.raise_if_any(str(folder), allow=allow_failures)
         cohort = Cohort.read(folder, root=root)
         endpoint = cohort.endpoint(plan.endpoint)
+        _rehearse(plan, cohort, endpoint, settings)
     with _stage("extract", clock):
         extraction = extract(cohort, settings=settings, jobs=jobs, cache=out / "cache")
         data = out / "data"
@@ -228,6 +231,11 @@ def write_extraction(extraction: Extraction, out: str | Path) -> None:
 
 def read_features(path: str | Path) -> pd.DataFrame:
     """Return a **features** table from a Parquet or CSV file, checked.
+
+    Parameters
+    ----------
+    path
+        What `write_extraction` wrote, or any table of that form.
 
     Raises
     ------
@@ -291,19 +299,35 @@ def _patients(plan, cohort, features):
     return join(patients, clinical) if clinical.shape[1] else patients
 
 
+def _rehearse(plan, cohort, endpoint, settings):
+    """Walk the rest of the path with missing values, so that faults show at once."""
+    patients = _patients(plan, cohort, empty_features(cohort, settings))
+    folds = make_folds(endpoint, **plan.folds.model_dump())
+    for spec in plan.models:
+        _model(spec)
+        check_inputs(select_blocks(patients, spec.blocks), endpoint, folds)
+
+
+def _model(spec):
+    known = inspect.signature(MODELS[spec.model]).parameters
+    for option in spec.options.keys() - known.keys():
+        msg = (
+            f"model {spec.label!r}: unknown option {option!r}{nearest(option, known)} "
+            f"(known are {list(known)})."
+        )
+        raise SchemaError(msg)
+    return MODELS[spec.model](**spec.options)
+
+
 def _models(plan, patients, endpoint):
     folds = make_folds(endpoint, **plan.folds.model_dump())
     results = []
     for spec in plan.models:
         blocks = " + ".join(spec.blocks)
         _log.info("%s on %s", spec.label, blocks)
-        model = MODELS[spec.model](**spec.options)
-        table = select_blocks(patients, list(spec.blocks))
-        results.append(
-            cross_validate(
-                model, table, endpoint, folds, name=spec.label, blocks=blocks
-            )
-        )
+        table = select_blocks(patients, spec.blocks)
+        names = {"name": spec.label, "blocks": blocks}
+        results.append(cross_validate(_model(spec), table, endpoint, folds, **names))
     return results
 
 

@@ -65,14 +65,14 @@ class Check:
 
 
 def check(
-    folder: str | Path, *, root: str | Path | None = None, jobs: int | None = None
+    cohort: str | Path, *, root: str | Path | None = None, jobs: int | None = None
 ) -> Check:
     """Check the tables and the files of a cohort, and report everything at once.
 
     Parameters
     ----------
-    folder
-        The cohort folder.
+    cohort
+        The folder of the cohort.
     root
         Folder of the images, instead of the one in ``cohort.yml``.
     jobs
@@ -84,7 +84,7 @@ def check(
     image and mask look swapped). Grids agree when no corner differs by more than
     `radlatent.imaging.TOLERANCE_MM`.
     """
-    cohort, problems = read_manifest(folder, root=root)
+    cohort, problems = read_manifest(cohort, root=root)
     groups = _groups(cohort)
     tasks = {
         key: (*paths, list(dict.fromkeys(labels.values())), cohort.modalities[key[0]])

@@ -20,12 +20,13 @@ from radlatent.fusion.curves import confusion, roc_curve
 from radlatent.fusion.folds import make_folds
 from radlatent.fusion.metrics import evaluate
 from radlatent.fusion.models import MODELS, logistic
-from radlatent.fusion.validate import Result, cross_validate
+from radlatent.fusion.validate import Result, check_inputs, cross_validate
 
 __all__ = [
     "MODELS",
     "Result",
     "aggregate",
+    "check_inputs",
     "confusion",
     "cross_validate",
     "evaluate",

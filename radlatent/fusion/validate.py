@@ -15,7 +15,7 @@ from radlatent.fusion.curves import roc_curve
 from radlatent.fusion.metrics import evaluate
 from radlatent.schema import check_features, check_folds, check_predictions
 
-__all__ = ["Result", "cross_validate"]
+__all__ = ["Result", "check_inputs", "cross_validate"]
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -90,10 +90,8 @@ def cross_validate(
     LeakageError
         A patient would be in the training and in the test part of one fold.
     """
-    _check_kind(features, endpoint)
+    splits = check_inputs(features, endpoint, folds)
     truth = endpoint.frame["class"]
-    splits = _split(folds)
-    _check_tables(features, truth, folds, splits)
     features = features.loc[truth.index]
     empty = features.index[features.isna().all(axis=1)]
     if len(empty):
@@ -117,6 +115,25 @@ def cross_validate(
         predictions.insert(at, ("model", "blocks", "endpoint")[at], value)
     check_predictions(predictions)
     return Result(predictions, evaluate(predictions), folds)
+
+
+def check_inputs(features: pd.DataFrame, endpoint, folds: pd.DataFrame) -> dict:
+    """Return the splits of `cross_validate`, or raise what it would raise.
+
+    Parameters
+    ----------
+    features, endpoint, folds
+        As in `cross_validate`; the values of the features are not looked at.
+
+    Returns
+    -------
+    dict
+        (repeat, fold) to the training and the test patients.
+    """
+    _check_kind(features, endpoint)
+    splits = _split(folds)
+    _check_tables(features, endpoint.frame["class"], folds, splits)
+    return splits
 
 
 def _check_kind(features, endpoint):

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from radlatent.cohort import Cohort
@@ -16,7 +17,7 @@ from radlatent.parallel import map_tasks
 from radlatent.provenance import content_key, file_hash, versions
 from radlatent.schema import check_failures, check_features, empty_failures, nearest
 
-__all__ = ["Extraction", "extract"]
+__all__ = ["Extraction", "empty_features", "extract"]
 
 _log = logging.getLogger(__name__)
 
@@ -148,7 +149,8 @@ def extract(
         msg = f"unknown engine {engine!r}{nearest(engine, ENGINES)}"
         raise SchemaError(f"{msg} (known are {sorted(ENGINES)}).")
     version = ENGINES[engine].version()
-    lesions = _lesions(cohort, settings, engine)
+    per_modality = _settings_of(cohort, settings)
+    lesions = _lesions(cohort, per_modality, engine)
     hashes = map_tasks(
         file_hash,
         {path: (path,) for one in lesions.values() for path in (one.image, one.mask)},
@@ -173,18 +175,43 @@ def extract(
     for line in collapse_warnings(notes):
         _log.warning("%s", line)
     return Extraction(
-        check_features(_features(cohort, lesions, outcome.results)),
+        check_features(_fill(empty_features(cohort, per_modality), outcome.results)),
         check_failures(failures),
         provenance,
     )
 
 
+def empty_features(cohort: Cohort, settings=None) -> pd.DataFrame:
+    """Return the **features** table that `extract` would fill, all values missing.
+
+    Parameters
+    ----------
+    cohort
+        The cohort.
+    settings
+        As in `extract`.
+    """
+    columns = [
+        f"{modality}_handcrafted__{name}"
+        for modality, chosen in _settings_of(cohort, settings).items()
+        for name in chosen.names
+    ]
+    index = cohort.included.index.rename("case_id")
+    return pd.DataFrame(np.nan, index, columns, dtype="float64")
+
+
 def _settings_of(cohort, settings):
     """Return modality to settings."""
-    if isinstance(settings, Mapping) and settings.keys() <= cohort.modalities.keys():
+    if isinstance(settings, Mapping) and not settings.keys() & Settings.model_fields:
         chosen = dict(settings)
     else:
         chosen = {} if settings is None else dict.fromkeys(cohort.modalities, settings)
+    for name in chosen.keys() - cohort.modalities.keys():
+        msg = (
+            f"settings are given for {name!r}, but cohort {cohort.name!r} has the "
+            f"modalities {list(cohort.modalities)}{nearest(name, cohort.modalities)}."
+        )
+        raise SchemaError(msg)
     for name, modality in cohort.modalities.items():
         if name not in chosen and modality.preset is None:
             msg = (
@@ -193,12 +220,11 @@ def _settings_of(cohort, settings):
             )
             raise SchemaError(msg)
         chosen.setdefault(name, modality.preset)
-    return {name: read_settings(source) for name, source in chosen.items()}
+    return {name: read_settings(chosen[name]) for name in cohort.modalities}
 
 
-def _lesions(cohort, settings, engine):
+def _lesions(cohort, per_modality, engine):
     """Return (case_id, modality) to lesion, for every modality that a case has."""
-    per_modality = _settings_of(cohort, settings)
     lesions = {}
     for case_id, label in cohort.included["mask_label"].items():
         for modality, spec in cohort.modalities.items():
@@ -237,25 +263,16 @@ def _keys(lesions, hashes, version):
     }
 
 
-def _columns(modality, lesion_settings):
-    return [f"{modality}_handcrafted__{name}" for name in lesion_settings.names]
-
-
-def _features(cohort, lesions, results):
-    names = {modality: lesion.settings for (_, modality), lesion in lesions.items()}
-    blocks = []
-    for modality in (m for m in cohort.modalities if m in names):
-        rows = {
-            case_id: result["features"]
-            for (case_id, of), result in results.items()
-            if of == modality
-        }
-        block = pd.DataFrame.from_dict(rows, orient="index", dtype="float64")
-        block = block.reindex(
-            index=cohort.included.index, columns=names[modality].names
-        ).astype("float64")
-        blocks.append(block.set_axis(_columns(modality, names[modality]), axis=1))
-    return pd.concat(blocks, axis=1).rename_axis("case_id")
+def _fill(table, results):
+    """Return the table of missing values with the results in their places."""
+    columns = {name: place for place, name in enumerate(table.columns)}
+    rows = {case_id: place for place, case_id in enumerate(table.index)}
+    values = table.to_numpy(copy=True)
+    for (case_id, modality), result in results.items():
+        for name, value in result["features"].items():
+            place = columns[f"{modality}_handcrafted__{name}"]
+            values[rows[case_id], place] = value
+    return pd.DataFrame(values, table.index, table.columns)
 
 
 def _failures(lesions, outcome, unread):

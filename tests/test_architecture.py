@@ -1,0 +1,171 @@
+"""The house rules that a machine can check."""
+
+import ast
+import inspect
+import re
+import subprocess
+import sys
+import tomllib
+
+import pytest
+
+import radlatent as rl
+from radlatent.schema import PARAMETERS
+
+#: Third-party library to the modules that may import it (a prefix of the path).
+DOORS = {
+    "torch": ("nn/", "latent/", "masks/"),
+    "lightning": ("nn/", "latent/", "masks/"),
+    "monai": ("nn/", "latent/", "masks/"),
+    "matplotlib": ("figures/",),
+    "seaborn": ("figures/",),
+    "SimpleITK": ("imaging/", "handcrafted/pyradiomics.py"),
+    "nibabel": ("imaging/",),
+    "radiomics": ("handcrafted/pyradiomics.py",),
+    "numba": ("handcrafted/",),
+    "lifelines": ("fusion/", "figures/"),
+    "xgboost": ("fusion/",),
+    "statsmodels": ("fusion/",),
+    "typer": ("cli.py",),
+    "rich": ("cli.py", "parallel.py"),
+    "pydantic": ("cohort/card.py", "handcrafted/settings.py", "study.py"),
+}
+
+#: GPL libraries: never at run time.
+NEVER = {"sksurv", "pingouin", "medpy", "mirp"}
+
+
+@pytest.fixture(scope="module")
+def modules(project_root):
+    """Path in the package to syntax tree."""
+    package = project_root / "radlatent"
+    return {
+        path.relative_to(package).as_posix(): ast.parse(path.read_text("utf-8"))
+        for path in sorted(package.rglob("*.py"))
+    }
+
+
+def imported(tree):
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (name.name.split(".")[0] for name in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module.split(".")[0]
+
+
+def functions(tree):
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    return [node for node in ast.walk(tree) if isinstance(node, kinds)]
+
+
+def code_lines(node):
+    """Return the lines of a function without its docstring."""
+    first = node.body[0]
+    doc = 0
+    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+        doc = first.end_lineno - first.lineno + 1
+    return node.end_lineno - node.lineno + 1 - doc
+
+
+def test_third_party_libraries_come_in_by_their_doors(modules):
+    wrong = [
+        f"{path} imports {name}"
+        for path, tree in modules.items()
+        for name in set(imported(tree))
+        if name in NEVER or not path.startswith(DOORS.get(name, ("",)))
+    ]
+    assert wrong == []
+
+
+def test_ruff_bans_what_has_a_door(project_root):
+    settings = tomllib.loads((project_root / "pyproject.toml").read_text("utf-8"))
+    banned = settings["tool"]["ruff"]["lint"]["flake8-tidy-imports"]["banned-api"]
+    assert set(banned) == set(DOORS)
+
+
+def test_files_and_functions_keep_their_size(modules, project_root):
+    lines = {
+        path: len((project_root / "radlatent" / path).read_text("utf-8").splitlines())
+        for path in modules
+    }
+    assert {path: n for path, n in lines.items() if n > 400} == {}
+    assert sum(lines.values()) <= 12_000
+    lengths = {
+        f"{path}:{node.name}": code_lines(node)
+        for path, tree in modules.items()
+        for node in functions(tree)
+    }
+    assert {name: n for name, n in lengths.items() if n > 50} == {}
+    ordered = sorted(lengths.values())
+    assert ordered[int(0.9 * len(ordered))] <= 25
+
+
+def test_every_module_says_what_it_is_and_what_it_offers(modules):
+    silent = [path for path, tree in modules.items() if not ast.get_docstring(tree)]
+    assert silent == []
+    for path, tree in modules.items():
+        names = {
+            target.id
+            for node in tree.body
+            if isinstance(node, ast.Assign)
+            for target in node.targets
+            if isinstance(target, ast.Name)
+        }
+        assert "__all__" in names, path
+
+
+def test_public_functions_document_and_annotate_their_parameters():
+    for name in rl.__all__:
+        thing = getattr(rl, name)
+        assert inspect.getdoc(thing), name
+        if inspect.isclass(thing):
+            continue
+        for parameter in inspect.signature(thing).parameters.values():
+            assert parameter.name in PARAMETERS, (name, parameter.name)
+            assert re.search(rf"\b{parameter.name}\b", inspect.getdoc(thing))
+
+
+def test_every_public_name_is_in_the_table_of_contents():
+    for name in rl.__all__:
+        assert f"``{name}``" in rl.__doc__, name
+        assert getattr(rl, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'extrac'"):
+        _ = rl.extrac
+
+
+def test_the_vocabulary_has_no_word_that_nobody_uses():
+    used = set()
+    for name in (*rl.__all__, "report"):
+        thing = getattr(rl, name) if name != "report" else rl.report.report
+        if not inspect.isclass(thing):
+            used |= set(inspect.signature(thing).parameters)
+    assert set(PARAMETERS) - used == set()
+
+
+def test_importing_is_light(tmp_path):
+    # a package of that name that cannot be imported: to touch it is to fail
+    for name in ("torch", "lightning", "monai", "matplotlib", "radiomics"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise SystemExit(3)", "utf-8")
+    code = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); "
+        "import time; start = time.perf_counter(); "
+        "import radlatent as rl; seconds = time.perf_counter() - start; "
+        "rl.extract, rl.cross_validate, rl.Cohort; print(seconds)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 1
+
+
+def test_no_tolerance_accepts_everything(project_root):
+    loose = re.compile(r"r(tol|el)\s*=\s*(0\.[2-9]|[1-9]\b(?!e-))")
+    found = [
+        f"{path.name}: {line.strip()}"
+        for path in (project_root / "tests").rglob("*.py")
+        for line in path.read_text("utf-8").splitlines()
+        if loose.search(line) and "re.compile" not in line
+    ]
+    assert found == []

@@ -1,0 +1,126 @@
+"""One verb is one function, and an error is a message, never a traceback."""
+
+import inspect
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+import radlatent as rl
+from radlatent.cli import app
+
+#: What only the command line has: where to write, and when to exit with 1.
+EXTRA = {"out", "allow_failures"}
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.mark.parametrize(
+    "verb", ["check", "simulate", "index", "extract", "run", "report", "doctor"]
+)
+def test_a_verb_has_the_parameters_of_its_function(verb):
+    function = rl.report.report if verb == "report" else getattr(rl, verb)
+    callbacks = {c.callback.__name__: c.callback for c in app.registered_commands}
+    ours = set(inspect.signature(callbacks[verb]).parameters)
+    theirs = set(inspect.signature(function).parameters)
+    assert ours - EXTRA == theirs - EXTRA
+    assert invoke(verb, "--help").exit_code == 0
+
+
+def test_a_sound_cohort_passes_the_check(tiny_folder):
+    done = invoke("check", tiny_folder)
+    assert done.exit_code == 0
+    assert "3 patients, 3 cases" in done.output
+    assert "no problem" in done.output
+
+
+def test_a_faulty_cohort_lists_everything_and_exits_with_1(tiny_folder):
+    (tiny_folder / "p1" / "ct_image.nii.gz").unlink()
+    (tiny_folder / "p2" / "pet_mask.nii.gz").write_bytes(b"nothing")
+    done = invoke("check", tiny_folder)
+    assert done.exit_code == 1
+    assert "2 problems found" in done.output
+    assert "'p1/ct_image.nii.gz' is not there" in done.output
+    assert "no image" in done.output
+    assert "Traceback" not in done.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("check", "nowhere"), "is not there"),
+        (("run", "nowhere.yml", "--out", "out"), "nowhere.yml"),
+        (("report", "nowhere"), "no run.json"),
+        (("index", "nowhere", "--out", "out"), "is not a folder"),
+        (("simulate", "x", "--censoring", "2"), "censoring is 2.0"),
+    ],
+)
+def test_what_is_not_there_is_told(arguments, expected, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = invoke(*arguments)
+    assert done.exit_code == 1
+    assert expected in done.output
+    assert "Traceback" not in done.output
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (("--out", "x.txt"), "written as .parquet or .csv"),
+        (("--out", "x.csv", "--settings", "huu"), "did you mean 'hu'"),
+        (("--out", "x.csv", "--settings", "hu", "--settings", "mr"), "MODALITY=FILE"),
+        (("--out", "x.csv", "--settings", "ct=hu", "--settings", "mr"), "'mr'"),
+        (("--out", "x.csv", "--settings", "mr=hu"), "has the modalities"),
+        (("--out", "x.csv", "--engine", "pyradiomic"), "did you mean 'pyradiomics'"),
+    ],
+)
+def test_options_of_an_extraction_are_checked_first(
+    tiny_folder, tmp_path, monkeypatch, options, expected
+):
+    monkeypatch.chdir(tmp_path)
+    done = invoke("extract", tiny_folder, *options)
+    assert done.exit_code == 1
+    assert expected in done.output
+    assert list(tmp_path.glob("x*")) == []
+
+
+@pytest.mark.reference
+def test_an_extraction_writes_features_failures_and_provenance(tiny_folder, tmp_path):
+    pytest.importorskip("radiomics")
+    out = tmp_path / "features.csv"
+    done = invoke("extract", tiny_folder, "--out", out, "--settings", "pet=hu")
+    assert done.exit_code == 0, done.output
+    table = rl.read_features(out)
+    assert table.shape == (3, 214)
+    assert pd.read_csv(tmp_path / "features.failures.csv").empty
+    assert len(pd.read_csv(tmp_path / "features.provenance.csv")) == 6
+
+
+@pytest.mark.reference
+def test_a_failed_case_makes_the_exit_code(tiny_folder, tmp_path):
+    pytest.importorskip("radiomics")
+    (tiny_folder / "p2" / "ct_image.nii.gz").write_bytes(b"nothing")
+    out = tmp_path / "features.parquet"
+    refused = invoke("extract", tiny_folder, "--out", out)
+    assert refused.exit_code == 1
+    assert not out.exists()
+    done = invoke("extract", tiny_folder, "--out", out, "--allow-failures", "1")
+    assert done.exit_code == 0
+    assert "1 cases failed" in done.output
+    assert len(rl.read_features(out)) == 3
+
+
+def test_the_doctor_prints_a_table():
+    done = invoke("doctor")
+    assert done.exit_code == 0
+    assert "numpy" in done.output
+    assert "device" in done.output
+
+
+def test_an_index_can_be_checked_at_once(tiny_folder, tmp_path):
+    done = invoke("index", tiny_folder, "--out", tmp_path / "card")
+    assert done.exit_code == 0, done.output
+    assert "3 patients, 3 cases" in done.output
+    assert invoke("check", tmp_path / "card", "--root", tiny_folder).exit_code == 0

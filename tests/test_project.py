@@ -1,0 +1,80 @@
+"""The files around the package agree with each other."""
+
+import re
+import tomllib
+
+import pytest
+import yaml
+
+CONDA_EXTRAS = ("dask", "dev")
+
+
+@pytest.fixture(scope="module")
+def project(project_root):
+    return tomllib.loads((project_root / "pyproject.toml").read_text("utf-8"))[
+        "project"
+    ]
+
+
+def conda_names(requirement):
+    """Yield a requirement as conda writes it; an extra is a package of its own."""
+    name, _, extra, version = re.fullmatch(
+        r"([\w-]+)(\[(\w+)\])?(.*)", requirement
+    ).groups()
+    yield name.lower() + version
+    if extra:
+        yield extra + version
+
+
+def test_the_conda_environment_is_that_of_pyproject(project, project_root):
+    environment = yaml.safe_load((project_root / "environment.yml").read_text("utf-8"))
+    expected = {
+        name
+        for group in (
+            project["dependencies"],
+            *(project["optional-dependencies"][extra] for extra in CONDA_EXTRAS),
+        )
+        for requirement in group
+        for name in conda_names(requirement)
+    }
+    basics = {"python=3.11", "pip", "setuptools", "c-compiler"}
+    assert set(environment["dependencies"]) == expected | basics
+
+
+def test_every_requirement_is_pinned(project, project_root):
+    pins = {}
+    for line in (project_root / "constraints.txt").read_text("utf-8").splitlines():
+        if not line.startswith("#"):
+            name, version = line.split("==")
+            pins[name] = version
+    groups = [project["dependencies"], *project["optional-dependencies"].values()]
+    for requirement in (r for group in groups for r in group):
+        name = re.match(r"[\w-]+", requirement)[0].lower().replace("_", "-")
+        assert name in pins, requirement
+    assert pins["torch"] == "2.13.0"
+
+
+def test_no_patient_is_committed(project_root):
+    for cohort in ("acdc", "sts", "simulated"):
+        names = {path.name for path in (project_root / "cohorts" / cohort).iterdir()}
+        assert names == {"README.md", "cohort.yml"}
+
+
+def test_the_changelog_knows_the_version(project, project_root):
+    text = (project_root / "CHANGELOG.md").read_text("utf-8")
+    assert "## Unreleased" in text
+
+
+@pytest.mark.reference
+def test_the_example_of_the_readme_runs(project_root, tmp_path, monkeypatch):
+    pytest.importorskip("radiomics")
+    text = (project_root / "README.md").read_text("utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    lines = [line for line in example.splitlines() if line.strip()]
+    assert len(lines) <= 12
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(compile(example, "README.md", "exec"), names)
+    auc = names["result"].summary.set_index("metric").loc["auc"]
+    assert auc["lower"] < auc["estimate"] < auc["upper"]
+    assert names["ax"].get_xlabel()

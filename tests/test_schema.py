@@ -1,0 +1,125 @@
+"""Tables are checked where they are read, everything wrong with them at once."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from pydantic import BaseModel, ConfigDict
+
+from radlatent import schema
+from radlatent.errors import RadlatentError, SchemaError
+
+
+@pytest.fixture
+def features():
+    index = pd.Index(["a", "b"], name="case_id")
+    return pd.DataFrame({"ct_handcrafted__x": [1.0, np.nan]}, index)
+
+
+def test_a_features_table_may_hold_missing_values(features):
+    assert schema.check_features(features) is features
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda t: t.rename_axis("patient"), "index is named 'patient'"),
+        (
+            lambda t: t.set_axis(["a", "a"]).rename_axis("case_id"),
+            "'a'. more than once",
+        ),
+        (lambda t: t.rename(columns=lambda c: "x"), "not named '<block>__<feature>'"),
+        (lambda t: t.rename(columns=lambda c: "ct__x[1]"), "not named"),
+        (lambda t: t.fillna(1).astype(int), "not float64"),
+        (lambda t: t.fillna(np.inf), "infinite values"),
+        (lambda t: pd.concat([t, t], axis=1), "more than once"),
+        (lambda t: t["ct_handcrafted__x"], "it is a Series"),
+    ],
+)
+def test_what_is_no_features_table_is_refused(features, change, expected):
+    with pytest.raises(SchemaError, match=expected):
+        schema.check_features(change(features))
+
+
+def test_a_features_table_may_be_of_patients(features):
+    schema.check_features(features.rename_axis("patient_id"))
+
+
+def test_all_faults_are_reported_together():
+    metrics = pd.DataFrame({"model": ["m"], "blocks": ["b"], "estimate": ["high"]})
+    with pytest.raises(SchemaError) as caught:
+        schema.check_metrics(metrics)
+    text = str(caught.value)
+    assert "'endpoint' is missing" in text
+    assert "'estimate' is object, not float" in text
+    assert text.count(";") >= 7
+
+
+def test_a_patient_in_two_folds_of_a_repeat_is_refused():
+    folds = pd.DataFrame({"patient_id": ["a", "a"], "repeat": [0, 0], "fold": [0, 1]})
+    with pytest.raises(SchemaError, match="two folds"):
+        schema.check_folds(folds)
+    schema.check_folds(folds.assign(repeat=[0, 1]))
+
+
+def test_a_patient_predicted_twice_is_refused():
+    row = {"model": "m", "blocks": "b", "endpoint": "e", "repeat": 0, "fold": 0}
+    row |= {"patient_id": "a", "truth": "x", "probability_x": 0.5}
+    with pytest.raises(SchemaError, match="predicted twice"):
+        schema.check_predictions(pd.DataFrame([row, row]))
+    with pytest.raises(SchemaError, match="probability_<class>"):
+        schema.check_predictions(pd.DataFrame([row]).drop(columns="probability_x"))
+
+
+def test_an_empty_failures_table_is_a_failures_table():
+    assert schema.check_failures(schema.empty_failures()).empty
+
+
+def test_every_error_is_a_value_error():
+    for error in RadlatentError.__subclasses__():
+        assert issubclass(error, ValueError)
+
+
+class Inner(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    width: float
+
+
+class Outer(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    parts: dict[str, Inner] = {}
+    one: Inner | None = None
+
+
+def test_an_unknown_key_is_looked_up_where_it_stands():
+    content = {"parts": {"a": {"widht": 1}}, "one": {"widths": 1}, "tow": 2}
+    with pytest.raises(SchemaError) as caught:
+        schema.parse(content, Outer, source="x.yml")
+    text = str(caught.value)
+    assert text.startswith("x.yml: ")
+    assert "unknown key 'parts.a.widht'; did you mean 'width'?" in text
+    assert "unknown key 'one.widths'; did you mean 'width'?" in text
+    assert "unknown key 'tow'" in text
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"one: [", "not YAML"),
+        (b"- a\n- b\n", "holds list, not keys and values"),
+        (b"one: \xe9\n", "not UTF-8 at byte 5"),
+    ],
+)
+def test_a_file_that_is_no_mapping_is_refused(tmp_path, content, expected):
+    path = tmp_path / "x.yml"
+    path.write_bytes(content)
+    with pytest.raises(SchemaError, match=expected):
+        schema.read_yaml(path, Outer)
+
+
+def test_a_yaml_file_can_run_no_code(tmp_path):
+    path = tmp_path / "x.yml"
+    target = tmp_path / "made"
+    path.write_text(f"one: !!python/object/apply:os.mkdir ['{target}']\n", "utf-8")
+    with pytest.raises(SchemaError, match="not YAML"):
+        schema.read_yaml(path, Outer)
+    assert not target.exists()

@@ -1,0 +1,195 @@
+"""A study file walks the whole path, and is checked before the first step."""
+
+import json
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from radlatent.cli import app
+from radlatent.cohort import simulate
+from radlatent.errors import CohortError, SchemaError
+from radlatent.study import read_features, read_study, run
+
+STUDY = """\
+title: A study
+cohort: cohort
+endpoint: response
+settings: settings.yaml
+aggregate: largest
+volume: pet_handcrafted__original_shape_VoxelVolume
+models:
+  - {model: logistic, blocks: [clinical]}
+  - {model: logistic, blocks: ["*_handcrafted"], options: {n_features: 5}}
+folds: {n_folds: 3, n_repeats: 2, random_state: 1}
+"""
+SETTINGS = "featureClass:\n  shape: [VoxelVolume, Sphericity]\n  firstorder: [Mean]\n"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Return a folder with a study of 30 simulated patients."""
+    folder = tmp_path_factory.mktemp("study")
+    simulate(folder / "cohort", n_patients=30, seen_effect=4, hidden_effect=0)
+    (folder / "study.yml").write_text(STUDY, "utf-8")
+    (folder / "settings.yaml").write_text(SETTINGS, "utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(folder):
+    """Return a run of that study."""
+    pytest.importorskip("radiomics")
+    return run(folder / "study.yml", out=folder / "out", jobs=1)
+
+
+reference = pytest.mark.reference
+
+
+@reference
+def test_the_planted_effect_is_found_and_the_covariate_is_not(finished):
+    auc = finished.summary.query("metric == 'auc'").set_index("blocks")
+    assert auc.loc["*_handcrafted", "lower"] > 0.5
+    assert auc.loc["clinical", "lower"] < 0.5 < auc.loc["clinical", "upper"]
+    assert (auc["n"] == 30).all()
+
+
+@reference
+def test_a_run_folder_is_complete(finished):
+    names = {
+        path.relative_to(finished.folder).as_posix()
+        for path in finished.folder.rglob("*")
+        if path.is_file() and "cache" not in path.parts
+    }
+    figures = {"auc", "balanced_accuracy", "roc", "features"}
+    figures |= {"confusion_1", "confusion_2"}
+    tables = {"performance", "flow", "extraction", "failures"}
+    expected = {"index.html", "run.json", "failures.csv"}
+    expected |= {f"figures/{f}.{kind}" for f in figures for kind in ("png", "pdf")}
+    expected |= {f"tables/{table}.csv" for table in tables}
+    assert expected <= names
+
+
+@reference
+def test_the_record_says_what_was_run(finished, folder):
+    record = json.loads((finished.folder / "run.json").read_text("utf-8"))
+    assert record["cohort"]["name"] == "simulated"
+    assert record["counts"]["flow"]["patients"] == 30
+    assert record["settings"]["folds"]["random_state"] == 1
+    ct = record["settings"]["settings"]["ct"]
+    assert ct["featureClass"]["shape"] == ["Sphericity", "VoxelVolume"]
+    assert set(record["outputs"]) >= {"metrics.csv", "predictions.parquet", "folds.csv"}
+
+
+@reference
+def test_the_page_needs_no_other_file(finished):
+    page = (finished.folder / "index.html").read_text("utf-8")
+    assert "<title>A study</title>" in page
+    assert page.count("data:image/png;base64,") == 6
+    for outside in ("http://", "https://", "<script", 'src="figures'):
+        assert outside not in page
+    estimate = finished.summary.query("metric == 'auc'")["estimate"].iloc[1]
+    assert f"{estimate:.2f} (" in page
+
+
+@reference
+def test_a_report_can_be_made_again_without_the_images(finished):
+    page = finished.folder / "index.html"
+    before = page.read_text("utf-8")
+    page.unlink()
+    done = CliRunner().invoke(app, ["report", str(finished.folder)])
+    assert done.exit_code == 0, done.output
+    assert page.read_text("utf-8") == before
+
+
+@reference
+def test_a_run_that_is_started_again_gives_the_same_tables(finished, folder):
+    again = run(folder / "study.yml", out=folder / "out", jobs=1)
+    pd.testing.assert_frame_equal(again.metrics, finished.metrics, check_exact=True)
+    pd.testing.assert_frame_equal(
+        again.predictions, finished.predictions, check_exact=True
+    )
+
+
+@reference
+def test_predictions_are_out_of_fold_and_once_a_repeat(finished):
+    folds = pd.read_csv(
+        finished.folder / "data" / "folds.csv", dtype={"patient_id": str}
+    )
+    merged = finished.predictions.merge(
+        folds, on=["patient_id", "repeat"], suffixes=("", "_planned")
+    )
+    assert (merged["fold"] == merged["fold_planned"]).all()
+    assert len(merged) == len(finished.predictions) == 2 * 2 * 30
+
+
+@reference
+def test_features_are_read_back_as_they_were_written(finished):
+    data = finished.folder / "data"
+    table = read_features(data / "features.parquet")
+    table.to_csv(data / "features_copy.csv")
+    pd.testing.assert_frame_equal(
+        read_features(data / "features_copy.csv"), table, check_exact=True
+    )
+    with pytest.raises(SchemaError, match=r"\.txt"):
+        read_features(data / "features.txt")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("endpoint: response", "endpont: response", "did you mean 'endpoint'"),
+        ("model: logistic", "model: logistik", "did you mean 'logistic'"),
+        ("n_folds: 3", "n_folds: 1", "folds.n_folds"),
+        ("aggregate: largest", "aggregate: biggest", "'largest'"),
+        (
+            '["*_handcrafted"], options: {n_features: 5}',
+            "[clinical]",
+            "name them apart",
+        ),
+    ],
+)
+def test_a_faulty_study_is_refused_by_key(folder, tmp_path, old, new, expected):
+    path = tmp_path / "study.yml"
+    path.write_text(STUDY.replace(old, new), "utf-8")
+    with pytest.raises(SchemaError, match=expected):
+        read_study(path)
+
+
+@reference
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("endpoint: response", "endpoint: respons", "did you mean 'response'"),
+        ("endpoint: response", "endpoint: survival", "supports 'class'"),
+        ("[clinical]", "[clincal]", "no block fits"),
+        ("settings: settings.yaml", "settings: setings.yaml", "neither a file"),
+        ("settings: settings.yaml", "settings: {mr: hu}", "'mr'"),
+        ("n_features: 5", "n_feature: 5", "n_feature"),
+        ("VoxelVolume\n", "VoxelVolumes\n", "VoxelVolumes"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_the_work(
+    folder, tmp_path, old, new, expected
+):
+    path = folder / "faulty.yml"
+    path.write_text(STUDY.replace(old, new), "utf-8")
+    with pytest.raises(SchemaError, match=expected):
+        run(path, out=tmp_path / "out", jobs=1)
+    assert not (tmp_path / "out").exists()
+
+
+@reference
+def test_faulty_files_stop_a_run_unless_they_are_put_up_with(folder, tmp_path):
+    cohort = simulate(tmp_path / "cohort", n_patients=30, seen_effect=4)
+    for name in ("study.yml", "settings.yaml"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    image = cohort.files("P0001_L1", "ct")[0]
+    image.write_bytes(b"nothing")
+    arguments = {"out": tmp_path / "out", "jobs": 1}
+    with pytest.raises(CohortError, match="no image"):
+        run(tmp_path / "study.yml", **arguments)
+    done = run(tmp_path / "study.yml", allow_failures=1, **arguments)
+    assert set(done.failures["stage"]) == {"handcrafted ct"}
+    page = (done.folder / "index.html").read_text("utf-8")
+    assert "P0001_L1" in page

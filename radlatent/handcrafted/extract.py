@@ -313,14 +313,19 @@ def _provenance(lesions, results, hashes, keys, version):
                 "image": str(lesion.image),
                 "mask": str(lesion.mask),
                 "mask_label": lesion.mask_label,
-                "image_hash": hashes[lesion.image],
-                "mask_hash": hashes[lesion.mask],
-                "settings_key": lesion.settings.key,
+                "image_hash": _tagged(hashes[lesion.image]),
+                "mask_hash": _tagged(hashes[lesion.mask]),
+                "settings_key": _tagged(lesion.settings.key),
                 "engine": lesion.engine,
                 "engine_version": version,
-                "key": keys[case_id, modality],
+                "key": _tagged(keys[case_id, modality]),
                 **result["provenance"],
                 "notes": " | ".join(result["notes"]),
             }
         )
     return pd.DataFrame(rows, columns=[*_PROVENANCE]).astype({"mask_label": "Int64"})
+
+
+def _tagged(digest):
+    # bare digits such as 5e44456627669920 read as a number: pandas 2.3 crashes on them
+    return f"sha256:{digest}"

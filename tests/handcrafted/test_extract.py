@@ -54,7 +54,8 @@ def test_provenance_names_files_settings_and_engine(tiny_cohort):
     assert len(rows) == 6
     assert rows["engine"].unique().tolist() == ["pyradiomics"]
     assert rows["engine_version"].unique().tolist() == ["3.0.1"]
-    assert rows["image_hash"].str.len().eq(64).all()
+    for column in ("image_hash", "mask_hash", "settings_key", "key"):
+        assert rows[column].str.fullmatch("sha256:[0-9a-f]{64}").all()
     assert rows["n_voxels"].tolist() == [136, 136, 280, 280, 552, 552]
 
 

@@ -9,7 +9,8 @@ PYTHON ?= $(shell for p in python3.11 python3 python; do \
 	&& echo $$p && break; done)
 JOBS ?= 2
 BIN := .venv/bin
-PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# an editable install of a flat layout warns at length
+PIP := PYTHONWARNINGS=ignore $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: demo test lint format clean
 

@@ -124,12 +124,15 @@ def _plans(data):
     n_models = len(metrics.groupby(["model", "blocks"]))
     height = 1.2 + 0.6 * n_models
     several = len(set(data["roc"]["class"])) > 1
-    for metric in ("auc", "balanced_accuracy"):
+    chance = {"auc": 0.5, "balanced_accuracy": 1 / len(set(data["confusion"]["truth"]))}
+    for metric in chance:
         yield (
             metric,
             _CAPTIONS[metric],
             (7, height),
-            lambda ax, m=metric: figures.forest(metrics, ax, metric=m),
+            lambda ax, m=metric: figures.forest(
+                metrics, ax, metric=m, chance=chance[m]
+            ),
         )
     keys = ["model", "blocks"]
     # several classes: a figure a model; two classes: all models in one

@@ -1,5 +1,7 @@
 """Fixtures of the tests and of the examples in the docstrings."""
 
+import importlib.util
+import logging
 import os
 import shutil
 from pathlib import Path
@@ -26,6 +28,26 @@ covariates: [age]
 
 #: Radius in voxels of the sphere of each patient.
 RADII = {"p1": 3, "p2": 4, "p3": 5}
+
+
+def pytest_collection_modifyitems(items):
+    """Skip what needs pyradiomics where it is not installed."""
+    if importlib.util.find_spec("radiomics") is not None:
+        return
+    for item in items:
+        doctest = item.nodeid.endswith("radlatent.handcrafted.extract.extract")
+        if doctest or item.get_closest_marker("reference"):
+            item.add_marker(pytest.mark.skip(reason="pyradiomics is not installed"))
+
+
+@pytest.fixture(autouse=True)
+def restore_logging():
+    """Undo what the command line does to the logger of the package."""
+    logger = logging.getLogger("radlatent")
+    before = logger.handlers, logger.level, logger.propagate
+    yield
+    logger.handlers, logger.propagate = before[0], before[2]
+    logger.setLevel(before[1])
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from rich.table import Table
 import radlatent as rl
 from radlatent.errors import RadlatentError, SchemaError
 
-__all__ = ["app", "main"]
+__all__ = ["app"]
 
 app = typer.Typer(
     help="Multimodal radiomics, from a cohort of images to a report.",
@@ -31,7 +31,7 @@ _err = Console(stderr=True, width=None if sys.stderr.isatty() else 200)
 _Root = Annotated[Path | None, typer.Option(help="Folder of the images.")]
 _Jobs = Annotated[int | None, typer.Option(help="Processes; -1 is every core.")]
 _Allow = Annotated[
-    int, typer.Option(help="Cases with problems that are put up with.", min=0)
+    int, typer.Option(help="Cases put up with that cannot be measured.", min=0)
 ]
 
 
@@ -76,7 +76,7 @@ def check(cohort: Path, root: _Root = None, jobs: _Jobs = None):
     found = rl.check(cohort, root=root, jobs=jobs)
     for note in found.notes:
         _err.print(f"note: {_plain(note)}", highlight=False)
-    found.raise_if_any(str(cohort))
+    found.raise_if_any()
     counts = ", ".join(f"{n} {what}" for what, n in found.flow.items())
     _out.print(f"{counts}: no problem.", highlight=False, soft_wrap=True)
 
@@ -153,10 +153,9 @@ def extract(  # noqa: PLR0913 - the parameters of the function, and where to wri
         for source in sources:
             rl.read_settings(source)
     found = rl.check(cohort, root=root, jobs=jobs)
-    found.raise_if_any(str(cohort), allow=allow_failures)
+    found.raise_if_any(allow=allow_failures)
     extraction = rl.extract(
-        cohort,
-        root=root,
+        found.cohort,
         settings=chosen,
         engine=engine,
         jobs=jobs,
@@ -250,10 +249,5 @@ def _cell(value):
     return f"{value:.1f}" if isinstance(value, float) else str(value)
 
 
-def main() -> None:
-    """Run the command line."""
-    app()
-
-
 if __name__ == "__main__":
-    main()
+    app()

@@ -27,6 +27,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from radlatent.errors import RadlatentError
+
 __all__ = ["Outcome", "map_tasks"]
 
 _log = logging.getLogger(__name__)
@@ -84,7 +86,7 @@ def map_tasks(
 
     Raises
     ------
-    RuntimeError
+    RadlatentError
         A worker process died, which one task too large for the memory can cause.
     """
     finished = {} if cache is None else _finished(cache, tasks, keys)
@@ -110,7 +112,7 @@ def map_tasks(
                 "What had finished is kept where a cache is given: start again with "
                 f"fewer jobs than {jobs!r}."
             )
-            raise RuntimeError(msg) from error
+            raise RadlatentError(msg) from error
     return Outcome(
         {name: results[name] for name in tasks if name in results},
         {name: failures[name] for name in tasks if name in failures},

@@ -15,9 +15,25 @@ from pathlib import Path
 
 import pandas as pd
 
-__all__ = ["content_key", "doctor", "file_hash", "run_record", "versions"]
+__all__ = [
+    "content_key",
+    "doctor",
+    "environment",
+    "file_hash",
+    "run_record",
+    "versions",
+]
 
-_CORE = ("numpy", "pandas", "scipy", "scikit-learn", "SimpleITK", "nibabel", "joblib")
+_CORE = (
+    "numpy",
+    "pandas",
+    "scipy",
+    "scikit-learn",
+    "SimpleITK",
+    "PyWavelets",
+    "nibabel",
+    "joblib",
+)
 _CHUNK_BYTES = 1 << 20
 
 #: distribution: (module, what it is for, how to get it)
@@ -66,21 +82,31 @@ def versions() -> dict[str, str]:
     return found
 
 
+def environment() -> dict:
+    """Return versions, machine and state of the source of this process."""
+    return {
+        "versions": versions(),
+        "machine": {"system": platform.platform(), "processor": platform.machine()},
+        "git": _git_state(),
+    }
+
+
 def run_record(
     *,
-    command: str,
+    command: Mapping,
     cohort: Mapping,
     settings: Mapping,
     counts: Mapping,
     outputs: Mapping,
     seconds: Mapping,
+    environment: Mapping,
 ) -> dict:
     """Return the record of one run, ready for JSON.
 
     Parameters
     ----------
     command
-        What was asked for.
+        What was asked for: study, root, jobs.
     cohort
         Name, freeze, hash of the manifest.
     settings
@@ -91,17 +117,17 @@ def run_record(
         File name to SHA-256.
     seconds
         Wall time a stage.
+    environment
+        What `environment` returned where the run was.
     """
     return {
-        "command": command,
+        "command": dict(command),
         "cohort": dict(cohort),
         "settings": dict(settings),
         "counts": dict(counts),
         "outputs": dict(outputs),
         "seconds": {stage: round(value, 3) for stage, value in seconds.items()},
-        "versions": versions(),
-        "machine": {"system": platform.platform(), "processor": platform.machine()},
-        "git": _git_state(),
+        **environment,
     }
 
 

@@ -210,6 +210,13 @@ def split_column(column):
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for the nearest known name, or an empty text.
 
+    Parameters
+    ----------
+    name
+        What was written.
+    known
+        What could have been meant; upper and lower case count as equal.
+
     Examples
     --------
     >>> nearest("binwidth", ["binWidth", "binCount"])

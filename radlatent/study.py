@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from radlatent.cohort import Cohort, check
+from radlatent.cohort import check
 from radlatent.errors import SchemaError
 from radlatent.fusion import (
     MODELS,
@@ -31,7 +32,7 @@ from radlatent.fusion import (
     select_blocks,
 )
 from radlatent.handcrafted import Extraction, empty_features, extract, read_settings
-from radlatent.provenance import file_hash, run_record
+from radlatent.provenance import environment, file_hash, run_record
 from radlatent.report import report
 from radlatent.schema import check_features, nearest, read_yaml
 
@@ -168,8 +169,8 @@ def run(
     jobs
         Processes; None leaves it to ``joblib.parallel_config``.
     allow_failures
-        How many problems of the cohort's files are put up with before the work
-        starts; those cases keep their rows, with the reason.
+        How many cases with a faulty image or mask are put up with; they keep their
+        rows, with the reason.
 
     Raises
     ------
@@ -183,10 +184,12 @@ def run(
     clock = {}
     with _stage("check", clock):
         checked = check(folder, root=root, jobs=jobs)
-        checked.raise_if_any(str(folder), allow=allow_failures)
-        cohort = Cohort.read(folder, root=root)
+        checked.raise_if_any(allow=allow_failures)
+        cohort = checked.cohort
         endpoint = cohort.endpoint(plan.endpoint)
         _rehearse(plan, cohort, endpoint, settings)
+    # from here on the folder is not that of an earlier run
+    (out / "run.json").unlink(missing_ok=True)
     with _stage("extract", clock):
         extraction = extract(cohort, settings=settings, jobs=jobs, cache=out / "cache")
         data = out / "data"
@@ -198,14 +201,17 @@ def run(
     for name, table in tables.items():
         _write(table, data / name)
     record = run_record(
-        command=f"run {path}",
+        command={"study": str(path), "root": str(cohort.root), "jobs": jobs},
         cohort=_about(cohort),
         settings=_choices(plan, settings, cohort),
         counts=_counts(cohort, endpoint, extraction),
-        outputs={name: file_hash(data / name) for name in sorted(tables)},
+        outputs={p.name: file_hash(p) for p in sorted(data.iterdir())},
         seconds=clock,
+        environment=environment(),
     )
-    (out / "run.json").write_text(json.dumps(record, indent=2) + "\n", "utf-8")
+    part = out / "run.json.part"
+    part.write_text(json.dumps(record, indent=2) + "\n", "utf-8")
+    part.replace(out / "run.json")
     report(out)
     return Run(
         out, tables["metrics.csv"], tables["predictions.parquet"], extraction.failures
@@ -246,8 +252,10 @@ def read_features(path: str | Path) -> pd.DataFrame:
     if path.suffix == ".parquet":
         return check_features(pd.read_parquet(path))
     if path.suffix == ".csv":
-        table = pd.read_csv(path, dtype={0: str}, float_precision="round_trip")
-        return check_features(table.set_index(table.columns[0]))
+        # as text first: pandas rounds numbers, and takes an id "NA" for missing
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[""])
+        table = table.set_index(table.columns[0])
+        return check_features(table.astype("float64"))
     msg = f"{path}: features are read from .parquet or .csv, not {path.suffix!r}."
     raise SchemaError(msg)
 
@@ -258,10 +266,12 @@ def _write(table, path):
         msg = f"{path}: tables are written as .parquet or .csv, not {path.suffix!r}."
         raise SchemaError(msg)
     path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
     if path.suffix == ".parquet":
-        table.to_parquet(path)
+        table.to_parquet(part)
     else:
-        table.to_csv(path, index=table.index.name is not None, lineterminator="\n")
+        table.to_csv(part, index=table.index.name is not None, lineterminator="\n")
+    part.replace(path)
 
 
 @contextmanager
@@ -293,6 +303,9 @@ def _patients(plan, cohort, features):
     patients = aggregate(features, cases, how=plan.aggregate, volume=plan.volume)
     clinical = cohort.clinical()
     for name, spec in plan.derived.items():
+        if f"clinical__{name}" in clinical:
+            msg = f"derived {name!r} is a covariate of {cohort.name!r} too; rename it."
+            raise SchemaError(msg)
         values = fractional_decrease(features, cases, **spec.model_dump())
         clinical[f"clinical__{name}"] = values
     clinical = clinical.loc[patients.index]
@@ -303,9 +316,17 @@ def _rehearse(plan, cohort, endpoint, settings):
     """Walk the rest of the path with missing values, so that faults show at once."""
     patients = _patients(plan, cohort, empty_features(cohort, settings))
     folds = make_folds(endpoint, **plan.folds.model_dump())
+    noise = np.random.default_rng(0).standard_normal(patients.shape)
+    patients = pd.DataFrame(noise, patients.index, patients.columns)
     for spec in plan.models:
-        _model(spec)
-        check_inputs(select_blocks(patients, spec.blocks), endpoint, folds)
+        table = select_blocks(patients, spec.blocks)
+        check_inputs(table, endpoint, folds)
+        classes = endpoint.frame["class"]
+        try:
+            _model(spec).fit(table.loc[classes.index], classes)
+        except (TypeError, ValueError) as error:
+            msg = f"model {spec.label!r} with options {spec.options}: {error}"
+            raise SchemaError(msg) from error
 
 
 def _model(spec):

@@ -122,6 +122,7 @@ def test_public_functions_document_and_annotate_their_parameters():
             continue
         for parameter in inspect.signature(thing).parameters.values():
             assert parameter.name in PARAMETERS, (name, parameter.name)
+            assert parameter.annotation is not parameter.empty, (name, parameter.name)
             assert re.search(rf"\b{parameter.name}\b", inspect.getdoc(thing))
 
 
@@ -157,11 +158,11 @@ def test_importing_is_light(tmp_path):
         [sys.executable, "-c", code], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert float(done.stdout) < 1
+    assert float(done.stdout) < 1  # 0.01 s here
 
 
 def test_no_tolerance_accepts_everything(project_root):
-    loose = re.compile(r"r(tol|el)\s*=\s*(0\.[2-9]|[1-9]\b(?!e-))")
+    loose = re.compile(r"r(tol|el)\s*=\s*(0\.[1-9]|[1-9]\d*\b(?!e-))")
     found = [
         f"{path.name}: {line.strip()}"
         for path in (project_root / "tests").rglob("*.py")

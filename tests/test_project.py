@@ -62,7 +62,15 @@ def test_no_patient_is_committed(project_root):
 
 def test_the_changelog_knows_the_version(project, project_root):
     text = (project_root / "CHANGELOG.md").read_text("utf-8")
-    assert "## Unreleased" in text
+    version = project["version"]
+    assert ("## Unreleased" if ".dev" in version else f"## {version}") in text
+
+
+def test_no_placeholder_is_left_in_the_documents(project_root):
+    for path in project_root.rglob("*.md"):
+        if ".venv" not in path.parts:
+            text = path.read_text("utf-8")
+            assert not re.search(r"\b(TODO|TBD|BENCHMARK|RESULTS|FIXME)\b", text), path
 
 
 @pytest.mark.reference

@@ -3,7 +3,14 @@
 import hashlib
 import json
 
-from radlatent.provenance import content_key, doctor, file_hash, run_record, versions
+from radlatent.provenance import (
+    content_key,
+    doctor,
+    environment,
+    file_hash,
+    run_record,
+    versions,
+)
 
 
 def test_the_hash_of_a_file_is_sha256(tmp_path):
@@ -25,12 +32,13 @@ def test_a_key_is_the_content_and_not_its_order():
 
 def test_a_record_can_be_written_and_names_the_versions():
     record = run_record(
-        command="run study.yml",
+        command={"study": "study.yml"},
         cohort={"name": "x"},
         settings={"random_state": 0},
         counts={"failed cases": 0},
         outputs={"metrics.csv": "00"},
         seconds={"extract": 1.23456},
+        environment=environment(),
     )
     again = json.loads(json.dumps(record))
     assert again["seconds"] == {"extract": 1.235}

@@ -189,7 +189,8 @@ def test_faulty_files_stop_a_run_unless_they_are_put_up_with(folder, tmp_path):
     arguments = {"out": tmp_path / "out", "jobs": 1}
     with pytest.raises(CohortError, match="no image"):
         run(tmp_path / "study.yml", **arguments)
-    done = run(tmp_path / "study.yml", allow_failures=1, **arguments)
+    # the image of one patient with two lesions
+    done = run(tmp_path / "study.yml", allow_failures=2, **arguments)
     assert set(done.failures["stage"]) == {"handcrafted ct"}
     page = (done.folder / "index.html").read_text("utf-8")
     assert "P0001_L1" in page

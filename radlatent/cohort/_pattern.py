@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from radlatent.cohort.card import MODALITY
 from radlatent.cohort.problems import Problems
 from radlatent.errors import CohortError
 from radlatent.schema import nearest
@@ -142,6 +143,12 @@ def _join(images, masks, fields):
             values = of_mask | found
             cells = cases.setdefault(tuple(values[key] for key in keys), {})
             cells |= {key: values[key] for key in keys}
+            if cells.get(f"image_{modality}", path) != path:
+                msg = (
+                    f"{path} and {cells[f'image_{modality}']} are both {modality!r} of "
+                    "one case. Rename one, or move it out of the root."
+                )
+                raise CohortError(msg)
             cells[f"image_{modality}"] = path
             common = "modality" not in of_mask
             cells["mask" if common else f"mask_{modality}"] = mask_path
@@ -149,7 +156,9 @@ def _join(images, masks, fields):
 
 
 def _column(modality):
-    return re.sub(r"\W+", "_", modality.lower())
+    """Return what the columns call a modality: ``18F-FDG`` becomes ``m18f_fdg``."""
+    name = re.sub(r"[^a-z0-9]+", "_", modality.lower()).strip("_")
+    return name if MODALITY.fullmatch(name) else f"m{name}"
 
 
 def _assemble(rows):

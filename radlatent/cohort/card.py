@@ -1,5 +1,6 @@
 """The data card ``cohort.yml``: what a cohort is, apart from its rows."""
 
+import re
 from datetime import date
 from pathlib import Path
 from typing import Literal
@@ -8,7 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from radlatent.schema import read_yaml
 
-__all__ = ["Card", "EndpointCard", "Modality", "read_card"]
+__all__ = ["MODALITY", "Card", "EndpointCard", "Modality", "read_card"]
+
+#: What a modality may be called: it becomes part of column names.
+MODALITY = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 
 _STRICT = ConfigDict(extra="forbid", frozen=True)
 
@@ -73,9 +77,12 @@ class Card(BaseModel):
     @field_validator("modalities")
     @classmethod
     def _names_fit_columns(cls, modalities):
-        wrong = [m for m in modalities if not m.isidentifier() or "__" in m]
+        wrong = [m for m in modalities if not MODALITY.fullmatch(m) or m == "label"]
         if wrong:
-            raise ValueError(f"{wrong} do not fit column names; use letters and digits")
+            raise ValueError(
+                f"{wrong} do not fit column names; use small letters, digits and "
+                "single underscores, a letter first, as in 'mr_t1'"
+            )
         return modalities
 
 

@@ -183,7 +183,8 @@ def read_manifest(folder, *, root=None) -> tuple[Cohort, Problems]:
     """Return a cohort as far as it can be read, and what is wrong with it."""
     folder, problems = Path(folder), Problems()
     card = read_card(folder)
-    root = Path(root) if root is not None else folder / card.root
+    # absolute: a worker may have been started in another folder, or on another machine
+    root = (Path(root) if root is not None else folder / card.root).absolute()
     if not root.is_dir():
         msg = (
             f"cohort {card.name!r}: the image root {root} is not there. Give it as "

@@ -13,7 +13,6 @@ import pandas as pd
 
 from radlatent.cohort.manifest import Cohort, read_manifest
 from radlatent.cohort.problems import Problems
-from radlatent.errors import CohortError
 from radlatent.imaging import (
     collapse_warnings,
     geometry_difference,
@@ -37,17 +36,27 @@ class Check:
 
     Parameters
     ----------
-    problems
-        One row a problem: ``file, row, case_id, column, value, problem, remedy``.
-    flow
-        Counts of patients and cases.
+    found
+        Every problem.
+    cohort
+        The cohort as far as it could be read.
     notes
         Remarks that need no action, one line each with how many files they concern.
     """
 
-    problems: pd.DataFrame
-    flow: pd.Series
+    found: Problems
+    cohort: Cohort
     notes: tuple[str, ...]
+
+    @property
+    def problems(self) -> pd.DataFrame:
+        """One row a problem: ``file, row, case_id, column, value, problem, remedy``."""
+        return self.found.frame
+
+    @property
+    def flow(self) -> pd.Series:
+        """Counts of patients and cases."""
+        return self.cohort.flow
 
     @property
     def summary(self) -> pd.DataFrame:
@@ -57,11 +66,16 @@ class Check:
     def _repr_html_(self) -> str:
         return self.problems.to_html(index=False)
 
-    def raise_if_any(self, name: str, *, allow: int = 0) -> None:
-        """Raise a ``CohortError`` if there are more problems than ``allow``."""
-        if len(self.problems) > allow:
-            rows = self.problems.to_dict("records")
-            raise CohortError(Problems(rows).message(name), problems=self.problems)
+    def raise_if_any(self, *, allow: int = 0) -> None:
+        """Raise a ``CohortError`` with every problem, if there is one.
+
+        Parameters
+        ----------
+        allow
+            Number of cases whose images or masks may have problems. Problems of the
+            tables are never allowed.
+        """
+        self.found.raise_if_any(repr(self.cohort.name), allow=allow)
 
 
 def check(
@@ -98,7 +112,7 @@ def check(
     for key, (_, message) in outcome.failures.items():
         fault = (None, message, "Mend the file, or exclude the case")
         _report(cohort, key, groups[key][1], [fault], problems)
-    return Check(problems.frame, cohort.flow, tuple(collapse_warnings(notes)))
+    return Check(problems, cohort, collapse_warnings(notes))
 
 
 def _groups(cohort: Cohort):
@@ -151,7 +165,9 @@ def _label_counts(array):
     lowest, highest = int(array.min()), int(array.max())
     if lowest < 0 or highest > np.iinfo(np.uint16).max:
         return None
-    counts = np.bincount(array.ravel().astype(np.intp))
+    counts = np.zeros(highest + 1, dtype=np.int64)
+    for section in array:  # bincount takes eight bytes a voxel
+        counts += np.bincount(section.ravel(), minlength=highest + 1)
     found = {int(v): int(counts[v]) for v in np.flatnonzero(counts) if v != 0}
     return found if len(found) <= _MOST_LABELS else None
 
@@ -201,4 +217,5 @@ def _report(cohort, key, labels, faults, problems):
             case_id=first,
             column=cohort.mask_column(modality),
             value=mask,
+            cases=tuple(concerned),
         )

@@ -14,6 +14,9 @@ __all__ = ["Problems"]
 _COLUMNS = ("file", "row", "case_id", "column", "value", "problem", "remedy")
 _IN_MESSAGE = 50
 
+#: A problem of tables stops everything; one of files concerns the cases it names.
+_CASES = "cases"
+
 
 @dataclass
 class Problems:
@@ -34,19 +37,31 @@ class Problems:
             Name of the file that has to be mended.
         **where
             ``row`` (line in the file, the header is line 1), ``case_id``, ``column``,
-            ``value``.
+            ``value``; and ``cases``, the ids of all cases that a faulty image or mask
+            concerns.
         """
-        empty = dict.fromkeys(_COLUMNS, "")
-        self.rows.append(empty | where | {"file": file} | _texts(problem, remedy))
+        texts = {"file": file, "problem": problem, "remedy": remedy}
+        self.rows.append(dict.fromkeys(_COLUMNS, "") | {_CASES: ()} | where | texts)
 
     @property
     def frame(self) -> pd.DataFrame:
         """The **problems** table: ``file, row, case_id, column, value, ...``."""
         return pd.DataFrame(self.rows, columns=list(_COLUMNS)).astype(str)
 
-    def raise_if_any(self, cohort: str) -> None:
-        """Raise one ``CohortError`` that lists every problem, if there is one."""
-        if self.rows:
+    def raise_if_any(self, cohort: str, *, allow: int = 0) -> None:
+        """Raise one ``CohortError`` that lists every problem, if there is one.
+
+        Parameters
+        ----------
+        cohort
+            What the message calls it.
+        allow
+            Number of cases whose images or masks may have problems. Problems of the
+            tables are never allowed.
+        """
+        cases = {case for row in self.rows for case in row[_CASES]}
+        tables = any(not row[_CASES] for row in self.rows)
+        if tables or len(cases) > allow:
             raise CohortError(self.message(cohort), problems=self.frame)
 
     def message(self, cohort: str) -> str:
@@ -57,10 +72,6 @@ class Problems:
         count = len(self.rows)
         head = f"cohort {cohort}: {count} problem{'s' if count > 1 else ''} found."
         return "\n".join([head, *lines])
-
-
-def _texts(problem, remedy):
-    return {"problem": problem, "remedy": remedy}
 
 
 def _line(row):

@@ -4,7 +4,7 @@ Frames of text enter, typed tables leave; every broken rule is noted on the way.
 """
 
 import posixpath
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import pandas as pd
 
@@ -17,6 +17,8 @@ __all__ = ["check_paths", "read_cases", "read_endpoints"]
 
 _KEYS = ("lesion_id", "timepoint", "site")
 _FIXED = ("case_id", "patient_id", *_KEYS, "mask", "mask_label")
+#: What programs write for a missing value; empty cells are the only one here.
+_WORDS_FOR_MISSING = {"na", "n/a", "#n/a", "nan", "null", "none", "<na>", ".", "?", "-"}
 _EXCLUSION = ("exclude", "exclude_reason")
 
 
@@ -59,11 +61,18 @@ def _typed(table, flags, labels, paths, card):
     extra = [c for c in table if c not in {*texts, *_FIXED, *_EXCLUSION}]
     cases = table[[*texts, *extra]].astype(object)
     cases = cases.where(cases != "", None)
+    for column in paths:
+        cases[column] = cases[column].map(_plain, na_action="ignore")
     # fractions were noted; a column of whole numbers cannot hold them
     labels = labels.where(labels % 1 == 0).astype("Int64")
     cases["exclude"], cases["mask_label"] = flags, labels
     cases["line"] = table.index
     return cases.set_index("case_id")
+
+
+def _plain(path):
+    """Return a path with forward slashes, without detours."""
+    return posixpath.normpath(path.replace("\\", "/"))
 
 
 def _identified(table, file, problems):
@@ -140,6 +149,7 @@ def check_paths(cases, card: Card, root: Path, *, file: str, problems: Problems)
     """Note images and masks that are absent, alone, or outside the root."""
     for case_id, case in cases[~cases["exclude"]].iterrows():
         where = {"file": file, "row": case["line"], "case_id": case_id}
+        where["cases"] = (case_id,)
         given = 0
         for modality in card.modalities:
             columns = (f"image_{modality}", mask_column(modality, cases.columns))
@@ -166,14 +176,13 @@ def _check_path(root, path, problems, where):
         )
         return
     where = where | {"value": path}
-    flat = posixpath.normpath(path.replace("\\", "/"))
-    if flat.startswith("../") or flat == ".." or Path(flat).is_absolute():
+    if _leaves_root(path):
         problems.add(
             f"{path!r} leaves the root {root}",
             "Give paths relative to the root, inside it",
             **where,
         )
-    elif not (root / flat).is_file():
+    elif not (root / path).is_file():
         problems.add(
             f"{path!r} is not there (root {root})",
             "Restore the file, correct the path, or exclude the case",
@@ -181,13 +190,20 @@ def _check_path(root, path, problems, where):
         )
 
 
+def _leaves_root(path):
+    # a drive or a leading slash replaces the root on Windows
+    windows = PureWindowsPath(path)
+    return path.split("/")[0] == ".." or bool(windows.drive or windows.root)
+
+
 def read_endpoints(table, card: Card, *, file: str, problems: Problems):
     """Return the **endpoints** table of a frame of text, typed and checked."""
     check_columns(table, (), file=file, problems=problems, required=("patient_id",))
     if "patient_id" not in table:
         return pd.DataFrame(index=pd.Index([], name="patient_id"))
+    twice = table["patient_id"].duplicated()
     for line, patient in table["patient_id"].items():
-        if patient == "" or table["patient_id"].duplicated()[line]:
+        if patient == "" or twice[line]:
             what = "occurs twice" if patient else "is empty"
             problems.add(
                 f"patient_id {patient!r} {what}",
@@ -230,6 +246,7 @@ def _read_endpoint(table, typed, name, endpoint, sink):
     if not all(known):
         return
     if endpoint.kind == "class":
+        _no_words_for_missing(table[endpoint.column], file, problems)
         _several_classes(table[endpoint.column], name, file, problems)
         return
     time = parse_numbers(table[endpoint.time], file=file, problems=problems, lowest=0)
@@ -258,6 +275,18 @@ def _read_endpoint(table, typed, name, endpoint, sink):
             column=endpoint.event,
         )
     typed[endpoint.time], typed[endpoint.event] = time, event
+
+
+def _no_words_for_missing(values, file, problems):
+    for line, value in values[values.str.lower().isin(_WORDS_FOR_MISSING)].items():
+        problems.add(
+            f"{value!r} would be a class of its own",
+            "Leave the cell empty where the outcome is not known, or rename the class",
+            file=file,
+            row=line,
+            column=values.name,
+            value=value,
+        )
 
 
 def _several_classes(values, name, file, problems):

@@ -5,6 +5,7 @@ their index, so that a problem can name it.
 """
 
 import csv
+import difflib
 import io
 import re
 from pathlib import Path
@@ -108,8 +109,6 @@ def _misspelled(column, absent):
 
     Nearer than `difflib`'s default: a column of the user's own is no misspelling.
     """
-    import difflib
-
     close = difflib.get_close_matches(column.lower(), absent, n=1, cutoff=0.85)
     return close[0] if close else None
 

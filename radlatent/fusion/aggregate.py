@@ -4,12 +4,10 @@ A **features** table and its **cases** table enter, a features table indexed by
 ``patient_id`` leaves, because outcomes belong to patients and not to lesions.
 """
 
-import difflib
-
 import pandas as pd
 
 from radlatent.errors import SchemaError
-from radlatent.schema import check_cases, check_features, split_column
+from radlatent.schema import check_cases, check_features, nearest, split_column
 
 __all__ = ["aggregate", "fractional_decrease"]
 
@@ -125,9 +123,8 @@ def _volume_column(features, volume):
     if volume is not None:
         if volume in features:
             return volume
-        near = difflib.get_close_matches(volume, list(features), 1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        msg = f"volume={volume!r} is not a column of the features.{hint}"
+        hint = nearest(volume, features)
+        msg = f"volume={volume!r} is not a column of the features{hint}"
         raise SchemaError(msg)
     voxel, mesh = (
         [column for column in features if split_column(column)[1] == name]
@@ -231,8 +228,8 @@ def fractional_decrease(
         ("last", last, keys["timepoint"].unique().tolist()),
     ):
         if value not in known:
-            near = difflib.get_close_matches(value, known, 1) or known[:5]
-            msg = f"{name}={value!r} is not in the tables. Did you mean one of {near}?"
+            hint = nearest(value, known) or f"; there are {known[:5]}"
+            msg = f"{name}={value!r} is not in the tables{hint}"
             raise SchemaError(msg)
     patients = pd.Index(keys["patient_id"].unique(), name="patient_id")
     ends = []

@@ -4,7 +4,6 @@ Features tables enter, one features table leaves. The block is the part of a col
 name before the first ``__``; it says where a column came from.
 """
 
-import difflib
 import logging
 from collections import Counter
 from collections.abc import Iterable
@@ -14,7 +13,7 @@ from functools import reduce
 import pandas as pd
 
 from radlatent.errors import SchemaError
-from radlatent.schema import check_features, split_column
+from radlatent.schema import check_features, nearest, split_column
 
 __all__ = ["join", "select_blocks"]
 
@@ -123,9 +122,8 @@ def select_blocks(features: pd.DataFrame, blocks: str | Iterable[str]) -> pd.Dat
     available = list(dict.fromkeys(block_of.values()))
     unknown = [p for p in patterns if not any(fnmatchcase(b, p) for b in available)]
     if unknown or not patterns:
-        nearest = difflib.get_close_matches(unknown[0], available, 1) if unknown else []
-        hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-        msg = f"no block fits {unknown}; the table has {available}.{hint}"
+        hint = nearest(unknown[0], available) if unknown else ""
+        msg = f"no block fits {unknown}{hint} (the table has {available})."
         raise SchemaError(msg)
     chosen = {b for b in available if any(fnmatchcase(b, p) for p in patterns)}
     return features[[c for c, block in block_of.items() if block in chosen]]

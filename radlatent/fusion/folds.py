@@ -4,6 +4,8 @@ An endpoint enters, a **folds** table leaves. Patients, not cases, are dealt out
 two lesions of one patient are never on both sides.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedKFold
@@ -11,11 +13,14 @@ from sklearn.model_selection import StratifiedKFold
 from radlatent.errors import SchemaError
 from radlatent.schema import check_folds
 
+if TYPE_CHECKING:
+    from radlatent.cohort import Endpoint
+
 __all__ = ["make_folds"]
 
 
 def make_folds(
-    endpoint,
+    endpoint: "Endpoint",
     *,
     n_folds: int = 5,
     n_repeats: int = 10,

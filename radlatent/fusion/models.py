@@ -4,6 +4,8 @@ Each name gives an unfitted scikit-learn Pipeline. Imputation, scaling and selec
 are inside it, so that ``cross_validate`` fits them on training patients only.
 """
 
+from numbers import Integral
+
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.feature_selection import SelectorMixin, VarianceThreshold
@@ -34,6 +36,9 @@ class SelectAtMost(SelectorMixin, BaseEstimator):
     def fit(self, X, y):
         """Score the columns of ``X``, shape (n_patients, n_columns), against ``y``."""
         X, y = validate_data(self, X, y)
+        if not (isinstance(self.n_features, Integral) and self.n_features >= 1):
+            msg = f"n_features is {self.n_features!r}; give a whole number from 1."
+            raise ValueError(msg)
         centered = X - X.mean(axis=0)
         total = (centered**2).sum(axis=0)
         between = np.zeros_like(total)
@@ -56,9 +61,7 @@ class SelectAtMost(SelectorMixin, BaseEstimator):
         return tags
 
 
-def logistic(
-    *, n_features: int | None = None, C: float = 1.0, random_state: int | None = 0
-) -> Pipeline:
+def logistic(*, n_features: int | None = None, C: float = 1.0) -> Pipeline:
     """Return ridge-penalized logistic regression behind impute, scale and select.
 
     Missing values become the median of the training patients; columns that are
@@ -70,8 +73,6 @@ def logistic(
         Columns to keep by one-way F statistic, None for all.
     C
         Inverse strength of the penalty on standardized columns.
-    random_state
-        Seed; the solver in use is deterministic.
 
     Notes
     -----
@@ -87,7 +88,7 @@ def logistic(
     if n_features is not None:
         steps.append(("select", SelectAtMost(n_features)))
     # the default of 100 iterations is too few for a weak penalty on many columns
-    classify = LogisticRegression(C=C, max_iter=10_000, random_state=random_state)
+    classify = LogisticRegression(C=C, max_iter=10_000)
     return Pipeline([*steps, ("classify", classify)])
 
 

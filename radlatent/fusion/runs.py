@@ -1,7 +1,7 @@
 """Predictions as arrays, and draws from them.
 
-A **predictions** table enters, one ``Run`` for each model, blocks and endpoint leaves;
-``metrics`` and ``curves`` share it so that all intervals mean the same.
+A **predictions** table enters, one ``OutOfFold`` for each model, blocks and endpoint
+leaves; ``metrics`` and ``curves`` share it so that all intervals mean the same.
 """
 
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ import pandas as pd
 from radlatent.errors import SchemaError
 from radlatent.schema import check_predictions
 
-__all__ = ["Run", "interval", "read_runs"]
+__all__ = ["OutOfFold", "interval", "read_runs"]
 
 _KEYS = ["model", "blocks", "endpoint"]
 _PREFIX = "probability_"
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
+class OutOfFold:
     """The predictions of one model, blocks and endpoint as arrays.
 
     Parameters
@@ -59,8 +59,8 @@ class Run:
         return np.mean([value[0] for value in values], axis=0), draws
 
 
-def read_runs(predictions: pd.DataFrame) -> list[Run]:
-    """Return a list of ``Run``, patients sorted by ``patient_id``.
+def read_runs(predictions: pd.DataFrame) -> list[OutOfFold]:
+    """Return a list of ``OutOfFold``, patients sorted by ``patient_id``.
 
     Raises
     ------
@@ -98,7 +98,7 @@ def _read_run(key, table):
         msg = f"predictions of {key}: " + "; ".join(problems) + "."
         raise SchemaError(msg)
     truth = np.searchsorted(classes, table["truth"].iloc[: shape[1]].to_list())
-    return Run(key, classes, truth, probability.reshape(*shape, len(classes)))
+    return OutOfFold(key, classes, truth, probability.reshape(*shape, len(classes)))
 
 
 def interval(draws: np.ndarray, level: float) -> np.ndarray:

@@ -6,14 +6,19 @@ predictions and metrics leaves. This is the only place that fits a model to be t
 
 import logging
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pandas as pd
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
+from sklearn.pipeline import Pipeline
 
 from radlatent.errors import LeakageError, SchemaError
 from radlatent.fusion.curves import roc_curve
 from radlatent.fusion.metrics import evaluate
 from radlatent.schema import check_features, check_folds, check_predictions
+
+if TYPE_CHECKING:
+    from radlatent.cohort import Endpoint
 
 __all__ = ["Result", "check_inputs", "cross_validate"]
 
@@ -56,12 +61,12 @@ class Result:
 
 
 def cross_validate(
-    model,
+    model: BaseEstimator,
     features: pd.DataFrame,
-    endpoint,
+    endpoint: "Endpoint",
     folds: pd.DataFrame,
     *,
-    name: str = "logistic",
+    name: str | None = None,
     blocks: str = "all",
 ) -> Result:
     """Fit a copy of the model on all folds but one and predict that one, for each.
@@ -79,14 +84,15 @@ def cross_validate(
     folds
         A **folds** table of the patients of the endpoint.
     name
-        What the tables call the model.
+        What the tables call the model; None takes the class of its last step.
     blocks
         What the tables call the blocks of the features.
 
     Raises
     ------
     SchemaError
-        The tables do not fit together; all problems are listed at once.
+        The tables do not fit together (all problems are listed at once), or the model
+        cannot be fitted in a fold.
     LeakageError
         A patient would be in the training and in the test part of one fold.
     """
@@ -102,7 +108,11 @@ def cross_validate(
         )
     parts = []
     for (repeat, fold), (train, test) in splits.items():
-        fitted = clone(model).fit(features.loc[train], truth.loc[train])
+        try:
+            fitted = clone(model).fit(features.loc[train], truth.loc[train])
+        except ValueError as error:
+            msg = f"repeat {repeat}, fold {fold}: the model cannot be fitted: {error}"
+            raise SchemaError(msg) from error
         part = {"repeat": repeat, "fold": fold, "patient_id": test}
         part |= {"truth": truth.loc[test].to_numpy()}
         chances = fitted.predict_proba(features.loc[test]).T
@@ -111,13 +121,16 @@ def cross_validate(
         }
         parts.append(pd.DataFrame(part))
     predictions = pd.concat(parts, ignore_index=True)
+    name = name or type(model[-1] if isinstance(model, Pipeline) else model).__name__
     for at, value in enumerate((name, blocks, endpoint.name)):
         predictions.insert(at, ("model", "blocks", "endpoint")[at], value)
     check_predictions(predictions)
     return Result(predictions, evaluate(predictions), folds)
 
 
-def check_inputs(features: pd.DataFrame, endpoint, folds: pd.DataFrame) -> dict:
+def check_inputs(
+    features: pd.DataFrame, endpoint: "Endpoint", folds: pd.DataFrame
+) -> dict[tuple[int, int], tuple[list[str], list[str]]]:
     """Return the splits of `cross_validate`, or raise what it would raise.
 
     Parameters

@@ -22,11 +22,15 @@ __all__ = ["Extraction", "empty_features", "extract"]
 _log = logging.getLogger(__name__)
 
 #: Raised when the content of a kept result changes, so that old ones are not read.
-_FORMAT = 1
+_FORMAT = 2
+
+#: Distributions that values may depend on.
+_DEPENDS = ("radlatent", "pyradiomics", "SimpleITK", "PyWavelets", "numpy", "scipy")
 
 _PROVENANCE = (
     "case_id",
     "modality",
+    "measured",
     "image",
     "mask",
     "mask_label",
@@ -69,21 +73,24 @@ class Extraction:
 
     @property
     def summary(self) -> pd.DataFrame:
-        """Cases a modality: measured, failed, flagged; features; seconds."""
-        by = self.provenance.groupby("modality", sort=False)
-        failed = self.failures["stage"].value_counts()
-        return pd.DataFrame(
+        """Cases a modality: measured, incomplete, failed, flagged; seconds."""
+        rows = self.provenance
+        stage = "handcrafted " + rows["modality"]
+        told = self.failures.set_index(["case_id", "stage"]).index
+        has_failure = pd.MultiIndex.from_arrays([rows["case_id"], stage]).isin(told)
+        counts = pd.DataFrame(
             {
-                "measured": by.size(),
-                "failed": [int(failed.get(f"handcrafted {m}", 0)) for m in by.groups],
-                "flagged": by["flags"].agg(lambda flags: int((flags != "").sum())),
-                "features": [
-                    sum(c.startswith(f"{m}_handcrafted__") for c in self.features)
-                    for m in by.groups
-                ],
-                "seconds": by["seconds"].sum(),
+                "measured": rows["measured"],
+                "incomplete": rows["measured"] & has_failure,
+                "failed": ~rows["measured"],
+                "flagged": rows["flags"].notna() & (rows["flags"] != ""),
             }
-        )
+        ).astype("int64")
+        table = counts.groupby(rows["modality"], sort=False).sum()
+        blocks = pd.Series([c.partition("_handcrafted__")[0] for c in self.features])
+        table["features"] = blocks.value_counts().reindex(table.index)
+        table["seconds"] = rows.groupby("modality", sort=False)["seconds"].sum()
+        return table
 
     def _repr_html_(self) -> str:
         return self.summary.to_html()
@@ -148,8 +155,9 @@ def extract(
     if engine not in ENGINES:
         msg = f"unknown engine {engine!r}{nearest(engine, ENGINES)}"
         raise SchemaError(f"{msg} (known are {sorted(ENGINES)}).")
-    version = ENGINES[engine].version()
     per_modality = _settings_of(cohort, settings)
+    version = ENGINES[engine].version()
+    empty = empty_features(cohort, per_modality)
     lesions = _lesions(cohort, per_modality, engine)
     hashes = map_tasks(
         file_hash,
@@ -157,7 +165,7 @@ def extract(
         jobs=jobs,
         description="Hashing files",
     )
-    keys = _keys(lesions, hashes.results, version)
+    keys = _keys(lesions, hashes.results)
     outcome = map_tasks(
         measure_lesion,
         {name: (lesions[name],) for name in keys},
@@ -175,7 +183,7 @@ def extract(
     for line in collapse_warnings(notes):
         _log.warning("%s", line)
     return Extraction(
-        check_features(_fill(empty_features(cohort, per_modality), outcome.results)),
+        check_features(_fill(empty, per_modality, outcome.results)),
         check_failures(failures),
         provenance,
     )
@@ -243,15 +251,15 @@ def _lesions(cohort, per_modality, engine):
     return lesions
 
 
-def _keys(lesions, hashes, version):
+def _keys(lesions, hashes):
     """Return a key of all that a result depends on, where both files could be read."""
-    ours = versions()["radlatent"]
+    depends = versions()
+    depends = {name: depends.get(name) for name in _DEPENDS}
     return {
         name: content_key(
             _FORMAT,
-            ours,
+            depends,
             lesion.engine,
-            version,
             hashes[lesion.image],
             hashes[lesion.mask],
             lesion.mask_label,
@@ -263,15 +271,16 @@ def _keys(lesions, hashes, version):
     }
 
 
-def _fill(table, results):
+def _fill(table, per_modality, results):
     """Return the table of missing values with the results in their places."""
-    columns = {name: place for place, name in enumerate(table.columns)}
+    starts, n = {}, 0
+    for modality, settings in per_modality.items():
+        starts[modality], n = n, n + len(settings.names)
     rows = {case_id: place for place, case_id in enumerate(table.index)}
     values = table.to_numpy(copy=True)
     for (case_id, modality), result in results.items():
-        for name, value in result["features"].items():
-            place = columns[f"{modality}_handcrafted__{name}"]
-            values[rows[case_id], place] = value
+        found = np.array(result["features"], dtype="float64")  # None becomes NaN
+        values[rows[case_id], starts[modality] : starts[modality] + len(found)] = found
     return pd.DataFrame(values, table.index, table.columns)
 
 
@@ -281,8 +290,9 @@ def _failures(lesions, outcome, unread):
         why = outcome.failures.get(name)
         why = why or unread.get(lesion.image) or unread.get(lesion.mask)
         if why is None:
-            given = outcome.results[name]["features"]
-            absent = [f for f in lesion.settings.names if f not in given]
+            found = outcome.results[name]["features"]
+            pairs = zip(lesion.settings.names, found, strict=True)
+            absent = [feature for feature, value in pairs if value is None]
             if not absent:
                 continue
             why = "MissingValue", _absent(absent, lesion)
@@ -304,23 +314,25 @@ def _absent(absent, lesion):
 
 def _provenance(lesions, results, hashes, keys, version):
     rows = []
-    for (case_id, modality), result in results.items():
-        lesion = lesions[case_id, modality]
+    for (case_id, modality), lesion in lesions.items():
+        result = results.get((case_id, modality))
+        about = {} if result is None else result["provenance"]
         rows.append(
             {
                 "case_id": case_id,
                 "modality": modality,
+                "measured": result is not None,
                 "image": str(lesion.image),
                 "mask": str(lesion.mask),
                 "mask_label": lesion.mask_label,
-                "image_hash": _tagged(hashes[lesion.image]),
-                "mask_hash": _tagged(hashes[lesion.mask]),
+                "image_hash": _tagged(hashes.get(lesion.image)),
+                "mask_hash": _tagged(hashes.get(lesion.mask)),
                 "settings_key": _tagged(lesion.settings.key),
                 "engine": lesion.engine,
                 "engine_version": version,
-                "key": _tagged(keys[case_id, modality]),
-                **result["provenance"],
-                "notes": " | ".join(result["notes"]),
+                "key": _tagged(keys.get((case_id, modality))),
+                **about,
+                "notes": "" if result is None else " | ".join(result["notes"]),
             }
         )
     return pd.DataFrame(rows, columns=[*_PROVENANCE]).astype({"mask_label": "Int64"})
@@ -328,4 +340,4 @@ def _provenance(lesions, results, hashes, keys, version):
 
 def _tagged(digest):
     # bare digits such as 5e44456627669920 read as a number: pandas 2.3 crashes on them
-    return f"sha256:{digest}"
+    return "" if digest is None else f"sha256:{digest}"

@@ -10,18 +10,15 @@ from pathlib import Path
 
 import numpy as np
 
-from radlatent.errors import EmptyMaskError, GeometryError
 from radlatent.handcrafted import pyradiomics
 from radlatent.handcrafted.settings import Settings
 from radlatent.imaging import (
     Volume,
     bounding_box,
-    check_same_grid,
     crop,
     expand_box,
     header_warnings,
-    read_volume,
-    resample_to,
+    read_pair,
     single_thread,
 )
 
@@ -33,8 +30,7 @@ ENGINES = {"pyradiomics": pyradiomics}
 #: Fewer gray levels than this say little, more than this are noise (PEERS.md 1.4).
 _GRAY_LEVELS = (8, 256)
 
-#: Textures of fewer voxels follow the volume
-#: (Orlhac et al. 2014, doi:10.2967/jnumed.113.129858).
+#: 4 x 4 x 4 voxels: our convention for what is too small to have a texture.
 _FEW_VOXELS = 64
 
 
@@ -52,7 +48,7 @@ class Lesion:
 
 
 def measure_lesion(lesion: Lesion) -> dict:
-    """Return features and provenance of one lesion, as JSON can hold them.
+    """Return values, provenance and notes of one lesion, as JSON can hold them.
 
     Raises
     ------
@@ -65,57 +61,26 @@ def measure_lesion(lesion: Lesion) -> dict:
     """
     start = time.perf_counter()
     with single_thread():
-        image, mask = _read(lesion)
+        image, mask = read_pair(
+            lesion.image,
+            lesion.mask,
+            mask_label=lesion.mask_label,
+            resample_mask=lesion.resample_mask,
+            case_id=lesion.case_id,
+        )
         description = _describe(image, mask, lesion.settings)
         image, mask = _crop(image, mask, lesion.settings)
         _check_finite(lesion, image, mask)
         values = ENGINES[lesion.engine].measure(image, mask, lesion.settings)
     notes = {*header_warnings(lesion.image), *header_warnings(lesion.mask)}
     description["seconds"] = round(time.perf_counter() - start, 4)
-    names = set(lesion.settings.names)
-    features = {n: v for n, v in values.items() if n in names and math.isfinite(v)}
+    found = [values.get(name) for name in lesion.settings.names]
     return {
-        "features": features,
+        # in the order of the names, None where there is no finite value
+        "features": [v if v is not None and math.isfinite(v) else None for v in found],
         "provenance": description,
         "notes": sorted(notes),
     }
-
-
-def _read(lesion):
-    """Return the image and the lesion as a mask of booleans on its grid."""
-    image, labels = read_volume(lesion.image), read_volume(lesion.mask)
-    if lesion.mask_label is None:
-        mask = labels.with_array(labels.array > 0)
-    else:
-        mask = labels.with_array(labels.array == lesion.mask_label)
-    if not mask.array.any():
-        raise EmptyMaskError(_empty(lesion, labels))
-    if lesion.resample_mask:
-        mask = _on_grid_of(image, mask, lesion)
-    check_same_grid(image, mask, case_id=lesion.case_id)
-    return image, mask
-
-
-def _empty(lesion, labels):
-    wanted = "any value above 0" if lesion.mask_label is None else lesion.mask_label
-    found = np.unique(labels.array)[:10].tolist()
-    return (
-        f"case {lesion.case_id!r}: no voxel of {lesion.mask} has label {wanted}; "
-        f"values found: {found}. Correct mask_label, or exclude the case in cases.csv."
-    )
-
-
-def _on_grid_of(image, mask, lesion):
-    moved = resample_to(mask, image, interpolation="nearest", fill=0)
-    moved = moved.with_array(moved.array > 0)
-    if not moved.array.any():
-        msg = (
-            f"case {lesion.case_id!r}: the lesion of {lesion.mask} lies outside of "
-            f"{lesion.image}, or between its voxels. Give a mask of its own for this "
-            "modality, or exclude the case in cases.csv."
-        )
-        raise GeometryError(msg)
-    return moved
 
 
 def _crop(image, mask, settings):

@@ -182,6 +182,10 @@ class Settings(BaseModel):
             image_type
         ].model_dump(exclude_unset=True)
 
+    def _resolved(self, image_type):
+        options = Options.model_validate(self.options(image_type))
+        return options.model_dump(mode="json")
+
     @cached_property
     def names(self) -> list[str]:
         """Names of all features that these settings give, whatever the image."""
@@ -191,7 +195,9 @@ class Settings(BaseModel):
     @cached_property
     def key(self) -> str:
         """A hash that is equal for equal settings, however they were written."""
-        return content_key(self.model_dump())
+        images = {name: self._resolved(name) for name in self.imageType}
+        shape = self.setting.model_dump(mode="json")
+        return content_key(shape, images, list(images), dict(self.featureClass))
 
     @property
     def parameters(self) -> dict:

@@ -10,6 +10,7 @@
 :func:`read_geometry`,
 :func:`header_warnings`,
 :func:`collapse_warnings`
+:func:`read_pair`                         an image and one lesion of its mask
 :func:`to_sitk`, :func:`from_sitk`        SimpleITK images
 :func:`single_thread`                     for workers that share the cores
 :func:`resample`, :func:`resample_to`     to a spacing; onto another grid
@@ -43,6 +44,7 @@ from radlatent.imaging.intensity import (
     normalize,
 )
 from radlatent.imaging.itk import from_sitk, single_thread, to_sitk
+from radlatent.imaging.pairs import read_pair
 from radlatent.imaging.volume import (
     TOLERANCE_MM,
     Geometry,
@@ -69,6 +71,7 @@ __all__ = [
     "maximum_intensity_projection",
     "normalize",
     "read_geometry",
+    "read_pair",
     "read_volume",
     "resample",
     "resample_to",

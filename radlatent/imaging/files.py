@@ -29,7 +29,11 @@ __all__ = [
 ]
 
 _NIFTI = (".nii", ".nii.gz")
-_WRITABLE = (*_NIFTI, ".nrrd", ".mha", ".mhd")
+_FORMATS = (*_NIFTI, ".nrrd", ".mha")
+
+#: How NRRD and MetaImage headers name a data file of their own.
+_DETACHED = re.compile(rb"(?im)^(data ?file:|ElementDataFile\s*=(?!\s*LOCAL))")
+_HEADER_BYTES = 1 << 16
 
 # pixdim and srow are float32, accurate to 1e-7 of their value; 1e-4 of a spacing is
 # 0.03 voxels over 300
@@ -59,8 +63,7 @@ def read_volume(path: str | os.PathLike, *, dtype: np.dtype | None = None) -> Vo
         If a voxel does not fit an integer or bool ``dtype``.
     """
     reader, grid = _open(path)
-    nifti = Path(path).name.endswith(_NIFTI)
-    array = _nifti_voxels(path) if nifti else _itk_voxels(reader, path)
+    array = _nifti_voxels(path) if _is_nifti(path) else _itk_voxels(reader, path)
     if dtype is not None:
         array = _cast(array, np.dtype(dtype), path)
     return Volume(array, grid.spacing_mm, grid.origin, grid.direction)
@@ -88,7 +91,7 @@ def write_volume(volume: Volume, path: str | os.PathLike) -> Path:
     volume
         The volume.
     path
-        Ends in .nii, .nii.gz, .nrrd, .mha or .mhd; missing folders are made.
+        Ends in .nii, .nii.gz, .nrrd or .mha; missing folders are made.
 
     Returns
     -------
@@ -101,21 +104,18 @@ def write_volume(volume: Volume, path: str | os.PathLike) -> Path:
         If the path ends otherwise.
     """
     path = Path(path)
-    if not path.name.endswith(_WRITABLE):
+    if not path.name.endswith(_FORMATS):
         msg = (
             f"path {str(path)!r} ends in {path.suffix!r}, which is no volume format "
-            f"written here. Use one of {', '.join(_WRITABLE)}."
+            f"written here. Use one of {', '.join(_FORMATS)}."
         )
         raise ValueError(msg)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # a folder and not a file name: an .mhd header names the data file beside it
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-") as folder:
         draft = Path(folder) / path.name
         with silence:
             sitk.WriteImage(to_sitk(volume), str(draft), useCompression=True)
-        companions = [file for file in Path(folder).iterdir() if file != draft]
-        for file in [*companions, draft]:  # the header last: it makes the rest visible
-            os.replace(file, path.parent / file.name)
+        os.replace(draft, path)
     return path
 
 
@@ -135,7 +135,7 @@ def header_warnings(path: str | os.PathLike) -> tuple[str, ...]:
         :func:`read_volume` does.
     """
     grid = read_geometry(path)
-    if not Path(path).name.endswith(_NIFTI):
+    if not _is_nifti(path):
         return ()
     header = nib.load(path).header
     has_sform, has_qform = int(header["sform_code"]) > 0, int(header["qform_code"]) > 0
@@ -221,7 +221,7 @@ def _nifti_voxels(path: str | os.PathLike) -> np.ndarray:
     # not by ITK, which without a word turns NaN into 0, fills what a truncated file
     # lacks, and skips the checksum of a compressed one
     try:
-        if Path(path).name.endswith(".gz"):
+        if Path(path).name.lower().endswith(".gz"):
             with gzip.open(path) as stream:  # to the end, where the checksum is
                 stored = stream.read()
         else:
@@ -247,6 +247,7 @@ def _open(path: str | os.PathLike) -> tuple[sitk.ImageFileReader, Geometry]:
     if not Path(path).is_file():
         msg = f"{path}: there is no such file. Check the path in cases.csv."
         raise FileNotFoundError(msg)
+    _check_format(path)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     with silence:
@@ -262,6 +263,32 @@ def _open(path: str | os.PathLike) -> tuple[sitk.ImageFileReader, Geometry]:
     except GeometryError as error:
         msg = f"{path}: {error}"
         raise GeometryError(msg) from error
+
+
+def _is_nifti(path: str | os.PathLike) -> bool:
+    return Path(path).name.lower().endswith(_NIFTI)
+
+
+def _check_format(path: str | os.PathLike) -> None:
+    """Refuse what is not one file of a known format.
+
+    A header whose voxels lie in another file would be hashed without them, and could
+    name a file outside of the cohort.
+    """
+    found = ""
+    if not Path(path).name.lower().endswith(_FORMATS):
+        found = f"the ending {''.join(Path(path).suffixes) or '(none)'}"
+    elif not _is_nifti(path):
+        with Path(path).open("rb") as file:
+            if _DETACHED.search(file.read(_HEADER_BYTES).partition(b"\n\n")[0]):
+                found = "a header that names another file for its voxels"
+    if found:
+        msg = (
+            f"{path}: not a volume in one file, found {found}. Write it as one of "
+            f"{', '.join(_FORMATS)}, for instance with SimpleITK: "
+            "WriteImage(ReadImage('x.mhd'), 'x.mha')."
+        )
+        raise OSError(msg)
 
 
 def _sheared(path: str | os.PathLike) -> str:

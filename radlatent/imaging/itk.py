@@ -6,7 +6,6 @@ written once, in this module.
 
 import contextlib
 import threading
-from collections.abc import Iterator
 
 import numpy as np
 import SimpleITK as sitk
@@ -108,16 +107,37 @@ class _Silence:
 silence = _Silence()
 
 
-@contextlib.contextmanager
-def single_thread() -> Iterator[None]:
+class _SingleThread:
+    """As `_Silence`, for the numbers of threads."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._limits = None
+        self._before = 0
+
+    def __enter__(self):
+        with self._lock:
+            if self._inside == 0:
+                self._before = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+                sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+                self._limits = threadpool_limits(limits=1)
+            self._inside += 1
+
+    def __exit__(self, *exception):
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._limits.restore_original_limits()
+                sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(self._before)
+
+
+_single_thread = _SingleThread()
+
+
+def single_thread() -> contextlib.AbstractContextManager:
     """Run ITK, BLAS and OpenMP on one thread each, then restore their settings.
 
-    For workers that already share the cores among cases.
+    For workers that already share the cores among cases; threads may overlap in it.
     """
-    before = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
-    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-    try:
-        with threadpool_limits(limits=1):
-            yield
-    finally:
-        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(before)
+    return _single_thread

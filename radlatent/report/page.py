@@ -4,14 +4,18 @@ Everything is read from disk, so that a report can be made again without the ima
 """
 
 import base64
+import functools
 import importlib.resources
 import json
+import re
 from pathlib import Path
 
 import jinja2
 import pandas as pd
 
 from radlatent import figures
+from radlatent.errors import SchemaError
+from radlatent.provenance import file_hash
 from radlatent.report import tables
 from radlatent.schema import check_failures, check_metrics, check_predictions
 
@@ -29,6 +33,12 @@ _CAPTIONS = {
 }
 
 _RESOLUTION_DPI = 150
+
+#: Columns of the tables in ``data/`` that are text whatever they look like.
+_TEXT_COLUMNS = (
+    *("model", "blocks", "endpoint", "metric", "method", "class", "truth", "predicted"),
+    *("case_id", "stage", "error", "message", "what", "modality"),
+)
 
 
 def report(folder: str | Path) -> Path:
@@ -59,6 +69,7 @@ def report(folder: str | Path) -> Path:
         )
         raise FileNotFoundError(msg)
     record = json.loads((folder / "run.json").read_text("utf-8"))
+    _check_unchanged(folder, record["outputs"])
     data = _read(folder / "data")
     printed = _tables(data)
     for name, table in printed.items():
@@ -72,25 +83,40 @@ def report(folder: str | Path) -> Path:
     return page
 
 
+def _check_unchanged(folder, outputs):
+    changed = [
+        name
+        for name, digest in outputs.items()
+        if not (folder / "data" / name).is_file()
+        or file_hash(folder / "data" / name) != digest
+    ]
+    if changed:
+        msg = (
+            f"{folder}: {changed} in data/ are missing or not those of run.json. Start "
+            "the run again: finished cases are kept."
+        )
+        raise SchemaError(msg)
+
+
 def _read(folder):
     """Return the tables of a run, checked."""
-    text = {"model": str, "blocks": str, "endpoint": str}
-    failures = pd.read_csv(folder / "features.failures.csv", dtype=str)
+    text = dict.fromkeys(_TEXT_COLUMNS, str)
+    # a class may be called None or NA; only an empty cell is missing
+    csv = functools.partial(
+        pd.read_csv, dtype=text, keep_default_na=False, na_values=[""]
+    )
+    failures = csv(folder / "features.failures.csv")
     return {
         "patients": pd.read_parquet(folder / "patients.parquet"),
         "predictions": check_predictions(
             pd.read_parquet(folder / "predictions.parquet")
         ),
-        "metrics": check_metrics(
-            pd.read_csv(folder / "metrics.csv", dtype=text | {"metric": str})
-        ),
-        "roc": pd.read_csv(folder / "roc.csv", dtype=text | {"class": str}),
-        "confusion": pd.read_csv(
-            folder / "confusion.csv", dtype=text | {"truth": str, "predicted": str}
-        ),
+        "metrics": check_metrics(csv(folder / "metrics.csv")),
+        "roc": csv(folder / "roc.csv"),
+        "confusion": csv(folder / "confusion.csv"),
         "failures": check_failures(failures),
-        "flow": pd.read_csv(folder / "flow.csv", index_col=0),
-        "extraction": pd.read_csv(folder / "extraction.csv", index_col=0),
+        "flow": csv(folder / "flow.csv", index_col=0),
+        "extraction": csv(folder / "extraction.csv", index_col=0),
     }
 
 
@@ -106,6 +132,9 @@ def _tables(data):
 def _figures(data, folder):
     """Write every figure as PNG and PDF; return name, caption and PNG of each."""
     folder.mkdir(exist_ok=True)
+    for stale in folder.iterdir():  # of a run with other models
+        if re.fullmatch(rf"({'|'.join(_CAPTIONS)})(_\d+)?\.(png|pdf)", stale.name):
+            stale.unlink()
     drawn = []
     for name, caption, size, draw in _plans(data):
         with figures.canvas(size) as (figure, ax):

@@ -25,7 +25,7 @@ def test_features_reach_the_oracle_of_what_they_see_and_not_more(
     auc = metric(run, "auc")
     best = oracle["oracle"]["auc"]
     features = auc.loc["pet_handcrafted + ct_handcrafted + clinical"]
-    assert 0.5 < features["lower"]
+    assert features["lower"] > 0.5
     assert features["lower"] < best["seen"] < features["upper"]
     # the hidden factor, as strong, is beyond every feature
     assert features["upper"] < best["linear_predictor"]

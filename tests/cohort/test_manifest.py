@@ -47,6 +47,13 @@ def test_root_can_be_elsewhere(tiny_folder, tmp_path):
     assert all(path.is_file() for path in cohort.files("p1", "pet"))
 
 
+def test_files_are_found_from_any_working_directory(tiny_folder, monkeypatch):
+    monkeypatch.chdir(tiny_folder.parent)
+    cohort = Cohort.read(tiny_folder.name)
+    monkeypatch.chdir("/")
+    assert cohort.files("p1", "ct")[0].is_file()
+
+
 def test_absent_root_is_told(tiny_folder):
     with pytest.raises(FileNotFoundError, match="--root"):
         Cohort.read(tiny_folder, root=tiny_folder / "nowhere")
@@ -105,7 +112,8 @@ def test_every_problem_is_reported_at_once(tiny_folder):
 
 
 @pytest.mark.parametrize(
-    "path", ["../secret.nii.gz", "p1/../../x.nii.gz", "/etc/x.nii"]
+    "path",
+    ["../secret.nii.gz", "p1/../../x.nii.gz", "/etc/x.nii", "C:\\x.nii", "..\\x.nii"],
 )
 def test_a_path_that_leaves_the_root_is_refused(tiny_folder, path):
     edit(tiny_folder, "cases.csv", lambda t: t.assign(image_ct=[path, *t.image_ct[1:]]))
@@ -159,6 +167,32 @@ def test_a_file_that_is_not_utf8_names_the_line(tiny_folder):
     found = problems_of(tiny_folder)
     assert found["problem"].item() == "not UTF-8: byte 0xe9"
     assert found["row"].item() == "3"
+
+
+@pytest.mark.parametrize("word", ["NA", "nan", "NULL", "n/a", "."])
+def test_a_word_for_missing_is_no_class(tiny_folder, word):
+    edit(tiny_folder, "endpoints.csv", lambda t: t.assign(response=["no", word, "yes"]))
+    found = problems_of(tiny_folder)
+    assert found["problem"].item() == f"{word!r} would be a class of its own"
+    assert found["row"].item() == "3"
+
+
+def test_backslashes_in_paths_are_read(tiny_folder):
+    edit(
+        tiny_folder,
+        "cases.csv",
+        lambda t: t.assign(image_ct=t.image_ct.str.replace("/", "\\")),
+    )
+    cohort = Cohort.read(tiny_folder)
+    assert cohort.files("p1", "ct")[0].is_file()
+
+
+@pytest.mark.parametrize("name", ["CT", "t1__c", "t1_", "1t", "label", "mr t1"])
+def test_a_modality_fits_a_column_name(tiny_folder, name):
+    card = tiny_folder / "cohort.yml"
+    card.write_text(card.read_text("utf-8").replace("  ct:", f"  '{name}':"), "utf-8")
+    with pytest.raises(SchemaError, match="do not fit column names"):
+        Cohort.read(tiny_folder)
 
 
 def test_crlf_and_byte_order_mark_are_read(tiny_folder):

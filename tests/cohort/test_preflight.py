@@ -26,7 +26,7 @@ def test_a_sound_cohort_has_no_problem(tiny_folder):
     found = check(tiny_folder)
     assert found.problems.empty
     assert found.notes == ()
-    found.raise_if_any("tiny")
+    found.raise_if_any()
 
 
 def test_six_faults_are_reported_in_one_go(tiny_folder):
@@ -54,8 +54,22 @@ def test_six_faults_are_reported_in_one_go(tiny_folder):
     ):
         assert expected in text
     with pytest.raises(CohortError, match="6 problems found"):
-        found.raise_if_any("tiny")
-    found.raise_if_any("tiny", allow=6)
+        found.raise_if_any()
+    # faults of the tables are never allowed
+    with pytest.raises(CohortError):
+        found.raise_if_any(allow=6)
+
+
+def test_cases_with_faulty_files_can_be_allowed(tiny_folder):
+    (tiny_folder / "p1" / "pet_mask.nii.gz").unlink()
+    (tiny_folder / "p1" / "ct_image.nii.gz").write_bytes(b"nothing")
+    (tiny_folder / "p2" / "ct_image.nii.gz").write_bytes(b"nothing")
+    found = check(tiny_folder)
+    assert len(found.problems) == 3
+    with pytest.raises(CohortError, match="3 problems"):
+        found.raise_if_any(allow=1)
+    found.raise_if_any(allow=2)
+    assert len(found.cohort.included) == 3
 
 
 def test_an_empty_mask_is_named(tiny_folder):

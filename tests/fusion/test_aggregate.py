@@ -148,7 +148,7 @@ def test_volume_must_be_one_column(lesions):
         aggregate(two, cases, how="largest")
     named = "pet_handcrafted__original_shape_VoxelVolume"
     assert aggregate(two, cases, how="largest", volume=named)[MEAN].tolist() == [1, 7]
-    with pytest.raises(SchemaError, match="Did you mean 'ct_handcrafted__orig"):
+    with pytest.raises(SchemaError, match="did you mean 'ct_handcrafted__orig"):
         aggregate(features, cases, how="largest", volume=VOLUME[:-1])
 
 

@@ -65,5 +65,5 @@ def test_select_blocks_takes_names_and_patterns():
 
 
 def test_unknown_block_names_the_nearest():
-    with pytest.raises(SchemaError, match="Did you mean 'ct_latent'"):
+    with pytest.raises(SchemaError, match="did you mean 'ct_latent'"):
         select_blocks(table("a", "ct_latent__mu0"), "ct_latnet")

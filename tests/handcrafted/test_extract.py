@@ -19,6 +19,13 @@ from radlatent.imaging import Volume, read_volume, write_volume
 pytestmark = pytest.mark.reference
 pytest.importorskip("radiomics")
 
+
+def sphere(radius):
+    """Return a sphere of a radius in voxels around the middle of a box of 16."""
+    grid = np.indices((16, 16, 16)) - 7.5
+    return np.sqrt((grid**2).sum(axis=0)) <= radius
+
+
 SHAPE = {"featureClass": {"shape": ["MeshVolume", "VoxelVolume"]}}
 
 
@@ -44,8 +51,7 @@ def test_volumes_are_those_of_the_spheres(tiny_cohort):
     # voxels of 2 mm and 4 mm with the center within 3 voxels of the middle
     for modality, spacing in (("ct", 2), ("pet", 4)):
         column = f"{modality}_handcrafted__original_shape_VoxelVolume"
-        grid = np.indices((16, 16, 16)) - 7.5
-        n = (np.sqrt((grid**2).sum(axis=0)) <= 3).sum()
+        n = sphere(3).sum()
         assert features.loc["p1", column] == pytest.approx(n * spacing**3, rel=1e-12)
 
 
@@ -136,6 +142,8 @@ def test_a_case_that_fails_keeps_its_row(tiny_folder, file, change, error, messa
     assert extraction.features.filter(like="pet_").notna().all(axis=None)
     assert extraction.features.drop("p2").notna().all(axis=None)
     assert extraction.summary["failed"].to_dict() == {"ct": 1, "pet": 0}
+    assert extraction.summary["measured"].to_dict() == {"ct": 2, "pet": 3}
+    assert len(extraction.provenance) == 6
 
 
 def test_a_file_that_vanished_keeps_its_row(tiny_folder):
@@ -144,6 +152,14 @@ def test_a_file_that_vanished_keeps_its_row(tiny_folder):
     extraction = extract(cohort, settings=SHAPE)
     assert extraction.failures["error"].tolist() == ["FileNotFoundError"]
     assert extraction.features.filter(like="pet_").loc["p3"].isna().all()
+
+
+def test_a_modality_that_fails_everywhere_is_still_counted(tiny_folder):
+    for patient in ("p1", "p2", "p3"):
+        rewrite(tiny_folder / patient / "ct_mask.nii.gz", nothing)
+    summary = extract(tiny_folder, settings=SHAPE).summary
+    assert summary.loc["ct", ["measured", "failed", "features"]].tolist() == [0, 3, 2]
+    assert summary.loc["pet", ["measured", "failed"]].tolist() == [3, 0]
 
 
 def test_a_filter_wider_than_the_image_leaves_a_reason(tiny_folder):
@@ -156,6 +172,7 @@ def test_a_filter_wider_than_the_image_leaves_a_reason(tiny_folder):
     assert extraction.features[column].isna().all()
     assert extraction.failures["error"].unique().tolist() == ["MissingValue"]
     assert "1 of 2 features (log-sigma-100" in extraction.failures["message"][0]
+    assert extraction.summary["incomplete"].tolist() == [3, 3]
 
 
 def test_lesions_that_say_little_are_flagged(tiny_folder):
@@ -200,8 +217,8 @@ def test_a_common_mask_is_brought_onto_the_grid_on_request(tiny_folder):
     extraction = extract(tiny_folder, settings=SHAPE)
     assert extraction.failures.empty
     # the grids share their first voxel: every second voxel of CT is one of PET
-    volumes = extraction.features.filter(like="VoxelVolume").loc["p3"]
-    assert volumes.iloc[1] == pytest.approx(volumes.iloc[0], rel=0.15)
+    n_voxels = extraction.provenance.set_index(["case_id", "modality"])["n_voxels"]
+    assert n_voxels["p3", "pet"] == sphere(5)[::2, ::2, ::2].sum()
 
 
 def test_a_permuted_and_extended_manifest_mixes_no_row(tiny_folder, tmp_path):

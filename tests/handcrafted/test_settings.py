@@ -92,6 +92,13 @@ def test_equal_settings_have_equal_keys():
     assert read_settings("hu").key != read_settings("suv").key
 
 
+def test_keys_differ_where_values_do():
+    setting = {"distances": [2]}
+    inherited = {"setting": setting, "imageType": {"Original": None}}
+    overridden = {"setting": setting, "imageType": {"Original": {"distances": [1]}}}
+    assert read_settings(inherited).key != read_settings(overridden).key
+
+
 def test_a_null_means_the_default():
     settings = read_settings({"setting": {"binCount": None, "interpolator": None}})
     assert settings.parameters["setting"] == {"label": 1, "additionalInfo": False}

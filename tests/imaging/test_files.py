@@ -15,10 +15,11 @@ from radlatent.imaging import (
     header_warnings,
     read_geometry,
     read_volume,
+    to_sitk,
     write_volume,
 )
 
-FORMATS = [".nii", ".nii.gz", ".nrrd", ".mha", ".mhd"]
+FORMATS = [".nii", ".nii.gz", ".nrrd", ".mha"]
 DIAGONAL = np.diag([1.5, 2.0, 3.0, 1.0])
 VOXELS = np.arange(60, dtype=np.int16).reshape(3, 4, 5)  # x, y, z
 
@@ -109,6 +110,37 @@ def test_nan_and_infinity_are_written_and_read(tmp_path, oblique, suffix):
     array[0, 0, :3] = np.nan, np.inf, -np.inf
     path = write_volume(oblique.with_array(array), tmp_path / f"a{suffix}")
     np.testing.assert_array_equal(read_volume(path).array, array)
+
+
+@pytest.mark.parametrize("name", ["A.NII", "A.NII.GZ"])
+def test_nan_is_kept_whatever_the_case_of_the_ending(tmp_path, oblique, name):
+    array = oblique.array.copy()
+    array[0, 0, 0] = np.nan
+    suffix = ".nii.gz" if name.lower().endswith(".gz") else ".nii"
+    write_volume(oblique.with_array(array), tmp_path / f"a{suffix}").rename(
+        tmp_path / name
+    )
+    np.testing.assert_array_equal(read_volume(tmp_path / name).array, array)
+
+
+@pytest.mark.parametrize("name", ["a.mhd", "a.nhdr", "a.hdr", "a.txt", "a"])
+def test_what_is_not_one_file_of_a_known_format_is_refused(tmp_path, name):
+    (tmp_path / name).write_text("hello")
+    with pytest.raises(OSError, match=rf"{name}: not a volume in one file"):
+        read_volume(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("source", "name"), [("a.mhd", "b.mha"), ("a.nhdr", "b.nrrd"), ("a.mha", "b.mha")]
+)
+def test_a_header_that_names_another_file_is_refused(tmp_path, oblique, source, name):
+    sitk.WriteImage(to_sitk(oblique), str(tmp_path / source))
+    (tmp_path / source).rename(tmp_path / name)
+    if source == "a.mha":
+        assert read_geometry(tmp_path / name).shape == oblique.shape
+        return
+    with pytest.raises(OSError, match="names another file for its voxels"):
+        read_geometry(tmp_path / name)
 
 
 def test_big_endian_voxels_are_read_in_native_order(tmp_path):
@@ -258,7 +290,7 @@ def test_missing_file_is_named(tmp_path):
             read(tmp_path / "a.nii")
 
 
-@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "a.nrrd", "a.mha", "a.txt"])
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "a.nrrd", "a.mha"])
 def test_file_that_is_no_image_is_refused(tmp_path, name):
     (tmp_path / name).write_text("hello")
     with pytest.raises(OSError, match=rf"{name}: no image, or a damaged one"):

@@ -1,0 +1,67 @@
+"""An image and one lesion of its mask, on one grid: where every measurement starts."""
+
+from os import PathLike
+
+import numpy as np
+
+from radlatent.errors import EmptyMaskError, GeometryError
+from radlatent.imaging.files import read_volume
+from radlatent.imaging.grid import resample_to
+from radlatent.imaging.volume import Volume, check_same_grid
+
+__all__ = ["read_pair"]
+
+
+def read_pair(
+    image_path: str | PathLike,
+    mask_path: str | PathLike,
+    *,
+    mask_label: int | None = None,
+    resample_mask: bool = False,
+    case_id: str | None = None,
+) -> tuple[Volume, Volume]:
+    """Read an image, and a lesion of its mask as booleans on the same grid.
+
+    Parameters
+    ----------
+    image_path, mask_path
+        As in `read_volume`.
+    mask_label
+        Value of the lesion in the mask; None takes every voxel above 0.
+    resample_mask
+        Whether a mask on another grid is brought onto that of the image, by nearest
+        neighbor.
+    case_id
+        The case that messages name.
+
+    Raises
+    ------
+    EmptyMaskError
+        The mask has no voxel of that label.
+    GeometryError
+        The grids differ, or the lesion lies outside of the image.
+    """
+    case = "" if case_id is None else f"case {case_id!r}: "
+    image, labels = read_volume(image_path), read_volume(mask_path)
+    inside = labels.array > 0 if mask_label is None else labels.array == mask_label
+    if not inside.any():
+        wanted = "any value above 0" if mask_label is None else mask_label
+        found = np.unique(labels.array)[:10].tolist()
+        msg = (
+            f"{case}no voxel of {mask_path} has label {wanted}; values found: {found}. "
+            "Correct mask_label, or exclude the case in cases.csv."
+        )
+        raise EmptyMaskError(msg)
+    mask = labels.with_array(inside)
+    if resample_mask:
+        mask = resample_to(mask, image, interpolation="nearest", fill=0)
+        mask = mask.with_array(mask.array > 0)
+        if not mask.array.any():
+            msg = (
+                f"{case}the lesion of {mask_path} lies outside of {image_path}, or "
+                "between its voxels. Give a mask of its own for this modality, or "
+                "exclude the case in cases.csv."
+            )
+            raise GeometryError(msg)
+    check_same_grid(image, mask, case_id=case_id)
+    return image, mask

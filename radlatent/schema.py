@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -31,6 +32,8 @@ __all__ = [
     "read_yaml",
     "split_column",
 ]
+
+_Model = TypeVar("_Model")
 
 _KINDS = {
     "string": lambda column: column.dropna().map(lambda v: isinstance(v, str)).all(),
@@ -99,7 +102,7 @@ def _raise(table, found):
         raise SchemaError(msg)
 
 
-def check_cases(cases):
+def check_cases(cases: pd.DataFrame) -> pd.DataFrame:
     """Return the **cases** table, or raise with everything wrong with it.
 
     Parameters
@@ -116,13 +119,13 @@ def check_cases(cases):
     return cases
 
 
-def check_endpoints(endpoints):
+def check_endpoints(endpoints: pd.DataFrame) -> pd.DataFrame:
     """Return the **endpoints** table (index ``patient_id``), or raise."""
     _raise(_ENDPOINTS, _problems(endpoints, _ENDPOINTS))
     return endpoints
 
 
-def check_features(features):
+def check_features(features: pd.DataFrame) -> pd.DataFrame:
     """Return the **features** table, or raise with everything wrong with it.
 
     Parameters
@@ -154,7 +157,7 @@ def check_features(features):
     return features
 
 
-def check_folds(folds):
+def check_folds(folds: pd.DataFrame) -> pd.DataFrame:
     """Return the **folds** table (a patient is tested once a repeat), or raise."""
     found = _problems(folds, _FOLDS)
     if not found and folds.duplicated(["patient_id", "repeat"]).any():
@@ -163,7 +166,7 @@ def check_folds(folds):
     return folds
 
 
-def check_predictions(predictions):
+def check_predictions(predictions: pd.DataFrame) -> pd.DataFrame:
     """Return the **predictions** table, or raise with everything wrong with it."""
     found = _problems(predictions, _PREDICTIONS)
     if not found and not any(c.startswith("probability_") for c in predictions):
@@ -175,24 +178,24 @@ def check_predictions(predictions):
     return predictions
 
 
-def check_metrics(metrics):
+def check_metrics(metrics: pd.DataFrame) -> pd.DataFrame:
     """Return the **metrics** table, or raise with everything wrong with it."""
     _raise(_METRICS, _problems(metrics, _METRICS))
     return metrics
 
 
-def check_failures(failures):
+def check_failures(failures: pd.DataFrame) -> pd.DataFrame:
     """Return the **failures** table, or raise with everything wrong with it."""
     _raise(_FAILURES, _problems(failures, _FAILURES))
     return failures
 
 
-def empty_failures():
+def empty_failures() -> pd.DataFrame:
     """Return a **failures** table without a row."""
     return pd.DataFrame({c: pd.Series(dtype="object") for c in _FAILURES.columns})
 
 
-def split_column(column):
+def split_column(column: str) -> tuple[str, str]:
     """Return block and feature of a column named ``<block>__<feature>``.
 
     Examples
@@ -227,7 +230,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {lowered[close[0]]!r}?" if close else ""
 
 
-def read_yaml(path: str | Path, model: type):
+def read_yaml(path: str | Path, model: type[_Model]) -> _Model:
     """Return a YAML file as an instance of a pydantic model.
 
     Parameters
@@ -258,7 +261,7 @@ def read_yaml(path: str | Path, model: type):
     return parse(content, model, source=str(path))
 
 
-def parse(content: dict, model: type, *, source: str):
+def parse(content: dict, model: type[_Model], *, source: str) -> _Model:
     """Return a mapping as an instance of a pydantic model; errors as `read_yaml`."""
     try:
         return model.model_validate(content)

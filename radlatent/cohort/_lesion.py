@@ -79,7 +79,7 @@ class Grid:
     texture_mm: float
     dtype: type
 
-    def coordinates(self):
+    def coordinates(self) -> list[np.ndarray]:
         """Return the z, y and x of all voxel centers, each broadcastable, in mm."""
         axes = [
             # exact in floating point under a change of sign, which mirror relies on
@@ -148,7 +148,7 @@ class Draw:
     noise: dict
 
 
-def draw(rng):
+def draw(rng: np.random.Generator) -> Draw:
     """Draw the factors, the lesions and the noise of one patient.
 
     Parameters
@@ -177,7 +177,7 @@ def _draw_lesion(rng, seen, angle):
             return lesion
 
 
-def has_checkerboard(shape):
+def has_checkerboard(shape: np.ndarray) -> bool:
     """Return whether two voxels of a mask touch at an edge only.
 
     Parameters
@@ -219,7 +219,7 @@ def _draw_ellipsoid(rng, seen, angle):
     )
 
 
-def mirror(drawn):
+def mirror(drawn: Draw) -> Draw:
     """Reflect a patient at z = 0: upside down, ``hidden`` negated, stored reversed."""
     flip = np.array([-1.0, 1.0, 1.0])
     lesions = tuple(
@@ -241,7 +241,7 @@ def mirror(drawn):
     )
 
 
-def render(drawn, modality):
+def render(drawn: Draw, modality: str) -> tuple[np.ndarray, np.ndarray]:
     """Return image and mask of one modality, first slice nearest to the feet.
 
     Parameters

@@ -5,6 +5,7 @@ leave.
 """
 
 import numpy as np
+import pandas as pd
 from scipy.optimize import brentq
 from scipy.special import expit
 from sklearn.metrics import roc_auc_score
@@ -20,7 +21,7 @@ AGE_SPREAD_YEARS = 10.0
 AGE_LIMITS_YEARS = (30.0, 90.0)
 
 
-def draw_outcome(rng, lp, limit):
+def draw_outcome(rng: np.random.Generator, lp: float, limit: float) -> dict:
     """Draw response, survival and age of one patient.
 
     Parameters
@@ -44,7 +45,7 @@ def draw_outcome(rng, lp, limit):
     }
 
 
-def censoring_limit(arguments):
+def censoring_limit(arguments: dict) -> float:
     """Return the last censoring time, days, that gives the expected fraction.
 
     Parameters
@@ -75,7 +76,7 @@ def censoring_limit(arguments):
     return float(np.exp(brentq(excess, low, high)))
 
 
-def oracle(truth, endpoints):
+def oracle(truth: pd.DataFrame, endpoints: pd.DataFrame) -> dict:
     """Return the AUC and the C-index of the true factors, None where undefined."""
     response = endpoints["response"].to_numpy()
     time, event = (endpoints[f"survival_{c}"].to_numpy() for c in ("time", "event"))
@@ -88,7 +89,7 @@ def oracle(truth, endpoints):
     return result
 
 
-def concordance(time, event, risk):
+def concordance(time: np.ndarray, event: np.ndarray, risk: np.ndarray) -> float | None:
     """Return Harrell's C, or None where no two patients can be compared.
 
     Notes

@@ -179,7 +179,9 @@ class Cohort:
         return f"Cohort({self.name!r}, {'/'.join(self.modalities)}: {counts})"
 
 
-def read_manifest(folder, *, root=None) -> tuple[Cohort, Problems]:
+def read_manifest(
+    folder: str | Path, *, root: str | Path | None = None
+) -> tuple[Cohort, Problems]:
     """Return a cohort as far as it can be read, and what is wrong with it."""
     folder, problems = Path(folder), Problems()
     card = read_card(folder)
@@ -195,7 +197,7 @@ def read_manifest(folder, *, root=None) -> tuple[Cohort, Problems]:
         folder, root, card, problems
     )
     cases = read_cases(case_rows, card, file=case_file, problems=problems)
-    check_paths(cases, card, root, file=case_file, problems=problems)
+    check_paths(cases, card, root=root, file=case_file, problems=problems)
     patients = read_endpoints(
         endpoint_rows, card, file=endpoint_file, problems=problems
     )

@@ -4,6 +4,7 @@ Frames of text enter, typed tables leave; every broken rule is noted on the way.
 """
 
 import posixpath
+from collections.abc import Container
 from pathlib import Path, PureWindowsPath
 
 import pandas as pd
@@ -22,13 +23,15 @@ _WORDS_FOR_MISSING = {"na", "n/a", "#n/a", "nan", "null", "none", "<na>", ".", "
 _EXCLUSION = ("exclude", "exclude_reason")
 
 
-def mask_column(modality: str, columns) -> str:
+def mask_column(modality: str, columns: Container[str]) -> str:
     """Return the column with a modality's mask: its own one, else the common one."""
     own = f"mask_{modality}"
     return own if own in columns else "mask"
 
 
-def read_cases(table, card: Card, *, file: str, problems: Problems) -> pd.DataFrame:
+def read_cases(
+    table: pd.DataFrame, card: Card, *, file: str, problems: Problems
+) -> pd.DataFrame:
     """Return the **cases** table of a frame of text, typed and checked.
 
     Notes
@@ -145,7 +148,9 @@ def _repeated(table, flags, file, problems):
         )
 
 
-def check_paths(cases, card: Card, root: Path, *, file: str, problems: Problems):
+def check_paths(
+    cases: pd.DataFrame, card: Card, *, root: Path, file: str, problems: Problems
+) -> None:
     """Note images and masks that are absent, alone, or outside the root."""
     for case_id, case in cases[~cases["exclude"]].iterrows():
         where = {"file": file, "row": case["line"], "case_id": case_id}
@@ -196,7 +201,9 @@ def _leaves_root(path):
     return path.split("/")[0] == ".." or bool(windows.drive or windows.root)
 
 
-def read_endpoints(table, card: Card, *, file: str, problems: Problems):
+def read_endpoints(
+    table: pd.DataFrame, card: Card, *, file: str, problems: Problems
+) -> pd.DataFrame:
     """Return the **endpoints** table of a frame of text, typed and checked."""
     check_columns(table, (), file=file, problems=problems, required=("patient_id",))
     if "patient_id" not in table:

@@ -110,7 +110,9 @@ class SimulatedPatient:
         return Volume(array, tuple(spacing), origin=tuple(origin), direction=direction)
 
 
-def simulate_patient(random_state, *, mirrored: bool = False) -> SimulatedPatient:
+def simulate_patient(
+    random_state: int | np.random.SeedSequence, *, mirrored: bool = False
+) -> SimulatedPatient:
     """Return one patient, written nowhere.
 
     Parameters

@@ -8,6 +8,7 @@ import csv
 import difflib
 import io
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -80,7 +81,14 @@ def _rows(reader, header, problems, note):
     return pd.DataFrame(rows, columns=header, index=pd.Index(lines, name="line"))
 
 
-def check_columns(table, known, *, file, problems, required=()):
+def check_columns(
+    table: pd.DataFrame,
+    known: Sequence[str],
+    *,
+    file: str,
+    problems: Problems,
+    required: Sequence[str] = (),
+) -> None:
     """Note missing columns, and columns that look like a misspelling of a known one."""
     for column in required:
         if column not in table:
@@ -113,7 +121,7 @@ def _misspelled(column, absent):
     return close[0] if close else None
 
 
-def parse_flags(texts, *, file, problems):
+def parse_flags(texts: pd.Series, *, file: str, problems: Problems) -> pd.Series:
     """Return a column of yes / no as booleans."""
     lowered = texts.str.lower()
     for line in texts.index[~lowered.isin(_TRUE | _FALSE)]:
@@ -128,7 +136,14 @@ def parse_flags(texts, *, file, problems):
     return lowered.isin(_TRUE)
 
 
-def parse_numbers(texts, *, file, problems, lowest=None, whole=False):
+def parse_numbers(
+    texts: pd.Series,
+    *,
+    file: str,
+    problems: Problems,
+    lowest: float | None = None,
+    whole: bool = False,
+) -> pd.Series:
     """Return a column of numbers as floats, NaN where the cell is empty.
 
     Parameters

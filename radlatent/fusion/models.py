@@ -7,6 +7,7 @@ are inside it, so that ``cross_validate`` fits them on training patients only.
 from numbers import Integral
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.feature_selection import SelectorMixin, VarianceThreshold
 from sklearn.impute import SimpleImputer
@@ -33,7 +34,7 @@ class SelectAtMost(SelectorMixin, BaseEstimator):
     def __init__(self, n_features: int = 20):
         self.n_features = n_features
 
-    def fit(self, X, y):
+    def fit(self, X: ArrayLike, y: ArrayLike) -> "SelectAtMost":
         """Score the columns of ``X``, shape (n_patients, n_columns), against ``y``."""
         X, y = validate_data(self, X, y)
         if not (isinstance(self.n_features, Integral) and self.n_features >= 1):

@@ -4,6 +4,7 @@ A **predictions** table enters, one ``OutOfFold`` for each model, blocks and end
 leaves; ``metrics`` and ``curves`` share it so that all intervals mean the same.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,7 +46,9 @@ class OutOfFold:
         draws = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), n_boot)
         return draws.astype(float)
 
-    def bootstrap(self, function, weights: np.ndarray):
+    def bootstrap(
+        self, function: Callable, weights: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return the mean of a function over repeats, and one value a draw.
 
         Draw number i is evaluated on repeat i modulo the number of repeats.

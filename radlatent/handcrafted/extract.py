@@ -189,7 +189,10 @@ def extract(
     )
 
 
-def empty_features(cohort: Cohort, settings=None) -> pd.DataFrame:
+def empty_features(
+    cohort: Cohort,
+    settings: str | Path | dict | Settings | Mapping | None = None,
+) -> pd.DataFrame:
     """Return the **features** table that `extract` would fill, all values missing.
 
     Parameters

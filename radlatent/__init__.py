@@ -39,8 +39,8 @@ _HOMES = {
         "make_folds",
         "select_blocks",
     ),
-    "study": ("read_features", "run", "write_extraction"),
-    "report": ("performance",),
+    "study": ("run", "write_extraction"),
+    "report": ("performance", "read_features"),
     "provenance": ("doctor",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
@@ -77,4 +77,4 @@ def __getattr__(name):
 
 
 def __dir__():
-    return sorted({*globals(), *__all__, "report"})
+    return sorted({*__all__, "report"})

@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.logging import RichHandler
-from rich.markup import escape
 from rich.table import Table
 
 import radlatent as rl
@@ -24,9 +23,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-# a file has no width to fold lines to
-_out = Console(width=None if sys.stdout.isatty() else 200)
-_err = Console(stderr=True, width=None if sys.stderr.isatty() else 200)
+# cells may hold brackets that rich would take for markup; a file has no width
+_out = Console(markup=False, width=None if sys.stdout.isatty() else 200)
+
+_log = logging.getLogger("radlatent.cli")
 
 _Root = Annotated[Path | None, typer.Option(help="Folder of the images.")]
 _Jobs = Annotated[int | None, typer.Option(help="Processes; -1 is every core.")]
@@ -43,15 +43,10 @@ def _friendly(verb):
         try:
             return verb(*args, **kwargs)
         except (RadlatentError, OSError, ImportError) as error:
-            _err.print(f"[bold red]error[/]: {_plain(error)}", highlight=False)
+            typer.secho(f"error: {error}", err=True, fg="red")
             raise typer.Exit(1) from error
 
     return wrapped
-
-
-def _plain(error):
-    # a message may hold brackets that rich would take for markup
-    return escape(str(error))
 
 
 @app.callback()
@@ -60,9 +55,10 @@ def _start(
 ):
     level = logging.WARNING if quiet else logging.INFO
     handler = logging.StreamHandler()
-    if _err.is_terminal:
+    if sys.stderr.isatty():
+        # the handler that knows of progress bars
         plain = {"show_time": False, "show_path": False, "show_level": False}
-        handler = RichHandler(console=_err, markup=False, **plain)
+        handler = RichHandler(console=Console(stderr=True), markup=False, **plain)
     logger = logging.getLogger("radlatent")
     logger.handlers = [handler]
     logger.setLevel(level)
@@ -75,10 +71,10 @@ def check(cohort: Path, root: _Root = None, jobs: _Jobs = None):
     """Report every problem of a cohort's tables and files at once."""
     found = rl.check(cohort, root=root, jobs=jobs)
     for note in found.notes:
-        _err.print(f"note: {_plain(note)}", highlight=False)
+        _log.warning("note: %s", note)
     found.raise_if_any()
     counts = ", ".join(f"{n} {what}" for what, n in found.flow.items())
-    _out.print(f"{counts}: no problem.", highlight=False, soft_wrap=True)
+    typer.echo(f"{counts}: no problem.")
 
 
 @app.command()
@@ -100,7 +96,7 @@ def simulate(
         censoring=censoring,
         random_state=random_state,
     )
-    _out.print(f"{cohort!r} in {out}", highlight=False, soft_wrap=True)
+    typer.echo(f"{cohort!r} in {out}")
 
 
 @app.command()
@@ -119,12 +115,9 @@ def index(
 ):
     """Write the manifest of a folder of images in a known layout."""
     cases = rl.index(root, out, layout=layout, image=image, mask=mask, name=name)
-    _out.print(
+    typer.echo(
         f"{cases['patient_id'].nunique()} patients, {len(cases)} cases in {out}. "
-        "Look through cohort.yml, then: radlatent check "
-        f"{out} --root {root}",
-        highlight=False,
-        soft_wrap=True,
+        f"Look through cohort.yml, then: radlatent check {out} --root {root}"
     )
 
 
@@ -146,7 +139,7 @@ def extract(  # noqa: PLR0913 - the parameters of the function, and where to wri
     allow_failures: _Allow = 0,
 ):
     """Measure the hand-crafted features of every case, resuming where it stopped."""
-    _check_suffix(out)
+    _check_out(out)
     chosen = _settings(settings)
     if chosen is not None:
         sources = chosen.values() if isinstance(chosen, dict) else [chosen]
@@ -163,7 +156,7 @@ def extract(  # noqa: PLR0913 - the parameters of the function, and where to wri
     )
     rl.write_extraction(extraction, out)
     _print_table(extraction.summary.reset_index())
-    _out.print(f"features: {out}", highlight=False, soft_wrap=True)
+    typer.echo(f"features: {out}")
     _judge(extraction.failures, allow_failures)
 
 
@@ -178,9 +171,9 @@ def run(
 ):
     """Walk the whole path of a study file, from the cohort to the report."""
     done = rl.run(study, out=out, root=root, jobs=jobs, allow_failures=allow_failures)
-    _print_table(rl.performance(done.metrics))
-    page = done.folder / "index.html"
-    _out.print(f"report: {page}", highlight=False, soft_wrap=True)
+    columns = ["Model", "Features", "n", "AUC", "Balanced accuracy"]
+    _print_table(rl.performance(done.metrics)[columns])
+    typer.echo(f"report: {done.folder / 'index.html'}")
     _judge(done.failures, allow_failures)
 
 
@@ -189,7 +182,7 @@ def run(
 def report(folder: Path):
     """Write tables, figures and index.html of a run folder again."""
     page = rl.report.report(folder)
-    _out.print(f"report: {page}", highlight=False, soft_wrap=True)
+    typer.echo(f"report: {page}")
 
 
 @app.command()
@@ -206,7 +199,11 @@ def _settings(values):
     """Return one source, or modality to source, from the values of ``--settings``."""
     if not values:
         return None
-    pairs = [value.partition("=") for value in values]
+    # a file whose name holds "=" is a file
+    pairs = [
+        (value, "", "") if Path(value).is_file() else value.partition("=")
+        for value in values
+    ]
     if all(not equals for _, equals, _ in pairs):
         if len(values) > 1:
             msg = f"--settings is given {len(values)} times: write MODALITY=FILE."
@@ -219,19 +216,25 @@ def _settings(values):
     return {modality: source for modality, _, source in pairs}
 
 
-def _check_suffix(out):
+def _check_out(out):
+    """Refuse before the work what could not be written after it."""
     if out.suffix not in (".parquet", ".csv"):
         msg = f"--out {str(out)!r}: tables are written as .parquet or .csv."
         raise SchemaError(msg)
+    if out.is_dir():
+        msg = f"--out {str(out)!r} is a folder; give a file."
+        raise SchemaError(msg)
+    out.parent.mkdir(parents=True, exist_ok=True)
 
 
 def _judge(failures, allowed):
     if failures.empty:
         return
-    for message in failures["message"][:5]:
-        _err.print(f"failed: {_plain(message)}", highlight=False)
+    for row in failures[:5].itertuples():
+        message = row.message.removeprefix(f"case {row.case_id!r}: ")
+        typer.echo(f"case {row.case_id!r}, {row.stage}: {message}", err=True)
     cases = failures["case_id"].nunique()
-    _err.print(f"{cases} cases failed; the failures table says why.", highlight=False)
+    typer.echo(f"{cases} of the cases failed; the failures table says why.", err=True)
     if cases > allowed:
         raise typer.Exit(1)
 
@@ -239,7 +242,8 @@ def _judge(failures, allowed):
 def _print_table(frame):
     table = Table(box=None, pad_edge=False)
     for column in frame.columns:
-        table.add_column(str(column), overflow="fold")
+        wide = column in ("Features", "remedy", "status")
+        table.add_column(str(column), overflow="fold", no_wrap=not wide)
     for row in frame.itertuples(index=False):
         table.add_row(*(_cell(value) for value in row))
     _out.print(table)

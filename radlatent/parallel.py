@@ -89,6 +89,9 @@ def map_tasks(
     RadlatentError
         A worker process died, which one task too large for the memory can cause.
     """
+    if jobs == 0:
+        msg = "jobs is 0; give 1 or more, or -1 for every core."
+        raise RadlatentError(msg)
     finished = {} if cache is None else _finished(cache, tasks, keys)
     waiting = {name: task for name, task in tasks.items() if name not in finished}
     results, failures = dict(finished), {}
@@ -137,7 +140,8 @@ def _path(cache, key):
 def _finished(cache, tasks, keys):
     found = {}
     for name in tasks:
-        with contextlib.suppress(OSError, json.JSONDecodeError):
+        # a file that cannot be read is no result
+        with contextlib.suppress(OSError, ValueError):
             found[name] = json.loads(_path(cache, keys[name]).read_text("utf-8"))
     return found
 

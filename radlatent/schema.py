@@ -277,10 +277,19 @@ def _describe(error, model):
     place = ".".join(str(part) for part in error["loc"])
     if error["type"] != "extra_forbidden":
         message = error["msg"].removeprefix("Value error, ")
-        return f"{place}: {message} (found {error['input']!r})" if place else message
+        if not place:
+            return message
+        if error["type"] == "missing":
+            return f"{place} is missing"
+        return f"{place}: {message} (found {_shortened(error['input'])})"
     known = _fields_at(model, error["loc"][:-1])
     hint = nearest(error["loc"][-1], known) or f"; known are {sorted(known)}"
     return f"unknown key {place!r}{hint}"
+
+
+def _shortened(value):
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _fields_at(model, loc):

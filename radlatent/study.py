@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from radlatent.cohort import check
 from radlatent.errors import SchemaError
@@ -33,10 +33,10 @@ from radlatent.fusion import (
 )
 from radlatent.handcrafted import Extraction, empty_features, extract, read_settings
 from radlatent.provenance import environment, file_hash, run_record
-from radlatent.report import report
-from radlatent.schema import check_features, nearest, read_yaml
+from radlatent.report import report, write_table
+from radlatent.schema import nearest, read_yaml
 
-__all__ = ["Run", "Study", "read_features", "read_study", "run", "write_extraction"]
+__all__ = ["Run", "Study", "read_study", "run", "write_extraction"]
 
 _log = logging.getLogger(__name__)
 
@@ -52,6 +52,12 @@ class Derived(BaseModel):
     lesion_id: str
     first: str
     last: str
+
+    @model_validator(mode="after")
+    def _two_timepoints(self):
+        if self.first == self.last:
+            raise ValueError(f"first and last are both {self.first!r}")
+        return self
 
 
 class ModelSpec(BaseModel):
@@ -84,7 +90,7 @@ class FoldSpec(BaseModel):
 
     n_folds: int = Field(default=5, ge=2)
     n_repeats: int = Field(default=10, ge=1)
-    random_state: int = 0
+    random_state: int = Field(default=0, ge=0)
 
 
 class Study(BaseModel):
@@ -111,7 +117,7 @@ class Study(BaseModel):
         return models
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Run:
     """What a run made, and where it lies.
 
@@ -132,6 +138,11 @@ class Run:
     def summary(self) -> pd.DataFrame:
         """The **metrics** table."""
         return self.metrics
+
+    def __repr__(self) -> str:
+        n = len(self.metrics.groupby(["model", "blocks"]))
+        failed = self.failures["case_id"].nunique()
+        return f"Run({str(self.folder)!r}: {n} models, {failed} cases failed)"
 
     def _repr_html_(self) -> str:
         return self.metrics.to_html(index=False)
@@ -178,6 +189,7 @@ def run(
         With everything that needs mending, before the first feature is measured.
     """
     path, out = Path(study), Path(out)
+    out.mkdir(parents=True, exist_ok=True)
     plan = read_study(path)
     folder = path.parent / plan.cohort
     settings = _settings(plan, path.parent)
@@ -199,12 +211,13 @@ def run(
         results = _models(plan, patients, endpoint)
     tables = _tables(patients, results, extraction, cohort)
     for name, table in tables.items():
-        _write(table, data / name)
+        write_table(table, data / name)
     record = run_record(
         command={"study": str(path), "root": str(cohort.root), "jobs": jobs},
         cohort=_about(cohort),
         settings=_choices(plan, settings, cohort),
-        counts=_counts(cohort, endpoint, extraction),
+        counts=_counts(cohort, endpoint, extraction)
+        | {"patients without a feature": _without_features(extraction, cohort)},
         outputs={p.name: file_hash(p) for p in sorted(data.iterdir())},
         seconds=clock,
         environment=environment(),
@@ -230,48 +243,9 @@ def write_extraction(extraction: Extraction, out: str | Path) -> None:
         beside it.
     """
     out = Path(out)
-    _write(extraction.features, out)
-    _write(extraction.failures, out.with_suffix(".failures.csv"))
-    _write(extraction.provenance, out.with_suffix(".provenance.csv"))
-
-
-def read_features(path: str | Path) -> pd.DataFrame:
-    """Return a **features** table from a Parquet or CSV file, checked.
-
-    Parameters
-    ----------
-    path
-        What `write_extraction` wrote, or any table of that form.
-
-    Raises
-    ------
-    SchemaError
-        The file does not hold a features table.
-    """
-    path = Path(path)
-    if path.suffix == ".parquet":
-        return check_features(pd.read_parquet(path))
-    if path.suffix == ".csv":
-        # as text first: pandas rounds numbers, and takes an id "NA" for missing
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[""])
-        table = table.set_index(table.columns[0])
-        return check_features(table.astype("float64"))
-    msg = f"{path}: features are read from .parquet or .csv, not {path.suffix!r}."
-    raise SchemaError(msg)
-
-
-def _write(table, path):
-    """Write a table as Parquet or CSV, by its suffix."""
-    if path.suffix not in (".parquet", ".csv"):
-        msg = f"{path}: tables are written as .parquet or .csv, not {path.suffix!r}."
-        raise SchemaError(msg)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    if path.suffix == ".parquet":
-        table.to_parquet(part)
-    else:
-        table.to_csv(part, index=table.index.name is not None, lineterminator="\n")
-    part.replace(path)
+    write_table(extraction.features, out)
+    write_table(extraction.failures, out.with_suffix(".failures.csv"))
+    write_table(extraction.provenance, out.with_suffix(".provenance.csv"))
 
 
 @contextmanager
@@ -389,6 +363,13 @@ def _choices(plan, settings, cohort):
         for modality, spec in cohort.modalities.items()
     }
     return chosen
+
+
+def _without_features(extraction, cohort):
+    """Return how many patients have not one value; models impute all of theirs."""
+    measured = extraction.features.notna().any(axis=1)
+    patients = cohort.included["patient_id"]
+    return int((~measured.groupby(patients).any()).sum())
 
 
 def _counts(cohort, endpoint, extraction):

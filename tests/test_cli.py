@@ -108,7 +108,7 @@ def test_a_failed_case_makes_the_exit_code(tiny_folder, tmp_path):
     assert not out.exists()
     done = invoke("extract", tiny_folder, "--out", out, "--allow-failures", "1")
     assert done.exit_code == 0
-    assert "1 cases failed" in done.output
+    assert "1 of the cases failed" in done.output
     assert len(rl.read_features(out)) == 3
 
 

@@ -1,5 +1,6 @@
 """File names with placeholders: a folder in, the rows of ``cases.csv`` out."""
 
+import logging
 import re
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from radlatent.cohort.card import MODALITY
 from radlatent.cohort.problems import Problems
 from radlatent.errors import CohortError
 from radlatent.schema import nearest
+
+_log = logging.getLogger(__name__)
 
 __all__ = ["IMAGE_PATTERN", "MASK_PATTERN", "match_cases"]
 
@@ -41,6 +44,10 @@ def match_cases(root: Path, image: str, mask: str) -> pd.DataFrame:
         p.relative_to(root).as_posix() for p in root.rglob("*") if p.is_file()
     )
     images, masks = _match(paths, image, mask)
+    left = [p for p in paths if _is_volume(p) and p not in images and p not in masks]
+    if left:
+        n, some = len(left), ", ".join(left[:3])
+        _log.warning("%d images match neither pattern and are left out: %s", n, some)
     for role, pattern, found in (("image", image, images), ("mask", mask, masks)):
         if not found:
             msg = (
@@ -50,6 +57,10 @@ def match_cases(root: Path, image: str, mask: str) -> pd.DataFrame:
             raise CohortError(msg)
     _check_partners(images, masks, fields, root)
     return _assemble(_join(images, masks, fields))
+
+
+def _is_volume(path):
+    return path.lower().endswith((".nii", ".nii.gz", ".nrrd", ".mha"))
 
 
 def _fields(role, pattern):

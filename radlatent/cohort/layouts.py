@@ -133,7 +133,7 @@ def _card(name, root, layout, cases):
         f'freeze: "{date.today().isoformat()}"',
         f"root: {_quoted(root)}",
         "modalities:",
-        *(f"  {m}: {_guess(m)}" for m in modalities),
+        *(f"  {_quoted(m)}: {_guess(m)}" for m in modalities),
     ]
     return "\n".join(lines) + "\n" + _CLINICAL.get(layout, "endpoints: {}\n")
 

@@ -4,6 +4,7 @@ A folder with ``cohort.yml``, ``cases.csv`` and ``endpoints.csv`` enters, a `Coh
 leaves. Images are named here and opened elsewhere.
 """
 
+import html
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from radlatent.schema import check_cases, check_endpoints, nearest
 __all__ = ["Cohort", "Endpoint", "read_manifest"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Endpoint:
     """One outcome of the patients who have it.
 
@@ -45,6 +46,10 @@ class Endpoint:
         """What folds are stratified by: the class, or whether there was an event."""
         column = "class" if self.kind == "class" else "event"
         return self.frame[column].astype(str)
+
+    def __repr__(self) -> str:
+        counts = self.strata.value_counts().sort_index().to_dict()
+        return f"Endpoint({self.name!r}, {self.kind}: {counts})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +137,7 @@ class Cohort:
     def key(self) -> str:
         """A hash of the manifest, the same wherever the images lie."""
         tables = (self.cases.drop(columns="line"), self.patients)
-        return content_key(*(table.to_csv() for table in tables))
+        return content_key(*(table.sort_index().to_csv() for table in tables))
 
     def files(self, case_id: str, modality: str) -> tuple[Path, Path] | None:
         """Return image and mask of a case, or None where it lacks the modality."""
@@ -178,6 +183,10 @@ class Cohort:
         counts = ", ".join(f"{n} {what}" for what, n in self.flow.items())
         return f"Cohort({self.name!r}, {'/'.join(self.modalities)}: {counts})"
 
+    def _repr_html_(self) -> str:
+        caption = f"<p>Cohort {html.escape(self.name)}: {'/'.join(self.modalities)}</p>"
+        return caption + self.flow.to_frame().to_html()
+
 
 def read_manifest(
     folder: str | Path, *, root: str | Path | None = None
@@ -199,7 +208,11 @@ def read_manifest(
     cases = read_cases(case_rows, card, file=case_file, problems=problems)
     check_paths(cases, card, root=root, file=case_file, problems=problems)
     patients = read_endpoints(
-        endpoint_rows, card, file=endpoint_file, problems=problems
+        endpoint_rows,
+        card,
+        included=set(cases["patient_id"][~cases["exclude"]]),
+        file=endpoint_file,
+        problems=problems,
     )
     _same_patients(cases, patients, (case_file, endpoint_file), problems)
     cohort = Cohort(card, root, check_cases(cases), check_endpoints(patients))
@@ -216,6 +229,12 @@ def _tables(folder, root, card, problems):
             raise SchemaError(msg)
         frames = [_as_text(frame) for frame in LAYOUTS[card.layout](root)]
         source = f"layout {card.layout!r} of {root}"
+        # a table in the folder counts, whatever the layout would say
+        if (folder / "endpoints.csv").is_file():
+            written = read_text_table(folder / "endpoints.csv", problems)
+            if written is None:
+                problems.raise_if_any(str(folder))
+            return frames[0], source, written, "endpoints.csv"
         return frames[0], source, frames[1], source
     cases = read_text_table(folder / "cases.csv", problems)
     if (folder / "endpoints.csv").is_file() or card.endpoints or card.covariates:

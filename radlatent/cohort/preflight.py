@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 _MOST_LABELS = 100
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Check:
     """What a look into the files of a cohort found.
 
@@ -63,7 +63,12 @@ class Check:
         """The problems table."""
         return self.problems
 
+    def __repr__(self) -> str:
+        return f"Check({self.cohort!r}: {len(self.problems)} problems)"
+
     def _repr_html_(self) -> str:
+        if self.problems.empty:
+            return self.cohort._repr_html_() + "<p>No problem.</p>"
         return self.problems.to_html(index=False)
 
     def raise_if_any(self, *, allow: int = 0) -> None:
@@ -79,14 +84,17 @@ class Check:
 
 
 def check(
-    cohort: str | Path, *, root: str | Path | None = None, jobs: int | None = None
+    cohort: Cohort | str | Path,
+    *,
+    root: str | Path | None = None,
+    jobs: int | None = None,
 ) -> Check:
     """Check the tables and the files of a cohort, and report everything at once.
 
     Parameters
     ----------
     cohort
-        The folder of the cohort.
+        The folder of the cohort, or a cohort whose files are to be looked into.
     root
         Folder of the images, instead of the one in ``cohort.yml``.
     jobs
@@ -98,7 +106,10 @@ def check(
     image and mask look swapped). Grids agree when no corner differs by more than
     `radlatent.imaging.TOLERANCE_MM`.
     """
-    cohort, problems = read_manifest(cohort, root=root)
+    if isinstance(cohort, Cohort):
+        problems = Problems()
+    else:
+        cohort, problems = read_manifest(cohort, root=root)
     groups = _groups(cohort)
     tasks = {
         key: (*paths, list(dict.fromkeys(labels.values())), cohort.modalities[key[0]])

@@ -82,4 +82,6 @@ def _line(row):
         place += f", case {row['case_id']!r}"
     if row["column"]:
         place += f", column {row['column']!r}"
-    return f"  {place}: {row['problem']}. {row['remedy']}"
+    problem = row["problem"].rstrip(".")
+    stop = "" if problem.endswith("?") else "."
+    return f"  {place}: {problem}{stop} {row['remedy']}."

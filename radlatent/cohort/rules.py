@@ -52,10 +52,19 @@ def read_cases(
     table = _identified(table, file, problems)
     flags = parse_flags(table["exclude"], file=file, problems=problems)
     labels = parse_numbers(
-        table["mask_label"], file=file, problems=problems, lowest=1, whole=True
+        table["mask_label"],
+        file=file,
+        problems=problems,
+        limits=(1, 65_535),
+        whole=True,
     )
     _reasons(table, flags, file, problems)
     _repeated(table, flags, file, problems)
+    _two_sites(table, flags, file, problems)
+    _unfit_names(table, file, problems)
+    if flags.all():
+        found = f"all {len(table)} are excluded" if len(table) else "there is no row"
+        problems.add(f"no case is included: {found}", "Add cases", file=file)
     return _typed(table, flags, labels, paths, card)
 
 
@@ -67,7 +76,7 @@ def _typed(table, flags, labels, paths, card):
     for column in paths:
         cases[column] = cases[column].map(_plain, na_action="ignore")
     # fractions were noted; a column of whole numbers cannot hold them
-    labels = labels.where(labels % 1 == 0).astype("Int64")
+    labels = labels.where((labels % 1 == 0) & (labels <= 65_535)).astype("Int64")
     cases["exclude"], cases["mask_label"] = flags, labels
     cases["line"] = table.index
     return cases.set_index("case_id")
@@ -148,6 +157,34 @@ def _repeated(table, flags, file, problems):
         )
 
 
+def _two_sites(table, flags, file, problems):
+    """Note patients who are at two sites at one time: most often two patients."""
+    included = table[~flags & (table["site"] != "")]
+    sites = included.groupby(["patient_id", "timepoint"])["site"].agg(set)
+    for (patient, _), found in sites[sites.map(len) > 1].items():
+        problems.add(
+            f"patient {patient!r} is at the sites {sorted(found)}",
+            "Give patients of different sites different ids, as in 'siteA_001'",
+            file=file,
+            column="site",
+            value=patient,
+        )
+
+
+def _unfit_names(table, file, problems):
+    for column in ("lesion_id", "timepoint"):
+        unfit = table[column].str.contains(r"[\[\]<]")
+        for line, name in table.loc[unfit, column].items():
+            problems.add(
+                f"{name!r} does not fit the name of a feature column",
+                "Leave out the characters [ ] <",
+                file=file,
+                row=line,
+                column=column,
+                value=name,
+            )
+
+
 def check_paths(
     cases: pd.DataFrame, card: Card, *, root: Path, file: str, problems: Problems
 ) -> None:
@@ -163,6 +200,12 @@ def check_paths(
             if image is None and (mask is None or columns[1] == "mask"):
                 continue
             given += 1
+            if image == mask:
+                problems.add(
+                    f"{image!r} is given as image and as mask",
+                    "Correct one of them",
+                    **where,
+                )
             for column, path in zip(columns, (image, mask), strict=True):
                 _check_path(root, path, problems, where | {"column": column})
         if not given:
@@ -202,9 +245,17 @@ def _leaves_root(path):
 
 
 def read_endpoints(
-    table: pd.DataFrame, card: Card, *, file: str, problems: Problems
+    table: pd.DataFrame,
+    card: Card,
+    *,
+    included: Container[str],
+    file: str,
+    problems: Problems,
 ) -> pd.DataFrame:
-    """Return the **endpoints** table of a frame of text, typed and checked."""
+    """Return the **endpoints** table of a frame of text, typed and checked.
+
+    Endpoints need two classes, or an event, among the ``included`` patients.
+    """
     check_columns(table, (), file=file, problems=problems, required=("patient_id",))
     if "patient_id" not in table:
         return pd.DataFrame(index=pd.Index([], name="patient_id"))
@@ -223,8 +274,9 @@ def read_endpoints(
     keep = (table["patient_id"] != "") & ~table["patient_id"].duplicated()
     table = table[keep]
     typed = table.astype(object).where(table != "", None)
+    counted = table[table["patient_id"].isin(included)]
     for name, endpoint in card.endpoints.items():
-        _read_endpoint(table, typed, name, endpoint, (file, problems))
+        _read_endpoint(table, counted, typed, (name, endpoint, file, problems))
     for column in card.covariates:
         if _known(table, column, f"covariate {column!r}", file, problems):
             typed[column] = parse_numbers(table[column], file=file, problems=problems)
@@ -244,8 +296,8 @@ def _known(table, column, what, file, problems):
     return False
 
 
-def _read_endpoint(table, typed, name, endpoint, sink):
-    file, problems = sink
+def _read_endpoint(table, counted, typed, what):
+    name, endpoint, file, problems = what
     known = [
         _known(table, column, f"endpoint {name!r}", file, problems)
         for column in endpoint.columns
@@ -254,9 +306,11 @@ def _read_endpoint(table, typed, name, endpoint, sink):
         return
     if endpoint.kind == "class":
         _no_words_for_missing(table[endpoint.column], file, problems)
-        _several_classes(table[endpoint.column], name, file, problems)
+        _several_classes(counted[endpoint.column], name, file, problems)
         return
-    time = parse_numbers(table[endpoint.time], file=file, problems=problems, lowest=0)
+    time = parse_numbers(
+        table[endpoint.time], file=file, problems=problems, limits=(0, None)
+    )
     event = parse_numbers(table[endpoint.event], file=file, problems=problems)
     for line in table.index[event.notna() & ~event.isin((0, 1))]:
         problems.add(
@@ -274,7 +328,7 @@ def _read_endpoint(table, typed, name, endpoint, sink):
             row=line,
             column=endpoint.time,
         )
-    if not event.eq(1).any():
+    if not event[counted.index].eq(1).any():
         problems.add(
             f"endpoint {name!r} has no event",
             "A survival endpoint needs events; remove it from cohort.yml",
@@ -300,7 +354,7 @@ def _several_classes(values, name, file, problems):
     found = sorted(set(values) - {""})
     if len(found) < 2:
         problems.add(
-            f"endpoint {name!r} has one class only: {found}",
+            f"endpoint {name!r} has one class only among included patients: {found}",
             "An endpoint needs two classes; correct it or remove it from cohort.yml",
             file=file,
             column=values.name,

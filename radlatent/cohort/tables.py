@@ -45,21 +45,31 @@ def read_text_table(path: Path, problems: Problems) -> pd.DataFrame | None:
         )
         return None
     reader = csv.reader(io.StringIO(text, newline=""))
-    header = [name.strip() for name in next(reader, [])]
-    if len(header) == 1 and ";" in header[0]:
-        problems.add(
-            "fields are separated by semicolons",
-            "Save the file with commas between fields and points in decimals",
-            row=1,
-            **note,
-        )
-        return None
+    try:
+        header = [name.strip() for name in next(reader, [])]
+        fault = _header_fault(header)
+        if fault is None:
+            return _rows(reader, header, problems, note)
+        problems.add(*fault, row=1, **note)
+    except csv.Error as error:
+        remedy = "Look for a quotation mark that is not closed"
+        problems.add(f"not CSV ({error})", remedy, row=reader.line_num, **note)
+    return None
+
+
+def _header_fault(header):
+    """Return problem and remedy of a header, or None."""
+    if not any(header):
+        return "the file is empty", "Write the names of the columns in the first line"
+    for separator, name in ((";", "semicolons"), ("\t", "tabs")):
+        if len(header) == 1 and separator in header[0]:
+            remedy = "Save the file with commas between fields and points in decimals"
+            return f"fields are separated by {name}", remedy
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice or "" in header:
         what = f"columns {twice} occur twice" if twice else "a column has no name"
-        problems.add(what, "Give every column a name of its own", row=1, **note)
-        return None
-    return _rows(reader, header, problems, note)
+        return what, "Give every column a name of its own"
+    return None
 
 
 def _rows(reader, header, problems, note):
@@ -141,7 +151,7 @@ def parse_numbers(
     *,
     file: str,
     problems: Problems,
-    lowest: float | None = None,
+    limits: tuple[float | None, float | None] = (None, None),
     whole: bool = False,
 ) -> pd.Series:
     """Return a column of numbers as floats, NaN where the cell is empty.
@@ -153,16 +163,16 @@ def parse_numbers(
     file
         Name of the file.
     problems
-        Grows by every cell that is no number, below ``lowest``, or not ``whole``.
-    lowest
-        Smallest value allowed.
+        Grows by every cell that is no number, outside of ``limits``, not ``whole``.
+    limits
+        Smallest and largest value allowed.
     whole
         Whether a fraction is refused.
     """
     numbers = pd.to_numeric(texts, errors="coerce").astype("float64")
     for line, text in texts.items():
         value = numbers[line]
-        fault = _fault(text, value, lowest, whole)
+        fault = _fault(text, value, limits, whole)
         if fault:
             problems.add(
                 f"{text!r} {fault[0]}",
@@ -175,7 +185,8 @@ def parse_numbers(
     return numbers
 
 
-def _fault(text, value, lowest, whole):
+def _fault(text, value, limits, whole):
+    lowest, highest = limits
     if text == "":
         return None
     if _DECIMAL_COMMA.match(text):
@@ -184,6 +195,8 @@ def _fault(text, value, lowest, whole):
         return "is not a number", "Write a number, or leave the cell empty"
     if lowest is not None and value < lowest:
         return f"is below {lowest}", "Correct the value, or leave the cell empty"
+    if highest is not None and value > highest:
+        return f"is above {highest}", "Correct the value, or leave the cell empty"
     if whole and value != int(value):
         return "is not a whole number", "Correct the value"
     return None

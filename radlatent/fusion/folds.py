@@ -44,6 +44,9 @@ def make_folds(
     SchemaError
         There is one class only, or a class has fewer patients than ``n_folds``.
     """
+    if n_folds < 2 or n_repeats < 1:
+        msg = f"n_folds={n_folds}, n_repeats={n_repeats}: give at least 2 and 1."
+        raise SchemaError(msg)
     strata = endpoint.strata.sort_index()
     _check_strata(strata, endpoint.name, n_folds)
     rng = np.random.default_rng(random_state)

@@ -9,6 +9,7 @@ arrays in, numbers out: ``truth`` holds class numbers, shape (n_patients,),
 import numpy as np
 import pandas as pd
 
+from radlatent.errors import SchemaError
 from radlatent.fusion.runs import interval, read_runs
 from radlatent.schema import check_metrics
 
@@ -164,16 +165,19 @@ def evaluate(
     patients with replacement and one of the repeats in turn, so that the interval is
     that of one run of cross-validation. Drawing the mean over repeats instead averages
     out variation that other training patients would bring: in five settings of 60
-    simulated cohorts (60 to 100 patients) such 95% intervals held the expected AUC in
-    58% to 88%, those of this function in 90% to 100% with ten repeats, and in 80% to
-    88% with one. The models are not refitted in a draw: with few repeats the interval
-    is too narrow. A draw without one of the classes is left out where the metric needs
-    it.
+    simulated cohorts (60 to 100 patients) such 95% intervals held the true AUC in 60%
+    to 88% with ten repeats, those of this function in 90% to 100%, and in 80% to 88%
+    with one repeat (``benchmarks/intervals.py``). The models are not refitted in a
+    draw: with few repeats the interval is too narrow. A draw without one of the classes
+    is left out where the metric needs it.
 
     References
     ----------
     Efron & Tibshirani 1993, chapter 13, ISBN 0-412-04231-2
     """
+    if n_boot < 1 or not 0 < level < 1:
+        msg = f"n_boot={n_boot}, level={level}: give at least 1, and a share below 1."
+        raise SchemaError(msg)
     seed = np.random.default_rng(random_state).integers(2**63)
     rows = [
         row

@@ -25,7 +25,7 @@ __all__ = ["Result", "check_inputs", "cross_validate"]
 _LOGGER = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Result:
     """What cross-validation found.
 
@@ -56,7 +56,11 @@ class Result:
         kwargs.setdefault("metrics", self.metrics)
         return figures.roc(roc_curve(self.predictions), ax, **kwargs)
 
-    def _repr_html_(self):
+    def __repr__(self) -> str:
+        estimates = self.metrics.set_index("metric")["estimate"].round(3)
+        return f"Result({estimates.to_dict()})"
+
+    def _repr_html_(self) -> str:
         return self.summary.to_html()
 
 

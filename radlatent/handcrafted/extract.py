@@ -34,6 +34,7 @@ _PROVENANCE = (
     "image",
     "mask",
     "mask_label",
+    "resample_mask",
     "image_hash",
     "mask_hash",
     "settings_key",
@@ -51,7 +52,7 @@ _PROVENANCE = (
 )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Extraction:
     """Hand-crafted features of a cohort, and what became of every case.
 
@@ -92,6 +93,11 @@ class Extraction:
         table["seconds"] = rows.groupby("modality", sort=False)["seconds"].sum()
         return table
 
+    def __repr__(self) -> str:
+        n, columns = self.features.shape
+        failed = self.failures["case_id"].nunique()
+        return f"Extraction({n} cases, {columns} features, {failed} cases failed)"
+
     def _repr_html_(self) -> str:
         return self.summary.to_html()
 
@@ -117,6 +123,7 @@ def extract(
         For every modality: a pyradiomics parameter file, the name of a preset
         (``hu``, ``suv``, ``mr``), or the content of such a file. A dict from modality
         to one of these sets them one by one. None takes the presets of ``cohort.yml``.
+        A ``label`` there holds for cases without a ``mask_label``.
     engine
         ``"pyradiomics"``.
     jobs
@@ -152,6 +159,9 @@ def extract(
     """
     if not isinstance(cohort, Cohort):
         cohort = Cohort.read(cohort, root=root)
+    elif root is not None:
+        msg = "root belongs to the folder of a cohort; this one was read already."
+        raise SchemaError(msg)
     if engine not in ENGINES:
         msg = f"unknown engine {engine!r}{nearest(engine, ENGINES)}"
         raise SchemaError(f"{msg} (known are {sorted(ENGINES)}).")
@@ -246,12 +256,17 @@ def _lesions(cohort, per_modality, engine):
                 case_id=case_id,
                 image=files[0],
                 mask=files[1],
-                mask_label=None if pd.isna(label) else int(label),
+                mask_label=_label(label, per_modality[modality]),
                 resample_mask=spec.resample_mask,
                 settings=per_modality[modality],
                 engine=engine,
             )
     return lesions
+
+
+def _label(of_case, settings):
+    """Return the label of a case, or else the one of the settings, or else None."""
+    return settings.setting.label if pd.isna(of_case) else int(of_case)
 
 
 def _keys(lesions, hashes):
@@ -328,6 +343,7 @@ def _provenance(lesions, results, hashes, keys, version):
                 "image": str(lesion.image),
                 "mask": str(lesion.mask),
                 "mask_label": lesion.mask_label,
+                "resample_mask": lesion.resample_mask,
                 "image_hash": _tagged(hashes.get(lesion.image)),
                 "mask_hash": _tagged(hashes.get(lesion.mask)),
                 "settings_key": _tagged(lesion.settings.key),

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from radlatent.errors import EmptyMaskError
 from radlatent.handcrafted import pyradiomics
 from radlatent.handcrafted.settings import Settings
 from radlatent.imaging import (
@@ -55,7 +56,7 @@ def measure_lesion(lesion: Lesion) -> dict:
     GeometryError
         Image and mask do not share one grid.
     EmptyMaskError
-        The mask does not hold the lesion.
+        The mask does not hold the lesion, or too little or too much of one.
     ValueError
         Voxels are not finite, or the engine refuses the lesion.
     """
@@ -68,10 +69,11 @@ def measure_lesion(lesion: Lesion) -> dict:
             resample_mask=lesion.resample_mask,
             case_id=lesion.case_id,
         )
+        _check_extent(lesion, mask)
         description = _describe(image, mask, lesion.settings)
         image, mask = _crop(image, mask, lesion.settings)
         _check_finite(lesion, image, mask)
-        values = ENGINES[lesion.engine].measure(image, mask, lesion.settings)
+        values = _measure(lesion, image, mask)
     notes = {*header_warnings(lesion.image), *header_warnings(lesion.mask)}
     description["seconds"] = round(time.perf_counter() - start, 4)
     found = [values.get(name) for name in lesion.settings.names]
@@ -81,6 +83,39 @@ def measure_lesion(lesion: Lesion) -> dict:
         "provenance": description,
         "notes": sorted(notes),
     }
+
+
+def _measure(lesion, image, mask):
+    try:
+        return ENGINES[lesion.engine].measure(image, mask, lesion.settings)
+    except ValueError as error:
+        msg = (
+            f"case {lesion.case_id!r}: the engine {lesion.engine!r} refuses the lesion "
+            f"({error}). Change the settings, or exclude the case in cases.csv."
+        )
+        raise ValueError(msg) from error
+
+
+def _check_extent(lesion, mask):
+    """Refuse what no texture can be measured on, with its size."""
+    box = bounding_box(mask)
+    extent = [part.stop - part.start for part in box]
+    n_voxels = int(mask.array[box].sum())
+    needed = lesion.settings.setting.minimumROIDimensions
+    found = ""
+    if n_voxels == 1:
+        found = "is one voxel"
+    elif sum(n > 1 for n in extent) < needed:
+        found = f"extends over {extent} voxels (z, y, x), {needed} axes are needed"
+    elif n_voxels == mask.array.size:
+        found = "fills the whole image"
+    if found:
+        volume = n_voxels * float(np.prod(mask.spacing_mm))
+        msg = (
+            f"case {lesion.case_id!r}: the lesion {found} ({volume:.3g} mm3). Correct "
+            f"{lesion.mask}, or exclude the case in cases.csv."
+        )
+        raise EmptyMaskError(msg)
 
 
 def _crop(image, mask, settings):

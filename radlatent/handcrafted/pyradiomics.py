@@ -8,6 +8,7 @@ import functools
 import importlib.metadata
 import json
 import logging
+import warnings
 
 import numpy as np
 
@@ -56,7 +57,10 @@ def measure(image: Volume, mask: Volume, settings: Settings) -> dict[str, float]
         pyradiomics gives no value, as for a filter wider than the image.
     """
     extractor = _extractor(json.dumps(settings.parameters))
-    values = extractor.execute(to_sitk(image), to_sitk(mask), label=1)
+    # means of nothing in a tiny lesion; the values themselves are looked at later
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        values = extractor.execute(to_sitk(image), to_sitk(mask), label=1)
     return {name: float(np.squeeze(value)) for name, value in values.items()}
 
 

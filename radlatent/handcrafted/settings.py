@@ -32,6 +32,19 @@ _Norm = Literal["manhattan", "euclidean", "infinity", "no_weighting"]
 # an int stays an int: pyradiomics writes sigma 3 and 3.0 into different names
 _Sigma = Annotated[list[int | float], Field(min_length=1)]
 
+_INTERPOLATORS = (
+    "sitkNearestNeighbor",
+    "sitkLinear",
+    "sitkBSpline",
+    "sitkGaussian",
+    "sitkLabelGaussian",
+    "sitkHammingWindowedSinc",
+    "sitkCosineWindowedSinc",
+    "sitkWelchWindowedSinc",
+    "sitkLanczosWindowedSinc",
+    "sitkBlackmanWindowedSinc",
+)
+
 #: Image types whose values depend on voxels far away only through a bounded support;
 #: the others divide by the extremes of the whole image.
 _CROPPED = {"Original", "Wavelet", "LoG", "Gradient"}
@@ -80,9 +93,11 @@ class Options(BaseModel):
     lbp3DLevels: _Whole = 2
     lbp3DIcosphereRadius: _Positive = 1
     lbp3DIcosphereSubdivision: Annotated[int, Field(ge=0)] = 1
-    # read for the sake of existing files; cases.csv and our own checks decide
-    correctMask: bool = False
+    # of cases without a mask_label in cases.csv
     label: _Whole | None = None
+    # read for the sake of existing files: masks have one channel, grids are compared
+    # by `radlatent.imaging`, and the manifest says which masks may be moved
+    correctMask: bool = False
     label_channel: int | None = None
     additionalInfo: bool | None = None
     geometryTolerance: _Positive | None = None
@@ -109,6 +124,13 @@ class Options(BaseModel):
     def _masks_are_not_moved_in_silence(cls, value):
         if value:
             raise ValueError("set 'resample_mask: true' in cohort.yml instead")
+        return value
+
+    @field_validator("interpolator")
+    @classmethod
+    def _known_interpolator(cls, value):
+        if isinstance(value, str) and value not in _INTERPOLATORS:
+            raise ValueError(f"unknown interpolator{nearest(value, _INTERPOLATORS)}")
         return value
 
     @field_validator("wavelet")

@@ -68,7 +68,7 @@ def report(folder: str | Path) -> Path:
             "'radlatent run STUDY.yml --out DIR', or start that run again."
         )
         raise FileNotFoundError(msg)
-    record = json.loads((folder / "run.json").read_text("utf-8"))
+    record = _record(folder / "run.json")
     _check_unchanged(folder, record["outputs"])
     data = _read(folder / "data")
     printed = _tables(data)
@@ -81,6 +81,18 @@ def report(folder: str | Path) -> Path:
     page = folder / "index.html"
     page.write_text(_page(record, printed, drawn), "utf-8")
     return page
+
+
+def _record(path):
+    try:
+        record = json.loads(path.read_text("utf-8"))
+        if {"settings", "cohort", "counts", "outputs"} <= record.keys():
+            return record
+        found = f"keys {sorted(record)}"
+    except (ValueError, AttributeError) as error:
+        found = str(error)
+    msg = f"{path}: not the record of a run ({found}). Start the run again."
+    raise SchemaError(msg)
 
 
 def _check_unchanged(folder, outputs):

@@ -86,7 +86,7 @@ def test_unknown_key_of_a_modality_suggests_the_nearest(tiny_folder):
     with pytest.raises(SchemaError) as caught:
         Cohort.read(tiny_folder)
     assert "'modalities.ct.units'; did you mean 'unit'?" in str(caught.value)
-    assert "modalities.ct.unit: Field required" in str(caught.value)
+    assert "modalities.ct.unit is missing" in str(caught.value)
 
 
 def test_every_problem_is_reported_at_once(tiny_folder):
@@ -124,7 +124,7 @@ def test_a_path_that_leaves_the_root_is_refused(tiny_folder, path):
 
 def test_an_endpoint_with_one_class_is_refused(tiny_folder):
     edit(tiny_folder, "endpoints.csv", lambda t: t.assign(response="no"))
-    assert "'response' has one class only: ['no']" in problems_of(tiny_folder).to_csv()
+    assert "'response' has one class only among" in problems_of(tiny_folder).to_csv()
 
 
 def test_an_endpoint_without_events_is_refused(tiny_folder):
@@ -219,21 +219,21 @@ def test_an_unquoted_decimal_comma_is_told(tiny_folder):
 
 
 def test_exclusions_need_a_reason_and_are_counted(tiny_folder):
-    edit(tiny_folder, "cases.csv", lambda t: t.assign(exclude=["0", "yes", ""]))
+    edit(tiny_folder, "cases.csv", lambda t: t.assign(exclude=["yes", "0", ""]))
     assert "excluded without a reason" in problems_of(tiny_folder)["problem"].item()
     edit(tiny_folder, "cases.csv", lambda t: t.assign(exclude_reason="motion"))
     cohort = Cohort.read(tiny_folder)
-    assert cohort.included.index.tolist() == ["p1", "p3"]
+    assert cohort.included.index.tolist() == ["p2", "p3"]
     assert cohort.flow["excluded: motion"] == 1
-    assert "p2" not in cohort.endpoint("response").frame.index
+    assert "p1" not in cohort.endpoint("response").frame.index
 
 
 def test_the_files_of_an_excluded_case_may_be_absent(tiny_folder):
-    (tiny_folder / "p2" / "ct_mask.nii.gz").unlink()
+    (tiny_folder / "p1" / "ct_mask.nii.gz").unlink()
     edit(
         tiny_folder,
         "cases.csv",
-        lambda t: t.assign(exclude=["", "1", ""], exclude_reason="lost"),
+        lambda t: t.assign(exclude=["1", "", ""], exclude_reason="lost"),
     )
     assert len(Cohort.read(tiny_folder).included) == 2
 

@@ -17,7 +17,7 @@ from radlatent.cli import app
 from radlatent.cohort import Cohort
 from radlatent.handcrafted import extract, read_settings
 from radlatent.imaging import Volume, read_volume, write_volume
-from radlatent.study import read_features
+from radlatent.report import read_features
 
 pytestmark = pytest.mark.reference
 radiomics = pytest.importorskip("radiomics")

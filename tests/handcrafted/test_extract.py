@@ -112,8 +112,9 @@ def one_line(array):
     ("file", "change", "error", "message"),
     [
         ("ct_mask", nothing, "EmptyMaskError", "case 'p2': no voxel"),
-        ("ct_mask", one_voxel, "ValueError", "only contains 1 segmented voxel"),
-        ("ct_mask", one_line, "ValueError", "too few dimensions"),
+        ("ct_mask", one_voxel, "EmptyMaskError", "'p2': the lesion is one voxel (8"),
+        ("ct_mask", one_line, "EmptyMaskError", "over [1, 1, 5] voxels (z, y, x), 2"),
+        ("ct_mask", np.ones_like, "EmptyMaskError", "fills the whole image"),
         (
             "ct_image",
             with_nan,

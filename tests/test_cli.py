@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 import radlatent as rl
 from radlatent.cli import app
+from radlatent.errors import CohortError
 
 #: What only the command line has: where to write, and when to exit with 1.
 EXTRA = {"out", "allow_failures"}
@@ -124,3 +125,37 @@ def test_an_index_can_be_checked_at_once(tiny_folder, tmp_path):
     assert done.exit_code == 0, done.output
     assert "3 patients, 3 cases" in done.output
     assert invoke("check", tmp_path / "card", "--root", tiny_folder).exit_code == 0
+
+
+@pytest.mark.reference
+def test_text_in_brackets_is_printed(tiny_folder):
+    cases = pd.read_csv(tiny_folder / "cases.csv", dtype=str)
+    cases["exclude"], cases["exclude_reason"] = ["1", "", ""], "[bad] motion"
+    cases.to_csv(tiny_folder / "cases.csv", index=False)
+    assert "1 excluded: [bad] motion" in invoke("check", tiny_folder).output
+
+
+def test_an_output_that_is_a_folder_is_refused_first(tiny_folder, tmp_path):
+    (tmp_path / "x.csv").mkdir()
+    done = invoke("extract", tiny_folder, "--out", tmp_path / "x.csv")
+    assert done.exit_code == 1
+    assert "is a folder" in done.output
+
+
+def test_images_that_fit_no_pattern_are_told(tiny_folder, tmp_path, caplog):
+    (tiny_folder / "p3" / "ct_image.nii.gz").rename(
+        tiny_folder / "p3" / "ct_Image.nii.gz"
+    )
+    (tiny_folder / "p3" / "ct_mask.nii.gz").rename(
+        tiny_folder / "p3" / "ct_Mask.nii.gz"
+    )
+    rl.index(tiny_folder, tmp_path / "card")
+    assert "2 images match neither pattern and are left out: p3/ct_Image" in caplog.text
+
+
+def test_modalities_that_become_one_name_are_told(tiny_folder, tmp_path):
+    for role in ("image", "mask"):
+        source = tiny_folder / "p1" / f"ct_{role}.nii.gz"
+        (tiny_folder / "p1" / f"CT_{role}.nii.gz").write_bytes(source.read_bytes())
+    with pytest.raises(CohortError, match="are both 'ct' of one case"):
+        rl.index(tiny_folder, tmp_path / "card")

@@ -6,6 +6,7 @@ import logging
 import joblib
 import pytest
 
+from radlatent.errors import RadlatentError
 from radlatent.parallel import map_tasks
 
 
@@ -68,11 +69,17 @@ def test_a_kept_result_is_the_same_to_the_last_bit(tmp_path, rng):
     assert again.results["x"] == first.results["x"] == values
 
 
-def test_a_damaged_result_is_made_again(tmp_path):
+def test_no_process_at_all_is_refused():
+    with pytest.raises(RadlatentError, match="jobs is 0"):
+        map_tasks(tenth, {1: (1,)}, jobs=0)
+
+
+@pytest.mark.parametrize("content", [b'{"val', b"", b"\xff\xfe"])
+def test_a_damaged_result_is_made_again(tmp_path, content):
     tasks, keys = {"x": (1,)}, {"x": "key"}
     map_tasks(tenth, tasks, keys=keys, cache=tmp_path)
     (file,) = tmp_path.rglob("*.json")
-    file.write_text(file.read_text()[:5])
+    file.write_bytes(content)
     outcome = map_tasks(tenth, tasks, keys=keys, cache=tmp_path)
     assert outcome.n_resumed == 0
     assert json.loads(file.read_text()) == {"value": 0.1}

@@ -1,6 +1,7 @@
 """A study file walks the whole path, and is checked before the first step."""
 
 import json
+import shutil
 
 import pandas as pd
 import pytest
@@ -9,7 +10,8 @@ from typer.testing import CliRunner
 from radlatent.cli import app
 from radlatent.cohort import simulate
 from radlatent.errors import CohortError, SchemaError
-from radlatent.report import read_features
+from radlatent.provenance import file_hash
+from radlatent.report import page, read_features, report
 from radlatent.study import read_study, run
 
 STUDY = """\
@@ -24,6 +26,7 @@ models:
   - {model: logistic, blocks: ["*_handcrafted"], options: {n_features: 5}}
 folds: {n_folds: 3, n_repeats: 2, random_state: 1}
 """
+AGE = "{feature: x, lesion_id: L1, first: a, last: b}"
 SETTINGS = "featureClass:\n  shape: [VoxelVolume, Sphericity]\n  firstorder: [Mean]\n"
 
 
@@ -104,6 +107,38 @@ def test_a_report_can_be_made_again_without_the_images(finished):
 
 
 @reference
+def test_a_report_of_other_tables_is_refused(finished, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(finished.folder, copy)
+    metrics = copy / "data" / "metrics.csv"
+    text = metrics.read_text("utf-8")
+    metrics.write_text(text.replace("0.", "0.9", 1), "utf-8")
+    with pytest.raises(SchemaError, match="not those of run"):
+        report(copy)
+    for content in ("{}", "{", "[]"):
+        (copy / "run.json").write_text(content, "utf-8")
+        with pytest.raises(SchemaError, match="not the record of a run"):
+            report(copy)
+
+
+@reference
+def test_a_class_may_have_a_name_that_reads_as_missing(finished, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(finished.folder, copy)
+    record = json.loads((copy / "run.json").read_text("utf-8"))
+    for name in ("confusion.csv", "roc.csv", "predictions.parquet"):
+        path = copy / "data" / name
+        if path.suffix == ".csv":
+            text = path.read_text("utf-8").replace(",0,", ",None,")
+            path.write_text(text.replace(",1,", ",NA,"), "utf-8")
+        record["outputs"][name] = file_hash(path)
+    (copy / "run.json").write_text(json.dumps(record), "utf-8")
+    tables = page._read(copy / "data")
+    assert set(tables["confusion"]["truth"]) == {"None", "NA"}
+    assert set(tables["roc"]["class"]) == {"NA"}
+
+
+@reference
 def test_a_run_that_is_started_again_gives_the_same_tables(finished, folder):
     again = run(folder / "study.yml", out=folder / "out", jobs=1)
     pd.testing.assert_frame_equal(again.metrics, finished.metrics, check_exact=True)
@@ -143,6 +178,8 @@ def test_features_are_read_back_as_they_were_written(finished):
         ("model: logistic", "model: logistik", "did you mean 'logistic'"),
         ("n_folds: 3", "n_folds: 1", "folds.n_folds"),
         ("aggregate: largest", "aggregate: biggest", "'largest'"),
+        ("random_state: 1", "random_state: -1", "folds.random_state"),
+        ("models:", f"derived: {{x: {AGE.replace('b}', 'a}')}}}\nmodels:", "both 'a'"),
         (
             '["*_handcrafted"], options: {n_features: 5}',
             "[clinical]",
@@ -167,6 +204,10 @@ def test_a_faulty_study_is_refused_by_key(folder, tmp_path, old, new, expected):
         ("settings: settings.yaml", "settings: setings.yaml", "neither a file"),
         ("settings: settings.yaml", "settings: {mr: hu}", "'mr'"),
         ("n_features: 5", "n_feature: 5", "n_feature"),
+        ("n_features: 5", "n_features: -3", "give a whole number from 1"),
+        ("n_features: 5", "n_features: ten", "give a whole number from 1"),
+        ("n_features: 5", "C: -1", "logistic.*C"),
+        ("models:", f"derived: {{age: {AGE}}}\nmodels:", "'age' is a covariate"),
         ("VoxelVolume\n", "VoxelVolumes\n", "VoxelVolumes"),
     ],
 )

@@ -284,7 +284,7 @@ def test_the_same_lesion_twice_is_told(tiny_folder):
     assert "('p1', 'A', '') occur in another case too" in found
 
 
-@pytest.mark.parametrize("label", ["0", "1.5", "one"])
+@pytest.mark.parametrize("label", ["0", "1.5", "one", "1e20"])
 def test_mask_labels_are_whole_numbers_from_one(tiny_folder, label):
     edit(tiny_folder, "cases.csv", lambda t: t.assign(mask_label=label))
     assert len(problems_of(tiny_folder)) == 3
@@ -300,3 +300,62 @@ def test_a_cohort_without_endpoints_needs_no_table(tiny_folder):
     card = tiny_folder / "cohort.yml"
     card.write_text(card.read_text("utf-8").split("endpoints:")[0], "utf-8")
     assert Cohort.read(tiny_folder).patients.index.tolist() == ["p1", "p2", "p3"]
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("", "the file is empty"),
+        ("case_id\tpatient_id\n", "separated by tabs"),
+        ("case_id,case_id\n", "columns ['case_id'] occur twice"),
+        ('case_id,patient_id\na,"b' + 200_000 * "x" + "\n", "not CSV"),
+    ],
+)
+def test_what_is_no_table_is_told_at_once(tiny_folder, content, expected):
+    (tiny_folder / "cases.csv").write_text(content, "utf-8")
+    assert expected in problems_of(tiny_folder)["problem"].item()
+
+
+def test_a_table_without_a_case_is_told(tiny_folder):
+    edit(tiny_folder, "cases.csv", lambda t: t.iloc[:0])
+    text = " | ".join(problems_of(tiny_folder)["problem"])
+    assert "no case is included: there is no row" in text
+
+
+def test_a_patient_at_two_sites_is_told(tiny_folder):
+    edit(
+        tiny_folder,
+        "cases.csv",
+        lambda t: t.assign(patient_id=["p1", "p1", "p3"], site=["A", "B", "A"]),
+    )
+    text = " | ".join(problems_of(tiny_folder)["problem"])
+    assert "patient 'p1' is at the sites ['A', 'B']" in text
+
+
+def test_a_lesion_id_fits_a_column_name(tiny_folder):
+    edit(tiny_folder, "cases.csv", lambda t: t.assign(lesion_id=["L[1]", "L2", "L3"]))
+    assert problems_of(tiny_folder)["value"].item() == "L[1]"
+
+
+def test_an_image_that_is_its_own_mask_is_told(tiny_folder):
+    edit(tiny_folder, "cases.csv", lambda t: t.assign(image_ct=t.mask_ct))
+    found = problems_of(tiny_folder)["problem"]
+    assert found.str.contains("is given as image and as mask").all()
+
+
+def test_a_table_in_the_folder_counts_before_the_layout(tiny_folder, tmp_path):
+    card = tmp_path / "card"
+    card.mkdir()
+    text = (tiny_folder / "cohort.yml").read_text("utf-8")
+    (card / "cohort.yml").write_text(text + "layout: simulated\n", "utf-8")
+    endpoints = (tiny_folder / "endpoints.csv").read_text("utf-8")
+    (card / "endpoints.csv").write_text(endpoints.replace("50", "51"), "utf-8")
+    cohort = Cohort.read(card, root=tiny_folder)
+    assert cohort.clinical().loc["p1", "clinical__age"] == 51
+
+
+def test_objects_say_what_they_are(tiny_cohort):
+    assert repr(tiny_cohort).startswith("Cohort('tiny', ct/pet: 3 patients")
+    endpoint = tiny_cohort.endpoint("response")
+    assert repr(endpoint) == "Endpoint('response', class: {'no': 2, 'yes': 1})"
+    assert "patients included" in tiny_cohort._repr_html_()

@@ -153,3 +153,9 @@ def test_acdc_is_sound_and_its_headers_are_told_in_one_line(real_data, project_r
     assert found.flow["cases"] == 480
     assert len(found.notes) == 1
     assert "160 times" in found.notes[0]
+
+
+def test_a_cohort_that_was_read_can_be_checked(tiny_cohort):
+    found = check(tiny_cohort)
+    assert repr(found).endswith(": 0 problems)")
+    assert "No problem" in found._repr_html_()

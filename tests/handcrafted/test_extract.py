@@ -296,3 +296,39 @@ def test_a_killed_extraction_resumes_to_the_same_table(tmp_path):
         pd.read_parquet(tmp_path / "whole.parquet"),
         check_exact=True,
     )
+
+
+def test_a_label_of_the_settings_holds_for_cases_without_one(tiny_folder):
+    # label 2 in the upper half
+    for patient in ("p1", "p2", "p3"):
+        for modality in ("ct", "pet"):
+            path = tiny_folder / patient / f"{modality}_mask.nii.gz"
+            rewrite(path, lambda a: a * (1 + (np.arange(16) > 7)[:, None, None]))
+    settings = SHAPE | {"setting": {"label": 2}}
+    assert extract(tiny_folder, settings=settings).provenance["n_voxels"][0] == 68
+    cases = pd.read_csv(tiny_folder / "cases.csv", dtype=str).assign(mask_label="1")
+    cases.to_csv(tiny_folder / "cases.csv", index=False)
+    rows = extract(tiny_folder, settings=settings).provenance
+    assert rows["n_voxels"][0] == 68
+    assert rows["mask_label"].tolist() == [1] * 6
+
+
+def test_a_cohort_that_was_read_has_its_root(tiny_cohort):
+    with pytest.raises(SchemaError, match="root belongs to the folder"):
+        extract(tiny_cohort, root="elsewhere")
+
+
+def test_equal_settings_written_otherwise_share_no_wrong_result(tiny_cohort, tmp_path):
+    classes = {"featureClass": {"glcm": ["Contrast"]}, "setting": {"distances": [2]}}
+    for own, expected in ((None, [2]), ({"distances": [1]}, [1])):
+        content = classes | {"imageType": {"Original": own}}
+        kept = extract(tiny_cohort, settings=content, cache=tmp_path).features
+        plain = {"setting": {"distances": expected}}
+        fresh = extract(tiny_cohort, settings=classes | plain).features
+        pd.testing.assert_frame_equal(kept, fresh, check_exact=True)
+
+
+def test_an_extraction_says_what_it_is(tiny_cohort):
+    extraction = extract(tiny_cohort, settings=SHAPE)
+    assert repr(extraction) == "Extraction(3 cases, 4 features, 0 cases failed)"
+    assert "measured" in extraction._repr_html_()

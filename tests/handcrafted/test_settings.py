@@ -48,6 +48,7 @@ def test_an_unknown_key_suggests_the_nearest(tmp_path):
         ({"imageType": {"Wavelet": {"wavelet": "coif99"}}}, "unknown wavelet"),
         ({"featureClass": {"shape2D": None}}, "needs force2D"),
         ({"setting": {"correctMask": True}}, "resample_mask"),
+        ({"setting": {"interpolator": "sitkLinearr"}}, "did you mean 'sitkLinear'"),
         ({"voxelSetting": {"kernelRadius": 2}}, "unknown key 'voxelSetting'"),
     ],
 )

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import joblib
-from joblib.externals.loky.process_executor import TerminatedWorkerError
+from joblib.externals.loky.process_executor import BrokenProcessPool
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -70,8 +70,8 @@ def map_tasks(
     Parameters
     ----------
     function
-        Runs in another process or on another machine; with ``cache`` it returns what
-        JSON can hold (floats survive to the last bit).
+        Can be imported by another process or on another machine; with ``cache`` it
+        returns what JSON can hold (floats survive to the last bit).
     tasks
         Name of task to its arguments.
     jobs
@@ -109,7 +109,7 @@ def map_tasks(
                     if cache is not None:
                         _keep(cache, keys[name], result)
                 advance()
-        except TerminatedWorkerError as error:
+        except BrokenProcessPool as error:
             msg = (
                 "a worker process died, most often because the memory was full. "
                 "What had finished is kept where a cache is given: start again with "

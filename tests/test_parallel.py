@@ -1,12 +1,17 @@
 """Tasks in, results and failures out; what is finished is never done again."""
 
+import importlib.util
 import json
 import logging
+import math
+import os
 
 import joblib
+import pandas as pd
 import pytest
 
 from radlatent.errors import RadlatentError
+from radlatent.handcrafted import extract
 from radlatent.parallel import map_tasks
 
 
@@ -23,10 +28,16 @@ def append(path, number):
 
 
 def test_results_come_in_the_order_of_the_tasks():
-    tasks = {f"t{n}": (n,) for n in (5, 1, 4, 2)}
-    outcome = map_tasks(tenth, tasks, jobs=2)
-    assert list(outcome.results) == ["t5", "t1", "t4", "t2"]
-    assert outcome.results["t1"] == {"value": 0.1}
+    tasks = {f"t{n}": (n,) for n in (16, 1, 9, 4)}
+    # a function that a worker can import: it does not see this file
+    outcome = map_tasks(math.sqrt, tasks, jobs=2)
+    assert outcome.results == {"t16": 4.0, "t1": 1.0, "t9": 3.0, "t4": 2.0}
+    assert list(outcome.results) == list(tasks)
+
+
+def test_a_worker_that_dies_is_told():
+    with pytest.raises(RadlatentError, match="a worker process died"):
+        map_tasks(os._exit, dict.fromkeys(range(3), (1,)), jobs=2)
 
 
 def test_a_failure_is_told_and_stops_nothing():
@@ -93,11 +104,12 @@ def test_progress_is_logged_where_there_is_no_terminal(caplog):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")
-def test_the_same_call_runs_on_a_dask_cluster(tmp_path):
+def test_the_same_call_runs_on_a_dask_cluster(tmp_path, tiny_cohort):
     distributed = pytest.importorskip("distributed")
-    tasks = {str(n): (n,) for n in range(6)}
-    keys = {str(n): f"key{n}" for n in range(6)}
-    expected = map_tasks(tenth, tasks)
+    # functions that a worker can import: it does not see this file
+    tasks = {str(n): (n,) for n in (4, -1, 9)}
+    keys = {name: f"key{name}" for name in tasks}
+    shape = {"featureClass": {"shape": ["VoxelVolume"]}}
     with (
         distributed.LocalCluster(
             n_workers=2, threads_per_worker=1, dashboard_address=None
@@ -105,14 +117,15 @@ def test_the_same_call_runs_on_a_dask_cluster(tmp_path):
         distributed.Client(cluster),
         joblib.parallel_config(backend="dask"),
     ):
-        outcome = map_tasks(tenth, tasks, keys=keys, cache=tmp_path)
-        workers = map_tasks(process_id, {n: (n,) for n in range(8)})
-    assert outcome == expected
-    assert len(list(tmp_path.rglob("*.json"))) == 5
-    assert process_id(0) not in workers.results.values()
-
-
-def process_id(_):
-    import os
-
-    return os.getpid()
+        outcome = map_tasks(math.sqrt, tasks, keys=keys, cache=tmp_path)
+        workers = map_tasks(os.getpid, dict.fromkeys(range(8), ())).results.values()
+        if importlib.util.find_spec("radiomics"):
+            there = extract(tiny_cohort, settings=shape).features
+    assert outcome == map_tasks(math.sqrt, tasks)
+    assert outcome.results == {"4": 2.0, "9": 3.0}
+    assert list(outcome.failures) == ["-1"]
+    assert len(list(tmp_path.rglob("*.json"))) == 2
+    assert os.getpid() not in workers
+    if importlib.util.find_spec("radiomics"):
+        here = extract(tiny_cohort, settings=shape).features
+        pd.testing.assert_frame_equal(there, here, check_exact=True)

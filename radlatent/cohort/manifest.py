@@ -195,7 +195,7 @@ def read_manifest(
     folder, problems = Path(folder), Problems()
     card = read_card(folder)
     # absolute: a worker may have been started in another folder, or on another machine
-    root = (Path(root) if root is not None else folder / card.root).absolute()
+    root = (Path(root) if root is not None else folder / card.root).resolve()
     if not root.is_dir():
         msg = (
             f"cohort {card.name!r}: the image root {root} is not there. Give it as "

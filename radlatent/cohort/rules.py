@@ -189,6 +189,7 @@ def check_paths(
     cases: pd.DataFrame, card: Card, *, root: Path, file: str, problems: Problems
 ) -> None:
     """Note images and masks that are absent, alone, or outside the root."""
+    absent = {}
     for case_id, case in cases[~cases["exclude"]].iterrows():
         where = {"file": file, "row": case["line"], "case_id": case_id}
         where["cases"] = (case_id,)
@@ -207,14 +208,25 @@ def check_paths(
                     **where,
                 )
             for column, path in zip(columns, (image, mask), strict=True):
-                _check_path(root, path, problems, where | {"column": column})
+                at = where | {"column": column}
+                if _is_sound(root, path, problems, at) and not (root / path).is_file():
+                    absent.setdefault(path, []).append(at | {"value": path})
         if not given:
             problems.add(
                 "the case has no image", "Name one, or exclude the case", **where
             )
+    for path, places in absent.items():
+        others = f" (and {len(places) - 1} more cases)" if len(places) > 1 else ""
+        concerned = tuple(place["case_id"] for place in places)
+        problems.add(
+            f"{path!r} is not there{others} (root {root})",
+            "Restore the file, correct the path, or exclude the case",
+            **places[0] | {"cases": concerned},
+        )
 
 
-def _check_path(root, path, problems, where):
+def _is_sound(root, path, problems, where):
+    """Return whether a path is given and stays inside the root, or note why not."""
     if path is None:
         partner = "image" if where["column"].startswith("mask") else "mask"
         problems.add(
@@ -222,7 +234,7 @@ def _check_path(root, path, problems, where):
             "An image and its mask come together",
             **where,
         )
-        return
+        return False
     where = where | {"value": path}
     if _leaves_root(path):
         problems.add(
@@ -230,12 +242,8 @@ def _check_path(root, path, problems, where):
             "Give paths relative to the root, inside it",
             **where,
         )
-    elif not (root / path).is_file():
-        problems.add(
-            f"{path!r} is not there (root {root})",
-            "Restore the file, correct the path, or exclude the case",
-            **where,
-        )
+        return False
+    return True
 
 
 def _leaves_root(path):

@@ -128,7 +128,8 @@ def forest(
     ax.set_yticks(y, labels)
     ax.set_ylim(len(rows) - 0.5, -0.5)
     percent = f"{100 * rows['level'].iloc[0]:g}% interval"
-    ax.set_xlabel(f"{_AXIS_LABELS.get(metric, metric)}, {percent}")
+    # two lines: long labels of models leave little room for the axis
+    ax.set_xlabel(f"{_AXIS_LABELS.get(metric, metric)}\n{percent}")
     return ax
 
 

@@ -90,7 +90,7 @@ def test_forest_draws_estimates_and_intervals(metrics):
     labels = [text.get_text() for text in ax.get_yticklabels()]
     assert labels == ["latent (n = 100)", "handcrafted (n = 100)"]
     assert ax.yaxis_inverted()
-    assert ax.get_xlabel() == "AUC (higher = better), 95% interval"
+    assert ax.get_xlabel() == "AUC (higher = better)\n95% interval"
 
 
 def test_chance_is_drawn_where_it_is_known(metrics):

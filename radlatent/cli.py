@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.highlighter import NullHighlighter
 from rich.logging import RichHandler
 from rich.table import Table
 
@@ -58,7 +59,8 @@ def _start(
     if sys.stderr.isatty():
         # the handler that knows of progress bars
         plain = {"show_time": False, "show_path": False, "show_level": False}
-        handler = RichHandler(console=Console(stderr=True), markup=False, **plain)
+        console = Console(stderr=True, highlight=False)
+        handler = RichHandler(console=console, highlighter=NullHighlighter(), **plain)
     logger = logging.getLogger("radlatent")
     logger.handlers = [handler]
     logger.setLevel(level)

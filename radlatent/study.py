@@ -189,10 +189,11 @@ def run(
         With everything that needs mending, before the first feature is measured.
     """
     path, out = Path(study), Path(out)
-    out.mkdir(parents=True, exist_ok=True)
     plan = read_study(path)
     folder = path.parent / plan.cohort
     settings = _settings(plan, path.parent)
+    # a folder that cannot be written is told now and not after the work
+    out.mkdir(parents=True, exist_ok=True)
     clock = {}
     with _stage("check", clock):
         checked = check(folder, root=root, jobs=jobs)

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from radlatent import study
 from radlatent.cli import app
 from radlatent.cohort import simulate
 from radlatent.errors import CohortError, SchemaError
@@ -104,6 +105,25 @@ def test_a_report_can_be_made_again_without_the_images(finished):
     done = CliRunner().invoke(app, ["report", str(finished.folder)])
     assert done.exit_code == 0, done.output
     assert page.read_text("utf-8") == before
+
+
+@reference
+def test_a_run_that_breaks_leaves_no_record_of_the_earlier_one(
+    folder, tmp_path, monkeypatch
+):
+    out = tmp_path / "out"
+    run(folder / "study.yml", out=out, jobs=1)
+    assert (out / "run.json").is_file()
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    # what a user does while the models are fitted
+    monkeypatch.setattr(study, "_models", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run(folder / "study.yml", out=out, jobs=1)
+    with pytest.raises(FileNotFoundError, match="no run was finished there"):
+        report(out)
 
 
 @reference

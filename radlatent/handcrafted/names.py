@@ -9,132 +9,61 @@ __all__ = ["FEATURES", "IMAGE_TYPES", "feature_names", "image_names"]
 
 #: Feature class to its features, in pyradiomics' order.
 FEATURES = {
-    "firstorder": (
-        "10Percentile",
-        "90Percentile",
-        "Energy",
-        "Entropy",
-        "InterquartileRange",
-        "Kurtosis",
-        "Maximum",
-        "MeanAbsoluteDeviation",
-        "Mean",
-        "Median",
-        "Minimum",
-        "Range",
-        "RobustMeanAbsoluteDeviation",
-        "RootMeanSquared",
-        "Skewness",
-        "TotalEnergy",
-        "Uniformity",
-        "Variance",
-    ),
-    "glcm": (
-        "Autocorrelation",
-        "ClusterProminence",
-        "ClusterShade",
-        "ClusterTendency",
-        "Contrast",
-        "Correlation",
-        "DifferenceAverage",
-        "DifferenceEntropy",
-        "DifferenceVariance",
-        "Id",
-        "Idm",
-        "Idmn",
-        "Idn",
-        "Imc1",
-        "Imc2",
-        "InverseVariance",
-        "JointAverage",
-        "JointEnergy",
-        "JointEntropy",
-        "MCC",
-        "MaximumProbability",
-        "SumAverage",
-        "SumEntropy",
-        "SumSquares",
-    ),
-    "gldm": (
-        "DependenceEntropy",
-        "DependenceNonUniformity",
-        "DependenceNonUniformityNormalized",
-        "DependenceVariance",
-        "GrayLevelNonUniformity",
-        "GrayLevelVariance",
-        "HighGrayLevelEmphasis",
-        "LargeDependenceEmphasis",
-        "LargeDependenceHighGrayLevelEmphasis",
-        "LargeDependenceLowGrayLevelEmphasis",
-        "LowGrayLevelEmphasis",
-        "SmallDependenceEmphasis",
-        "SmallDependenceHighGrayLevelEmphasis",
-        "SmallDependenceLowGrayLevelEmphasis",
-    ),
-    "glrlm": (
-        "GrayLevelNonUniformity",
-        "GrayLevelNonUniformityNormalized",
-        "GrayLevelVariance",
-        "HighGrayLevelRunEmphasis",
-        "LongRunEmphasis",
-        "LongRunHighGrayLevelEmphasis",
-        "LongRunLowGrayLevelEmphasis",
-        "LowGrayLevelRunEmphasis",
-        "RunEntropy",
-        "RunLengthNonUniformity",
-        "RunLengthNonUniformityNormalized",
-        "RunPercentage",
-        "RunVariance",
-        "ShortRunEmphasis",
-        "ShortRunHighGrayLevelEmphasis",
-        "ShortRunLowGrayLevelEmphasis",
-    ),
-    "glszm": (
-        "GrayLevelNonUniformity",
-        "GrayLevelNonUniformityNormalized",
-        "GrayLevelVariance",
-        "HighGrayLevelZoneEmphasis",
-        "LargeAreaEmphasis",
-        "LargeAreaHighGrayLevelEmphasis",
-        "LargeAreaLowGrayLevelEmphasis",
-        "LowGrayLevelZoneEmphasis",
-        "SizeZoneNonUniformity",
-        "SizeZoneNonUniformityNormalized",
-        "SmallAreaEmphasis",
-        "SmallAreaHighGrayLevelEmphasis",
-        "SmallAreaLowGrayLevelEmphasis",
-        "ZoneEntropy",
-        "ZonePercentage",
-        "ZoneVariance",
-    ),
-    "ngtdm": ("Busyness", "Coarseness", "Complexity", "Contrast", "Strength"),
-    "shape": (
-        "Elongation",
-        "Flatness",
-        "LeastAxisLength",
-        "MajorAxisLength",
-        "Maximum2DDiameterColumn",
-        "Maximum2DDiameterRow",
-        "Maximum2DDiameterSlice",
-        "Maximum3DDiameter",
-        "MeshVolume",
-        "MinorAxisLength",
-        "Sphericity",
-        "SurfaceArea",
-        "SurfaceVolumeRatio",
-        "VoxelVolume",
-    ),
-    "shape2D": (
-        "Elongation",
-        "MajorAxisLength",
-        "MaximumDiameter",
-        "MeshSurface",
-        "MinorAxisLength",
-        "Perimeter",
-        "PerimeterSurfaceRatio",
-        "PixelSurface",
-        "Sphericity",
-    ),
+    feature_class: tuple(names.split())
+    for feature_class, names in {
+        "firstorder": """
+            10Percentile 90Percentile Energy Entropy InterquartileRange Kurtosis
+            Maximum MeanAbsoluteDeviation Mean Median Minimum Range
+            RobustMeanAbsoluteDeviation RootMeanSquared Skewness TotalEnergy
+            Uniformity Variance
+        """,
+        "glcm": """
+            Autocorrelation ClusterProminence ClusterShade ClusterTendency Contrast
+            Correlation DifferenceAverage DifferenceEntropy DifferenceVariance Id
+            Idm Idmn Idn Imc1 Imc2 InverseVariance JointAverage JointEnergy
+            JointEntropy MCC MaximumProbability SumAverage SumEntropy SumSquares
+        """,
+        "gldm": """
+            DependenceEntropy DependenceNonUniformity
+            DependenceNonUniformityNormalized DependenceVariance
+            GrayLevelNonUniformity GrayLevelVariance HighGrayLevelEmphasis
+            LargeDependenceEmphasis LargeDependenceHighGrayLevelEmphasis
+            LargeDependenceLowGrayLevelEmphasis LowGrayLevelEmphasis
+            SmallDependenceEmphasis SmallDependenceHighGrayLevelEmphasis
+            SmallDependenceLowGrayLevelEmphasis
+        """,
+        "glrlm": """
+            GrayLevelNonUniformity GrayLevelNonUniformityNormalized
+            GrayLevelVariance HighGrayLevelRunEmphasis LongRunEmphasis
+            LongRunHighGrayLevelEmphasis LongRunLowGrayLevelEmphasis
+            LowGrayLevelRunEmphasis RunEntropy RunLengthNonUniformity
+            RunLengthNonUniformityNormalized RunPercentage RunVariance
+            ShortRunEmphasis ShortRunHighGrayLevelEmphasis
+            ShortRunLowGrayLevelEmphasis
+        """,
+        "glszm": """
+            GrayLevelNonUniformity GrayLevelNonUniformityNormalized
+            GrayLevelVariance HighGrayLevelZoneEmphasis LargeAreaEmphasis
+            LargeAreaHighGrayLevelEmphasis LargeAreaLowGrayLevelEmphasis
+            LowGrayLevelZoneEmphasis SizeZoneNonUniformity
+            SizeZoneNonUniformityNormalized SmallAreaEmphasis
+            SmallAreaHighGrayLevelEmphasis SmallAreaLowGrayLevelEmphasis ZoneEntropy
+            ZonePercentage ZoneVariance
+        """,
+        "ngtdm": """
+            Busyness Coarseness Complexity Contrast Strength
+        """,
+        "shape": """
+            Elongation Flatness LeastAxisLength MajorAxisLength
+            Maximum2DDiameterColumn Maximum2DDiameterRow Maximum2DDiameterSlice
+            Maximum3DDiameter MeshVolume MinorAxisLength Sphericity SurfaceArea
+            SurfaceVolumeRatio VoxelVolume
+        """,
+        "shape2D": """
+            Elongation MajorAxisLength MaximumDiameter MeshSurface MinorAxisLength
+            Perimeter PerimeterSurfaceRatio PixelSurface Sphericity
+        """,
+    }.items()
 }
 
 #: Image types with one derived image, and its name in the columns.

@@ -39,8 +39,8 @@ _HOMES = {
         "make_folds",
         "select_blocks",
     ),
-    "study": ("run", "write_extraction"),
-    "report": ("performance", "read_features"),
+    "study": ("run",),
+    "report": ("performance", "read_features", "write_extraction"),
     "provenance": ("doctor",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

@@ -2,6 +2,7 @@
 
 import functools
 import logging
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -119,7 +120,8 @@ def index(
     cases = rl.index(root, out, layout=layout, image=image, mask=mask, name=name)
     typer.echo(
         f"{cases['patient_id'].nunique()} patients, {len(cases)} cases in {out}. "
-        f"Look through cohort.yml, then: radlatent check {out} --root {root}"
+        "Look through cohort.yml, then: radlatent check "
+        f"{shlex.quote(str(out))} --root {shlex.quote(str(root))}"
     )
 
 
@@ -225,6 +227,9 @@ def _check_out(out):
         raise SchemaError(msg)
     if out.is_dir():
         msg = f"--out {str(out)!r} is a folder; give a file."
+        raise SchemaError(msg)
+    if any(parent.exists() and not parent.is_dir() for parent in out.parents):
+        msg = f"--out {str(out)!r}: a part of the path is a file, not a folder."
         raise SchemaError(msg)
     out.parent.mkdir(parents=True, exist_ok=True)
 

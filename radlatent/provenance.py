@@ -50,7 +50,19 @@ _OPTIONAL = {
 
 
 def file_hash(path: str | Path) -> str:
-    """Return the SHA-256 of a file's content, as 64 hexadecimal digits."""
+    """Return the SHA-256 of a file's content, as 64 hexadecimal digits.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    """
+    if not Path(path).is_file():
+        msg = (
+            f"{path}: there is no such file. Restore it, correct the path, or exclude "
+            "the case in cases.csv."
+        )
+        raise FileNotFoundError(msg)
     digest = hashlib.sha256()
     with Path(path).open("rb") as file:
         while chunk := file.read(_CHUNK_BYTES):

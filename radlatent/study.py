@@ -18,7 +18,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from radlatent.cohort import check
-from radlatent.errors import SchemaError
+from radlatent.errors import CohortError, SchemaError
 from radlatent.fusion import (
     MODELS,
     aggregate,
@@ -31,14 +31,17 @@ from radlatent.fusion import (
     roc_curve,
     select_blocks,
 )
-from radlatent.handcrafted import Extraction, empty_features, extract, read_settings
+from radlatent.handcrafted import empty_features, extract, read_settings
 from radlatent.provenance import environment, file_hash, run_record
-from radlatent.report import report, write_table
+from radlatent.report import report, write_extraction, write_table
 from radlatent.schema import nearest, read_yaml
 
-__all__ = ["Run", "Study", "read_study", "run", "write_extraction"]
+__all__ = ["Run", "Study", "read_study", "run"]
 
 _log = logging.getLogger(__name__)
+
+#: What `write_extraction` writes into the data folder of a run.
+_EXTRACTED = ("features.parquet", "features.failures.csv", "features.provenance.csv")
 
 _STRICT = ConfigDict(extra="forbid", frozen=True)
 
@@ -192,8 +195,7 @@ def run(
     plan = read_study(path)
     folder = path.parent / plan.cohort
     settings = _settings(plan, path.parent)
-    # a folder that cannot be written is told now and not after the work
-    out.mkdir(parents=True, exist_ok=True)
+    _make_folder(out)
     clock = {}
     with _stage("check", clock):
         checked = check(folder, root=root, jobs=jobs)
@@ -206,8 +208,9 @@ def run(
     with _stage("extract", clock):
         extraction = extract(cohort, settings=settings, jobs=jobs, cache=out / "cache")
         data = out / "data"
-        write_extraction(extraction, data / "features.parquet")
+        write_extraction(extraction, data / _EXTRACTED[0])
     with _stage("models", clock):
+        _check_measured(extraction)
         patients = _patients(plan, cohort, extraction.features)
         results = _models(plan, patients, endpoint)
     tables = _tables(patients, results, extraction, cohort)
@@ -219,34 +222,15 @@ def run(
         settings=_choices(plan, settings, cohort),
         counts=_counts(cohort, endpoint, extraction)
         | {"patients without a feature": _without_features(extraction, cohort)},
-        outputs={p.name: file_hash(p) for p in sorted(data.iterdir())},
+        outputs={name: file_hash(data / name) for name in (*tables, *_EXTRACTED)},
         seconds=clock,
         environment=environment(),
     )
-    part = out / "run.json.part"
-    part.write_text(json.dumps(record, indent=2) + "\n", "utf-8")
-    part.replace(out / "run.json")
+    _write_record(record, out)
     report(out)
     return Run(
         out, tables["metrics.csv"], tables["predictions.parquet"], extraction.failures
     )
-
-
-def write_extraction(extraction: Extraction, out: str | Path) -> None:
-    """Write a features table, with its failures and provenance beside it.
-
-    Parameters
-    ----------
-    extraction
-        What `extract` returned.
-    out
-        ``x.parquet`` or ``x.csv``; ``x.failures.csv`` and ``x.provenance.csv`` lie
-        beside it.
-    """
-    out = Path(out)
-    write_table(extraction.features, out)
-    write_table(extraction.failures, out.with_suffix(".failures.csv"))
-    write_table(extraction.provenance, out.with_suffix(".provenance.csv"))
 
 
 @contextmanager
@@ -302,6 +286,31 @@ def _rehearse(plan, cohort, endpoint, settings):
         except (TypeError, ValueError) as error:
             msg = f"model {spec.label!r} with options {spec.options}: {error}"
             raise SchemaError(msg) from error
+
+
+def _make_folder(out):
+    """Make the run folder: one that cannot be written is told before the work."""
+    if out.exists() and not out.is_dir():
+        msg = f"out {str(out)!r} is a file; give a folder."
+        raise SchemaError(msg)
+    out.mkdir(parents=True, exist_ok=True)
+
+
+def _write_record(record, out):
+    part = out / "run.json.part"
+    part.write_text(json.dumps(record, indent=2) + "\n", "utf-8")
+    part.replace(out / "run.json")
+
+
+def _check_measured(extraction):
+    if extraction.features.notna().any(axis=None):
+        return
+    reasons = "\n  ".join(extraction.failures["message"][:5])
+    n = len(extraction.features)
+    msg = (
+        f"not one value could be measured in {n} cases; the first reasons:\n  {reasons}"
+    )
+    raise CohortError(msg)
 
 
 def _model(spec):

@@ -15,7 +15,7 @@ from radlatent.cohort.layouts import LAYOUTS
 from radlatent.cohort.problems import Problems
 from radlatent.cohort.rules import check_paths, mask_column, read_cases, read_endpoints
 from radlatent.cohort.tables import read_text_table
-from radlatent.errors import SchemaError
+from radlatent.errors import CohortError, SchemaError
 from radlatent.provenance import content_key
 from radlatent.schema import check_cases, check_endpoints, nearest
 
@@ -145,7 +145,14 @@ class Cohort:
         image = case[f"image_{modality}"]
         if image is None:
             return None
-        return self.root / image, self.root / case[self.mask_column(modality)]
+        mask = case[self.mask_column(modality)]
+        if mask is None:
+            msg = (
+                f"case {case_id!r}: {modality!r} has an image but no mask. Name the "
+                "mask in cases.csv, or exclude the case."
+            )
+            raise CohortError(msg)
+        return self.root / image, self.root / mask
 
     def mask_column(self, modality: str) -> str:
         """Return the column of the masks of a modality."""

@@ -13,6 +13,8 @@ import pandas as pd
 
 from radlatent.cohort.manifest import Cohort, read_manifest
 from radlatent.cohort.problems import Problems
+from radlatent.cohort.rules import check_paths
+from radlatent.errors import SchemaError
 from radlatent.imaging import (
     collapse_warnings,
     geometry_difference,
@@ -107,7 +109,11 @@ def check(
     `radlatent.imaging.TOLERANCE_MM`.
     """
     if isinstance(cohort, Cohort):
-        problems = Problems()
+        if root is not None:
+            msg = "root belongs to the folder of a cohort; this one was read already."
+            raise SchemaError(msg)
+        problems, where = Problems(), {"root": cohort.root, "file": "cases.csv"}
+        check_paths(cohort.cases, cohort.card, **where, problems=problems)
     else:
         cohort, problems = read_manifest(cohort, root=root)
     groups = _groups(cohort)

@@ -192,7 +192,6 @@ def check_paths(
     absent = {}
     for case_id, case in cases[~cases["exclude"]].iterrows():
         where = {"file": file, "row": case["line"], "case_id": case_id}
-        where["cases"] = (case_id,)
         given = 0
         for modality in card.modalities:
             columns = (f"image_{modality}", mask_column(modality, cases.columns))

@@ -44,7 +44,7 @@ def read_text_table(path: Path, problems: Problems) -> pd.DataFrame | None:
             **note,
         )
         return None
-    reader = csv.reader(io.StringIO(text, newline=""))
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         header = [name.strip() for name in next(reader, [])]
         fault = _header_fault(header)

@@ -8,6 +8,7 @@ import functools
 import importlib.metadata
 import json
 import logging
+import threading
 import warnings
 
 import numpy as np
@@ -16,6 +17,9 @@ from radlatent.handcrafted.settings import Settings
 from radlatent.imaging import Volume, to_sitk
 
 __all__ = ["measure", "version"]
+
+#: The YAML parser behind the extractor is shared by all threads of a process.
+_building = threading.Lock()
 
 _HINT = (
     "the engine 'pyradiomics' is not installed. It needs Python 3.11 and a C compiler: "
@@ -56,10 +60,9 @@ def measure(image: Volume, mask: Volume, settings: Settings) -> dict[str, float]
         Feature name, as `Settings.names`, to value. A name is missing where
         pyradiomics gives no value, as for a filter wider than the image.
     """
-    extractor = _extractor(json.dumps(settings.parameters))
-    # means of nothing in a tiny lesion; the values themselves are looked at later
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")
+    with _building:
+        extractor = _extractor(json.dumps(settings.parameters))
+    with np.errstate(all="ignore"):
         values = extractor.execute(to_sitk(image), to_sitk(mask), label=1)
     return {name: float(np.squeeze(value)) for name, value in values.items()}
 
@@ -72,4 +75,6 @@ def _extractor(parameters):
         raise ImportError(_HINT) from error
     # importing it sets a handler and a level of its own; what matters is raised
     logging.getLogger("radiomics").setLevel(logging.CRITICAL)
+    # means of nothing in a tiny lesion: the values themselves are looked at later
+    warnings.filterwarnings("ignore", category=RuntimeWarning, module="radiomics")
     return RadiomicsFeatureExtractor(json.loads(parameters))

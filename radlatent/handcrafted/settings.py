@@ -130,7 +130,8 @@ class Options(BaseModel):
     @classmethod
     def _known_interpolator(cls, value):
         if isinstance(value, str) and value not in _INTERPOLATORS:
-            raise ValueError(f"unknown interpolator{nearest(value, _INTERPOLATORS)}")
+            hint = nearest(value, _INTERPOLATORS) or f"; known are {_INTERPOLATORS}"
+            raise ValueError(f"unknown interpolator{hint}")
         return value
 
     @field_validator("wavelet")

@@ -5,9 +5,10 @@ from pathlib import Path
 import pandas as pd
 
 from radlatent.errors import SchemaError
+from radlatent.handcrafted import Extraction
 from radlatent.schema import check_features
 
-__all__ = ["read_features", "write_table"]
+__all__ = ["read_features", "write_extraction", "write_table"]
 
 
 def read_features(path: str | Path) -> pd.DataFrame:
@@ -60,3 +61,20 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
     else:
         table.to_csv(part, index=table.index.name is not None, lineterminator="\n")
     part.replace(path)
+
+
+def write_extraction(extraction: Extraction, out: str | Path) -> None:
+    """Write a features table, with its failures and provenance beside it.
+
+    Parameters
+    ----------
+    extraction
+        What `extract` returned.
+    out
+        ``x.parquet`` or ``x.csv``; ``x.failures.csv`` and ``x.provenance.csv`` lie
+        beside it.
+    """
+    out = Path(out)
+    write_table(extraction.features, out)
+    write_table(extraction.failures, out.with_suffix(".failures.csv"))
+    write_table(extraction.provenance, out.with_suffix(".provenance.csv"))

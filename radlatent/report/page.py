@@ -86,7 +86,8 @@ def report(folder: str | Path) -> Path:
 def _record(path):
     try:
         record = json.loads(path.read_text("utf-8"))
-        if {"settings", "cohort", "counts", "outputs"} <= record.keys():
+        parts = ("command", "settings", "cohort", "counts", "outputs")
+        if all(isinstance(record.get(part), dict) for part in parts):
             return record
         found = f"keys {sorted(record)}"
     except (ValueError, AttributeError) as error:

@@ -309,6 +309,7 @@ def test_a_cohort_without_endpoints_needs_no_table(tiny_folder):
         ("case_id\tpatient_id\n", "separated by tabs"),
         ("case_id,case_id\n", "columns ['case_id'] occur twice"),
         ('case_id,patient_id\na,"b' + 200_000 * "x" + "\n", "not CSV"),
+        ('case_id,patient_id\na,"b\nc,d\n', "not CSV"),
     ],
 )
 def test_what_is_no_table_is_told_at_once(tiny_folder, content, expected):

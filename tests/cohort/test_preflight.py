@@ -5,8 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from radlatent.cohort import check
-from radlatent.errors import CohortError
+from radlatent.cohort import Cohort, check
+from radlatent.errors import CohortError, SchemaError
 from radlatent.imaging import Volume, read_volume, write_volume
 
 
@@ -153,6 +153,33 @@ def test_acdc_is_sound_and_its_headers_are_told_in_one_line(real_data, project_r
     assert found.flow["cases"] == 480
     assert len(found.notes) == 1
     assert "160 times" in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"mask_pet": ""},
+        {"image_pet": ""},
+        {"image_pet": "../elsewhere.nii.gz"},
+        {"image_pet": "p1/pet_mask.nii.gz"},
+        dict.fromkeys(("image_ct", "mask_ct", "image_pet", "mask_pet"), ""),
+    ],
+)
+def test_faults_of_the_table_are_never_allowed(tiny_folder, change):
+    cases = pd.read_csv(tiny_folder / "cases.csv", dtype=str)
+    for column, value in change.items():
+        cases.loc[0, column] = value
+    cases.to_csv(tiny_folder / "cases.csv", index=False)
+    with pytest.raises(CohortError):
+        check(tiny_folder).raise_if_any(allow=99)
+
+
+def test_a_file_that_vanished_since_is_told(tiny_folder):
+    cohort = Cohort.read(tiny_folder)
+    (tiny_folder / "p1" / "ct_image.nii.gz").unlink()
+    assert "is not there" in check(cohort).problems["problem"].item()
+    with pytest.raises(SchemaError, match="root belongs to the folder"):
+        check(cohort, root=tiny_folder)
 
 
 def test_a_cohort_that_was_read_can_be_checked(tiny_cohort):

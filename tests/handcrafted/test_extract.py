@@ -332,3 +332,24 @@ def test_an_extraction_says_what_it_is(tiny_cohort):
     extraction = extract(tiny_cohort, settings=SHAPE)
     assert repr(extraction) == "Extraction(3 cases, 4 features, 0 cases failed)"
     assert "measured" in extraction._repr_html_()
+
+
+@pytest.mark.slow
+def test_threads_of_one_process_give_the_same_table(tmp_path):
+    # in a fresh process: an extractor that was built before hides a race
+    simulate(tmp_path / "cohort", n_patients=12)
+    code = (
+        "import sys, warnings, joblib, pandas as pd, radlatent as rl\n"
+        "cohort = rl.Cohort.read(sys.argv[1])\n"
+        "with joblib.parallel_config(backend='threading', n_jobs=4):\n"
+        "    there = rl.extract(cohort)\n"
+        "assert there.failures.empty, there.failures.to_string()\n"
+        "silent = [f for f in warnings.filters if f[:3] == ('ignore', None, Warning)]\n"
+        "assert not silent, silent\n"
+        "here = rl.extract(cohort)\n"
+        "pd.testing.assert_frame_equal(\n"
+        "    there.features, here.features, check_exact=True)\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "cohort")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

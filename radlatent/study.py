@@ -355,6 +355,7 @@ def _about(cohort):
     return {
         "name": cohort.name,
         "freeze": cohort.card.freeze,
+        "units": {name: spec.unit for name, spec in cohort.modalities.items()},
         "manifest": cohort.key,
         "license": cohort.card.license,
         "citation": cohort.card.citation,

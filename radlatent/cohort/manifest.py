@@ -246,8 +246,11 @@ def _tables(folder, root, card, problems):
     cases = read_text_table(folder / "cases.csv", problems)
     if (folder / "endpoints.csv").is_file() or card.endpoints or card.covariates:
         patients = read_text_table(folder / "endpoints.csv", problems)
-    elif cases is not None and "patient_id" in cases:
-        patients = cases[["patient_id"]].drop_duplicates()
+    elif cases is None:
+        patients = None
+    else:
+        # nothing is asked of the patients but who they are
+        patients = cases.reindex(columns=["patient_id"]).dropna().drop_duplicates()
     if cases is None or patients is None:
         problems.raise_if_any(str(folder))
     return cases, "cases.csv", patients, "endpoints.csv"

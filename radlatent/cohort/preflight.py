@@ -4,7 +4,6 @@ A cohort folder enters, the **problems** table leaves: faults of the tables toge
 with grids that differ, labels that are absent, and images swapped with masks.
 """
 
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,8 +24,6 @@ from radlatent.imaging import (
 from radlatent.parallel import map_tasks
 
 __all__ = ["Check", "check"]
-
-_log = logging.getLogger(__name__)
 
 #: More distinct values than this are intensities rather than labels.
 _MOST_LABELS = 100

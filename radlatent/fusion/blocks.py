@@ -17,7 +17,7 @@ from radlatent.schema import check_features, nearest, split_column
 
 __all__ = ["join", "select_blocks"]
 
-_LOGGER = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 def join(*tables: pd.DataFrame, how: str = "inner") -> pd.DataFrame:
@@ -91,7 +91,7 @@ def _log_losses(tables, index):
                 zip(lost, tables, strict=True), start=1
             )
         )
-        _LOGGER.info("join keeps %d rows: %s", len(index), losses)
+        _log.info("join keeps %d rows: %s", len(index), losses)
 
 
 def select_blocks(features: pd.DataFrame, blocks: str | Iterable[str]) -> pd.DataFrame:

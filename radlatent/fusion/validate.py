@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Result", "check_inputs", "cross_validate"]
 
-_LOGGER = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -105,7 +105,7 @@ def cross_validate(
     features = features.loc[truth.index]
     empty = features.index[features.isna().all(axis=1)]
     if len(empty):
-        _LOGGER.info(
+        _log.info(
             "%d patients have no feature at all and are imputed: %s",
             len(empty),
             empty[:5].tolist(),

@@ -24,9 +24,9 @@ __all__ = ["report"]
 #: Captions of the figures, by file name.
 _CAPTIONS = {
     "roc": "Receiver operating characteristic of the out-of-fold predictions, averaged "
-    "over repeats, with pointwise bootstrap bands over patients.",
-    "auc": "Area under the ROC curve with its bootstrap interval over patients.",
-    "balanced_accuracy": "Balanced accuracy with its bootstrap interval over patients.",
+    "over repeats, with pointwise bootstrap bands.",
+    "auc": "Area under the ROC curve with its bootstrap interval.",
+    "balanced_accuracy": "Balanced accuracy with its bootstrap interval.",
     "confusion": "Predicted against true class, mean count over repeats.",
     "features": "Feature heat map: patients by class, features by block and family, "
     "each feature standardized; gray is missing.",

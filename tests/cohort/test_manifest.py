@@ -360,3 +360,17 @@ def test_objects_say_what_they_are(tiny_cohort):
     endpoint = tiny_cohort.endpoint("response")
     assert repr(endpoint) == "Endpoint('response', class: {'no': 2, 'yes': 1})"
     assert "patients included" in tiny_cohort._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [("", "the file is empty"), ("case_id,image_ct\na,x\n", "'patient_id' is missing")],
+)
+def test_a_faulty_table_is_told_where_no_endpoint_is_wanted(
+    tiny_folder, content, expected
+):
+    (tiny_folder / "endpoints.csv").unlink()
+    card = tiny_folder / "cohort.yml"
+    card.write_text(card.read_text("utf-8").split("endpoints:")[0], "utf-8")
+    (tiny_folder / "cases.csv").write_text(content, "utf-8")
+    assert expected in " | ".join(problems_of(tiny_folder)["problem"])

@@ -6,6 +6,11 @@
 ``index``           the manifest of a folder of images in a known layout
 ``simulate``        a cohort with a known answer
 ``extract``         hand-crafted features of every case
+``describe_features``  the dictionary: what every column is
+``draw_perturbations``  slight changes of image and mask, to measure under
+``perturb``         an image and a mask, changed
+``stability``       features measured under each perturbation, and their ICC
+``icc``             ICC(2,1) and ICC(3,1) with intervals
 ``read_features``   a feature table from disk
 ``write_extraction``  a feature table, failures and provenance to disk
 ``read_settings``   extraction settings, checked key by key
@@ -29,7 +34,15 @@ import importlib
 
 _HOMES = {
     "cohort": ("Cohort", "check", "index", "simulate"),
-    "handcrafted": ("extract", "read_settings"),
+    "handcrafted": (
+        "describe_features",
+        "draw_perturbations",
+        "extract",
+        "icc",
+        "perturb",
+        "read_settings",
+        "stability",
+    ),
     "fusion": (
         "aggregate",
         "cross_validate",
@@ -50,19 +63,24 @@ __all__ = [
     "aggregate",
     "check",
     "cross_validate",
+    "describe_features",
     "doctor",
+    "draw_perturbations",
     "evaluate",
     "extract",
+    "icc",
     "index",
     "join",
     "logistic",
     "make_folds",
     "performance",
+    "perturb",
     "read_features",
     "read_settings",
     "run",
     "select_blocks",
     "simulate",
+    "stability",
     "write_extraction",
 ]
 

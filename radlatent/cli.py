@@ -15,6 +15,7 @@ from rich.table import Table
 
 import radlatent as rl
 from radlatent.errors import RadlatentError, SchemaError
+from radlatent.handcrafted import features_markdown
 
 __all__ = ["app"]
 
@@ -32,6 +33,14 @@ _log = logging.getLogger("radlatent.cli")
 
 _Root = Annotated[Path | None, typer.Option(help="Folder of the images.")]
 _Jobs = Annotated[int | None, typer.Option(help="Processes; -1 is every core.")]
+_Engine = Annotated[str, typer.Option(help="radlatent, or pyradiomics, the reference.")]
+_Settings = Annotated[
+    list[str] | None,
+    typer.Option(help="Preset or parameter file; MODALITY=FILE for one of them."),
+]
+_Cache = Annotated[
+    Path | None, typer.Option(help="Finished results; beside OUT by default.")
+]
 _Allow = Annotated[
     int, typer.Option(help="Cases put up with that cannot be measured.", min=0)
 ]
@@ -131,24 +140,15 @@ def extract(  # noqa: PLR0913 - the parameters of the function, and where to wri
     cohort: Path,
     out: Annotated[Path, typer.Option(help="Feature table, .parquet or .csv.")],
     root: _Root = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(help="Preset or parameter file; MODALITY=FILE for one of them."),
-    ] = None,
-    engine: str = "pyradiomics",
+    settings: _Settings = None,
+    engine: _Engine = "radlatent",
     jobs: _Jobs = None,
-    cache: Annotated[
-        Path | None, typer.Option(help="Finished results; beside OUT by default.")
-    ] = None,
+    cache: _Cache = None,
     allow_failures: _Allow = 0,
 ):
     """Measure the hand-crafted features of every case, resuming where it stopped."""
     _check_out(out)
     chosen = _settings(settings)
-    if chosen is not None:
-        sources = chosen.values() if isinstance(chosen, dict) else [chosen]
-        for source in sources:
-            rl.read_settings(source)
     found = rl.check(cohort, root=root, jobs=jobs)
     found.raise_if_any(allow=allow_failures)
     extraction = rl.extract(
@@ -162,6 +162,64 @@ def extract(  # noqa: PLR0913 - the parameters of the function, and where to wri
     _print_table(extraction.summary.reset_index())
     typer.echo(f"features: {out}")
     _judge(extraction.failures, allow_failures)
+
+
+@app.command()
+@_friendly
+def stability(  # noqa: PLR0913 - the parameters of the function, and where to write
+    cohort: Path,
+    out: Annotated[Path, typer.Option(help="Table of ICCs, .parquet or .csv.")],
+    root: _Root = None,
+    settings: _Settings = None,
+    perturbations: Annotated[int, typer.Option(help="How many.", min=2)] = 10,
+    engine: _Engine = "radlatent",
+    jobs: _Jobs = None,
+    cache: _Cache = None,
+    allow_failures: _Allow = 0,
+):
+    """Measure every case slightly perturbed, and how well each feature agrees."""
+    _check_out(out)
+    chosen = _settings(settings)
+    found = rl.check(cohort, root=root, jobs=jobs)
+    found.raise_if_any(allow=allow_failures)
+    measured = rl.stability(
+        found.cohort,
+        settings=chosen,
+        perturbations=perturbations,
+        engine=engine,
+        jobs=jobs,
+        cache=cache or out.with_suffix(".cache"),
+    )
+    rl.report.write_table(measured.table, out)
+    for name in ("features", "failures", "perturbations"):
+        beside = out.with_name(f"{out.stem}.{name}{out.suffix}")
+        rl.report.write_table(getattr(measured, name), beside)
+    _print_table(measured.summary)
+    typer.echo(f"ICCs: {out}")
+    _judge(measured.failures, allow_failures)
+
+
+@app.command("features")
+@_friendly
+def describe_features(
+    settings: Annotated[
+        str | None, typer.Option(help="Preset or parameter file; none: every feature.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="A .md, .csv or .parquet file.")
+    ] = None,
+):
+    """Tell what every column is: family, source, IBSI code, unit, match with IBSI."""
+    table = rl.describe_features(settings)
+    if out is None:
+        _print_table(table.reset_index())
+    elif out.suffix == ".md":
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(features_markdown(settings), "utf-8")
+    else:
+        rl.report.write_table(table.reset_index(), out)
+    if out is not None:
+        typer.echo(f"features: {out}")
 
 
 @app.command()
@@ -200,6 +258,15 @@ def doctor():
 
 
 def _settings(values):
+    """Return what ``--settings`` says, having read every one of them."""
+    chosen = _sources(values)
+    for source in chosen.values() if isinstance(chosen, dict) else [chosen]:
+        if source is not None:
+            rl.read_settings(source)
+    return chosen
+
+
+def _sources(values):
     """Return one source, or modality to source, from the values of ``--settings``."""
     if not values:
         return None

@@ -11,8 +11,9 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain, groupby
 from pathlib import Path
 
 import joblib
@@ -64,6 +65,7 @@ def map_tasks(
     keys: Mapping[str, str] | None = None,
     cache: Path | None = None,
     description: str = "",
+    together: Callable[[str], Hashable] | None = None,
 ) -> Outcome:
     """Call ``function(*arguments)`` for every task and gather what comes back.
 
@@ -83,6 +85,9 @@ def map_tasks(
         Folder of finished results; None keeps nothing.
     description
         What the progress bar says.
+    together
+        Name of task to what it shares with others, a file for instance: one worker
+        then runs these one after the other. They are next to each other in ``tasks``.
 
     Raises
     ------
@@ -95,13 +100,14 @@ def map_tasks(
     finished = {} if cache is None else _finished(cache, tasks, keys)
     waiting = {name: task for name, task in tasks.items() if name not in finished}
     results, failures = dict(finished), {}
-    calls = (joblib.delayed(_attempt)(function, *task) for task in waiting.items())
+    groups = groupby(waiting.items(), lambda task: (together or _alone)(task[0]))
+    calls = (joblib.delayed(_attempt_each)(function, [*group]) for _, group in groups)
     # batches leave a worker idle at the end, and lose more when a run is killed
     options = {"batch_size": 1, "return_as": "generator_unordered"}
     pool = joblib.Parallel(n_jobs=jobs, **options)
     with _progress(description, len(tasks), len(finished)) as advance:
         try:
-            for name, result, failure in pool(calls):
+            for name, result, failure in chain.from_iterable(pool(calls)):
                 if failure is not None:
                     failures[name] = failure
                 else:
@@ -121,6 +127,14 @@ def map_tasks(
         {name: failures[name] for name in tasks if name in failures},
         len(finished),
     )
+
+
+def _alone(name):
+    return name
+
+
+def _attempt_each(function, tasks):
+    return [_attempt(function, name, arguments) for name, arguments in tasks]
 
 
 def _attempt(function, name, arguments):

@@ -33,6 +33,8 @@ _CORE = (
     "PyWavelets",
     "nibabel",
     "joblib",
+    "numba",
+    "scikit-image",
 )
 _CHUNK_BYTES = 1 << 20
 
@@ -40,7 +42,7 @@ _CHUNK_BYTES = 1 << 20
 _OPTIONAL = {
     "pyradiomics": (
         "radiomics",
-        "engine of the hand-crafted features",
+        "reference engine of the hand-crafted features",
         "Python 3.11 and a C compiler: pip install numpy setuptools && "
         "pip install --no-build-isolation pyradiomics==3.0.1",
     ),

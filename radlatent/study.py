@@ -105,6 +105,7 @@ class Study(BaseModel):
     cohort: str
     endpoint: str
     settings: dict[str, str] | str | None = None
+    engine: Literal["radlatent", "pyradiomics"] = "radlatent"
     aggregate: Literal["pivot", "largest", "volume_weighted_mean", "sum"] = "pivot"
     volume: str | None = None
     derived: dict[str, Derived] = {}
@@ -206,7 +207,13 @@ def run(
     # from here on the folder is not that of an earlier run
     (out / "run.json").unlink(missing_ok=True)
     with _stage("extract", clock):
-        extraction = extract(cohort, settings=settings, jobs=jobs, cache=out / "cache")
+        extraction = extract(
+            cohort,
+            settings=settings,
+            engine=plan.engine,
+            jobs=jobs,
+            cache=out / "cache",
+        )
         data = out / "data"
         write_extraction(extraction, data / _EXTRACTED[0])
     with _stage("models", clock):

@@ -3,16 +3,31 @@
 - `extract`: features of every case of a cohort, failures and provenance beside them.
 - `empty_features`: the same table before a voxel was read.
 - `read_settings`: a pyradiomics parameter file or a preset, checked key by key.
+- `describe_features`: the dictionary of columns.
+- `perturb`, `draw_perturbations`, `stability`, `icc`: whether features hold when image
+  and mask change slightly.
 """
 
+from radlatent.handcrafted.dictionary import describe_features, features_markdown
 from radlatent.handcrafted.extract import Extraction, empty_features, extract
+from radlatent.handcrafted.perturb import Perturbation, draw_perturbations, perturb
+from radlatent.handcrafted.reliability import icc
 from radlatent.handcrafted.settings import PRESETS, Settings, read_settings
+from radlatent.handcrafted.stability import Stability, stability
 
 __all__ = [
     "PRESETS",
     "Extraction",
+    "Perturbation",
     "Settings",
+    "Stability",
+    "describe_features",
+    "draw_perturbations",
     "empty_features",
     "extract",
+    "features_markdown",
+    "icc",
+    "perturb",
     "read_settings",
+    "stability",
 ]

@@ -9,23 +9,16 @@ import numpy as np
 import pandas as pd
 
 from radlatent.cohort import Cohort
-from radlatent.errors import SchemaError
-from radlatent.handcrafted.lesion import ENGINES, Lesion, measure_lesion
-from radlatent.handcrafted.settings import Settings, read_settings
+from radlatent.handcrafted.lesion import measure_lesion
+from radlatent.handcrafted.plan import plan, settings_of
+from radlatent.handcrafted.settings import Settings
 from radlatent.imaging import collapse_warnings
 from radlatent.parallel import map_tasks
-from radlatent.provenance import content_key, file_hash, versions
-from radlatent.schema import check_failures, check_features, empty_failures, nearest
+from radlatent.schema import check_failures, check_features, empty_failures
 
 __all__ = ["Extraction", "empty_features", "extract"]
 
 _log = logging.getLogger(__name__)
-
-#: Raised when the content of a kept result changes, so that old ones are not read.
-_FORMAT = 2
-
-#: Distributions that values may depend on.
-_DEPENDS = ("radlatent", "pyradiomics", "SimpleITK", "PyWavelets", "numpy", "scipy")
 
 _PROVENANCE = (
     "case_id",
@@ -107,7 +100,7 @@ def extract(
     *,
     root: str | Path | None = None,
     settings: str | Path | dict | Settings | Mapping | None = None,
-    engine: str = "pyradiomics",
+    engine: str = "radlatent",
     jobs: int | None = None,
     cache: str | Path | None = None,
 ) -> Extraction:
@@ -125,7 +118,7 @@ def extract(
         to one of these sets them one by one. None takes the presets of ``cohort.yml``.
         A ``label`` there holds for cases without a ``mask_label``.
     engine
-        ``"pyradiomics"``.
+        ``"radlatent"``, or ``"pyradiomics"``, the reference, where it is installed.
     jobs
         Processes. None leaves it to ``joblib.parallel_config``, -1 is every core.
     cache
@@ -146,8 +139,9 @@ def extract(
 
     Notes
     -----
-    Lesions are cropped before they are measured where that keeps every value: with a
-    margin of 15 sigma for LoG and the length of the filter for wavelets. Kept results
+    Both engines give the same names and values. Lesions are cropped before they are
+    measured where that keeps every value: with a margin of 20 sigma for LoG and the
+    length of the filter for wavelets. Kept results
     are found by the content of image, mask, settings and version, never by position.
 
     Examples
@@ -157,25 +151,8 @@ def extract(
     >>> extraction.features.shape
     (3, 28)
     """
-    if not isinstance(cohort, Cohort):
-        cohort = Cohort.read(cohort, root=root)
-    elif root is not None:
-        msg = "root belongs to the folder of a cohort; this one was read already."
-        raise SchemaError(msg)
-    if engine not in ENGINES:
-        msg = f"unknown engine {engine!r}{nearest(engine, ENGINES)}"
-        raise SchemaError(f"{msg} (known are {sorted(ENGINES)}).")
-    per_modality = _settings_of(cohort, settings)
-    version = ENGINES[engine].version()
-    empty = empty_features(cohort, per_modality)
-    lesions = _lesions(cohort, per_modality, engine)
-    hashes = map_tasks(
-        file_hash,
-        {path: (path,) for one in lesions.values() for path in (one.image, one.mask)},
-        jobs=jobs,
-        description="Hashing files",
-    )
-    keys = _keys(lesions, hashes.results)
+    work = plan(cohort, root=root, settings=settings, engine=engine, jobs=jobs)
+    lesions, keys = work.lesions, work.keys
     outcome = map_tasks(
         measure_lesion,
         {name: (lesions[name],) for name in keys},
@@ -183,19 +160,20 @@ def extract(
         keys=keys,
         cache=cache,
         description="Extracting features",
+        together=lambda name: (lesions[name].image, lesions[name].mask),
     )
     if outcome.n_resumed:
         n, total = outcome.n_resumed, len(lesions)
         _log.info("%d of %d lesions were measured by an earlier run", n, total)
-    failures = _failures(lesions, outcome, hashes.failures)
-    provenance = _provenance(lesions, outcome.results, hashes.results, keys, version)
+    failures = _failures(lesions, outcome, work.unread)
     notes = [n for result in outcome.results.values() for n in result["notes"]]
     for line in collapse_warnings(notes):
         _log.warning("%s", line)
+    empty = empty_features(work.cohort, work.settings)
     return Extraction(
-        check_features(_fill(empty, per_modality, outcome.results)),
+        check_features(_fill(empty, work.settings, outcome.results)),
         check_failures(failures),
-        provenance,
+        _provenance(work, outcome.results),
     )
 
 
@@ -214,79 +192,11 @@ def empty_features(
     """
     columns = [
         f"{modality}_handcrafted__{name}"
-        for modality, chosen in _settings_of(cohort, settings).items()
+        for modality, chosen in settings_of(cohort, settings).items()
         for name in chosen.names
     ]
     index = cohort.included.index.rename("case_id")
     return pd.DataFrame(np.nan, index, columns, dtype="float64")
-
-
-def _settings_of(cohort, settings):
-    """Return modality to settings."""
-    if isinstance(settings, Mapping) and not settings.keys() & Settings.model_fields:
-        chosen = dict(settings)
-    else:
-        chosen = {} if settings is None else dict.fromkeys(cohort.modalities, settings)
-    for name in chosen.keys() - cohort.modalities.keys():
-        msg = (
-            f"settings are given for {name!r}, but cohort {cohort.name!r} has the "
-            f"modalities {list(cohort.modalities)}{nearest(name, cohort.modalities)}."
-        )
-        raise SchemaError(msg)
-    for name, modality in cohort.modalities.items():
-        if name not in chosen and modality.preset is None:
-            msg = (
-                f"modality {name!r} of cohort {cohort.name!r} has no preset in "
-                "cohort.yml. Give one there, or settings for it."
-            )
-            raise SchemaError(msg)
-        chosen.setdefault(name, modality.preset)
-    return {name: read_settings(chosen[name]) for name in cohort.modalities}
-
-
-def _lesions(cohort, per_modality, engine):
-    """Return (case_id, modality) to lesion, for every modality that a case has."""
-    lesions = {}
-    for case_id, label in cohort.included["mask_label"].items():
-        for modality, spec in cohort.modalities.items():
-            files = cohort.files(case_id, modality)
-            if files is None:
-                continue
-            lesions[case_id, modality] = Lesion(
-                case_id=case_id,
-                image=files[0],
-                mask=files[1],
-                mask_label=_label(label, per_modality[modality]),
-                resample_mask=spec.resample_mask,
-                settings=per_modality[modality],
-                engine=engine,
-            )
-    return lesions
-
-
-def _label(of_case, settings):
-    """Return the label of a case, or else the one of the settings, or else None."""
-    return settings.setting.label if pd.isna(of_case) else int(of_case)
-
-
-def _keys(lesions, hashes):
-    """Return a key of all that a result depends on, where both files could be read."""
-    depends = versions()
-    depends = {name: depends.get(name) for name in _DEPENDS}
-    return {
-        name: content_key(
-            _FORMAT,
-            depends,
-            lesion.engine,
-            hashes[lesion.image],
-            hashes[lesion.mask],
-            lesion.mask_label,
-            lesion.resample_mask,
-            lesion.settings.key,
-        )
-        for name, lesion in lesions.items()
-        if lesion.image in hashes and lesion.mask in hashes
-    }
 
 
 def _fill(table, per_modality, results):
@@ -330,9 +240,9 @@ def _absent(absent, lesion):
     )
 
 
-def _provenance(lesions, results, hashes, keys, version):
-    rows = []
-    for (case_id, modality), lesion in lesions.items():
+def _provenance(work, results):
+    rows, hashes = [], work.hashes
+    for (case_id, modality), lesion in work.lesions.items():
         result = results.get((case_id, modality))
         about = {} if result is None else result["provenance"]
         rows.append(
@@ -348,8 +258,8 @@ def _provenance(lesions, results, hashes, keys, version):
                 "mask_hash": _tagged(hashes.get(lesion.mask)),
                 "settings_key": _tagged(lesion.settings.key),
                 "engine": lesion.engine,
-                "engine_version": version,
-                "key": _tagged(keys.get((case_id, modality))),
+                "engine_version": work.version,
+                "key": _tagged(work.keys.get((case_id, modality))),
                 **about,
                 "notes": "" if result is None else " | ".join(result["notes"]),
             }

@@ -3,15 +3,17 @@
 Runs in a worker; everything that enters and leaves can be sent between machines.
 """
 
+import importlib
 import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
-from radlatent.errors import EmptyMaskError
-from radlatent.handcrafted import pyradiomics
+from radlatent.errors import EmptyMaskError, SchemaError
+from radlatent.handcrafted.reach import box_around
 from radlatent.handcrafted.settings import Settings
 from radlatent.imaging import (
     Volume,
@@ -22,17 +24,48 @@ from radlatent.imaging import (
     read_pair,
     single_thread,
 )
+from radlatent.schema import nearest
 
-__all__ = ["ENGINES", "Lesion", "measure_lesion"]
+__all__ = [
+    "ENGINES",
+    "Lesion",
+    "engine_of",
+    "measure_lesion",
+    "measure_volumes",
+    "read_lesion",
+]
 
-#: Name of engine to the module that has ``measure`` and ``version``.
-ENGINES = {"pyradiomics": pyradiomics}
+#: Name of engine to the module that has ``measure`` and ``version``; imported when it
+#: is asked for, since one compiles and the other may be missing.
+ENGINES = {
+    "radlatent": "radlatent.handcrafted.native",
+    "pyradiomics": "radlatent.handcrafted.pyradiomics",
+}
 
 #: Fewer gray levels than this say little, more than this are noise (PEERS.md 1.4).
 _GRAY_LEVELS = (8, 256)
 
 #: 4 x 4 x 4 voxels: our convention for what is too small to have a texture.
 _FEW_VOXELS = 64
+
+
+def engine_of(name: str) -> ModuleType:
+    """Return an engine: a module with ``measure`` and ``version``.
+
+    Parameters
+    ----------
+    name
+        One of `ENGINES`.
+
+    Raises
+    ------
+    SchemaError
+        There is none of that name.
+    """
+    if name not in ENGINES:
+        msg = f"unknown engine {name!r}{nearest(name, ENGINES)}"
+        raise SchemaError(f"{msg} (known are {sorted(ENGINES)}).")
+    return importlib.import_module(ENGINES[name])
 
 
 @dataclass(frozen=True)
@@ -62,38 +95,55 @@ def measure_lesion(lesion: Lesion) -> dict:
     """
     start = time.perf_counter()
     with single_thread():
-        image, mask = read_pair(
-            lesion.image,
-            lesion.mask,
-            mask_label=lesion.mask_label,
-            resample_mask=lesion.resample_mask,
-            case_id=lesion.case_id,
-        )
-        _check_extent(lesion, mask)
+        image, mask = read_lesion(lesion)
         description = _describe(image, mask, lesion.settings)
-        image, mask = _crop(image, mask, lesion.settings)
-        _check_finite(lesion, image, mask)
-        values = _measure(lesion, image, mask)
+        values = measure_volumes(lesion, image, mask)
     notes = {*header_warnings(lesion.image), *header_warnings(lesion.mask)}
     description["seconds"] = round(time.perf_counter() - start, 4)
-    found = [values.get(name) for name in lesion.settings.names]
-    return {
-        # in the order of the names, None where there is no finite value
-        "features": [v if v is not None and math.isfinite(v) else None for v in found],
-        "provenance": description,
-        "notes": sorted(notes),
-    }
+    return {"features": values, "provenance": description, "notes": sorted(notes)}
 
 
-def _measure(lesion, image, mask):
+def read_lesion(lesion: Lesion) -> tuple[Volume, Volume]:
+    """Read image and mask of a lesion, on one grid; raises as `measure_lesion`."""
+    image, mask = read_pair(
+        lesion.image,
+        lesion.mask,
+        mask_label=lesion.mask_label,
+        resample_mask=lesion.resample_mask,
+        case_id=lesion.case_id,
+    )
+    _check_extent(lesion, mask)
+    return image, mask
+
+
+def measure_volumes(lesion: Lesion, image: Volume, mask: Volume) -> list[float | None]:
+    """Return values in the order of the settings' names, None where not finite.
+
+    Parameters
+    ----------
+    lesion
+        Its settings and engine, and its name for messages.
+    image, mask
+        Intensities, and booleans on the same grid.
+
+    Raises
+    ------
+    EmptyMaskError, ValueError
+        As `measure_lesion`.
+    """
+    _check_extent(lesion, mask)
+    image, mask = _crop(image, mask, lesion.settings)
+    _check_finite(lesion, image, mask)
     try:
-        return ENGINES[lesion.engine].measure(image, mask, lesion.settings)
+        values = engine_of(lesion.engine).measure(image, mask, lesion.settings)
     except ValueError as error:
         msg = (
             f"case {lesion.case_id!r}: the engine {lesion.engine!r} refuses the lesion "
             f"({error}). Change the settings, or exclude the case in cases.csv."
         )
         raise ValueError(msg) from error
+    found = [values.get(name) for name in lesion.settings.names]
+    return [v if v is not None and math.isfinite(v) else None for v in found]
 
 
 def _check_extent(lesion, mask):
@@ -122,26 +172,18 @@ def _crop(image, mask, settings):
     if not settings.crops:
         return image, mask
     tight = bounding_box(mask)
-    margins = settings.margin_voxels(image.spacing_mm)
-    box = expand_box(tight, margins, image.shape)
-    if "Wavelet" in settings.imageType:
-        box = _whole_axes_at_the_edge(box, tight, margins, image.shape)
-    return crop(image, box), crop(mask, box)
-
-
-def _whole_axes_at_the_edge(box, tight, margins, shape):
-    """Keep an axis whole where the margin meets the image's edge.
-
-    A wavelet continues an image periodically: the far side is the neighbor there.
-    """
-    cut = [
-        edge.start < margin or edge.stop + margin > n
-        for edge, margin, n in zip(tight, margins, shape, strict=True)
+    spacing_mm, shape = image.spacing_mm, image.shape
+    pad = settings.setting.padDistance if settings.setting.preCrop else 1
+    boxes = [expand_box(tight, [pad] * 3, shape)]
+    boxes += [
+        box_around(tight, name, settings.resolved(name), spacing_mm, shape)
+        for name in settings.imageType
     ]
-    return tuple(
-        slice(0, n) if whole else part
-        for part, whole, n in zip(box, cut, shape, strict=True)
+    box = tuple(
+        slice(min(part.start for part in parts), max(part.stop for part in parts))
+        for parts in zip(*boxes, strict=True)
     )
+    return crop(image, box), crop(mask, box)
 
 
 def _check_finite(lesion, image, mask):
@@ -160,7 +202,8 @@ def _check_finite(lesion, image, mask):
 
 
 def _describe(image: Volume, mask: Volume, settings: Settings):
-    values = image.array[mask.array]
+    box = bounding_box(mask)
+    values = image.array[box][mask.array[box]]
     n_voxels, low, high = len(values), float(np.min(values)), float(np.max(values))
     levels = _gray_levels(low, high, settings)
     return {

@@ -60,6 +60,9 @@ def measure(image: Volume, mask: Volume, settings: Settings) -> dict[str, float]
         Feature name, as `Settings.names`, to value. A name is missing where
         pyradiomics gives no value, as for a filter wider than the image.
     """
+    if settings.ibsi is not None:
+        msg = "section 'ibsi' of the settings is unknown to pyradiomics"
+        raise ValueError(msg)
     with _building:
         extractor = _extractor(json.dumps(settings.parameters))
     with np.errstate(all="ignore"):

@@ -47,11 +47,14 @@ _INTERPOLATORS = (
 
 #: Image types whose values depend on voxels far away only through a bounded support;
 #: the others divide by the extremes of the whole image.
-_CROPPED = {"Original", "Wavelet", "LoG", "Gradient"}
+_CROPPED = {"Original", "Wavelet", "LoG", "Gradient", "LBP2D", "LBP3D"}
 
 #: A recursive Gaussian has long tails. Measured on noise, against the full volume: a
 #: skewness is off by 3e-6 of itself after 10 sigma, by 2e-9 after 15, by 0 after 20.
-_LOG_SIGMAS = 15
+_LOG_SIGMAS = 20
+
+#: Coefficients of a cubic B-spline fade to 1e-16 of a voxel within 28 voxels.
+_SPLINE_VOXELS = 30
 
 
 class Options(BaseModel):
@@ -126,6 +129,29 @@ class Options(BaseModel):
             raise ValueError("set 'resample_mask: true' in cohort.yml instead")
         return value
 
+    def reach_voxels(
+        self, image_type: str, spacing_mm: tuple[float, float, float]
+    ) -> list[int]:
+        """Return how far from a voxel an image type looks, axes (z, y, x).
+
+        Parameters
+        ----------
+        image_type
+            One that looks a bounded way: not one that uses the extremes of the image.
+        spacing_mm
+            Voxel size, axes (z, y, x), in mm.
+        """
+        if image_type == "LoG":
+            return [ceil(_LOG_SIGMAS * max(self.sigma) / side) for side in spacing_mm]
+        if image_type == "Wavelet":
+            # a level filters what the last one left; coif1 needs four voxels of its six
+            length = pywt.Wavelet(self.wavelet).dec_len
+            return [length * (self.start_level + self.level)] * 3
+        if image_type == "LBP3D":
+            return [ceil(self.lbp3DIcosphereRadius) + _SPLINE_VOXELS] * 3
+        plane = ceil(self.lbp2DRadius) + 1
+        return [{"Gradient": 2, "LBP2D": plane}.get(image_type, 1)] * 3
+
     @field_validator("interpolator")
     @classmethod
     def _known_interpolator(cls, value):
@@ -143,6 +169,32 @@ class Options(BaseModel):
         return value
 
 
+class Ibsi(BaseModel):
+    """The ``ibsi`` section: image processing as IBSI 1 has it.
+
+    Grids are aligned by their centers, masks are interpolated linearly and hold from
+    one half on, shape is that of the mask before re-segmentation, and bins of a fixed
+    width start at the lower bound of ``resegmentRange``.
+
+    Parameters
+    ----------
+    roundIntensities
+        Whether to round after resampling, as for CT in HU.
+    outlierSigma
+        Intensities further from the mean than this many standard deviations are left
+        out, after ``resegmentRange``.
+
+    References
+    ----------
+    IBSI reference manual, chapter "Image processing", arXiv:1612.07003
+    """
+
+    model_config = _STRICT
+
+    roundIntensities: bool = False
+    outlierSigma: _Positive | None = None
+
+
 class Settings(BaseModel):
     """What to measure: ``setting``, ``imageType`` and ``featureClass``.
 
@@ -155,6 +207,8 @@ class Settings(BaseModel):
     featureClass
         Feature class to the features wanted, all when empty; every class but
         ``shape2D`` when the section is empty.
+    ibsi
+        Not in pyradiomics: see `Ibsi`. None keeps pyradiomics' ways.
     """
 
     model_config = _STRICT
@@ -164,6 +218,7 @@ class Settings(BaseModel):
         default={"Original": None}, validate_default=True
     )
     featureClass: dict[str, list[str] | None] = Field(default={}, validate_default=True)
+    ibsi: Ibsi | None = None
 
     @field_validator("imageType")
     @classmethod
@@ -197,6 +252,9 @@ class Settings(BaseModel):
             raise ValueError("image type 'LoG' needs sigma, a list of widths in mm")
         if "shape2D" in self.featureClass and not self.setting.force2D:
             raise ValueError("class 'shape2D' needs force2D: true in setting")
+        known = "sitkNearestNeighbor", "sitkLinear", "sitkBSpline"
+        if self.ibsi is not None and self.setting.interpolator not in known:
+            raise ValueError(f"section 'ibsi' needs an interpolator of {known}")
         return self
 
     def options(self, image_type: str) -> dict:
@@ -205,9 +263,9 @@ class Settings(BaseModel):
             image_type
         ].model_dump(exclude_unset=True)
 
-    def _resolved(self, image_type):
-        options = Options.model_validate(self.options(image_type))
-        return options.model_dump(mode="json")
+    def resolved(self, image_type: str) -> Options:
+        """Return every option of an image type, by default where not asked for."""
+        return Options.model_validate(self.options(image_type))
 
     @cached_property
     def names(self) -> list[str]:
@@ -218,9 +276,12 @@ class Settings(BaseModel):
     @cached_property
     def key(self) -> str:
         """A hash that is equal for equal settings, however they were written."""
-        images = {name: self._resolved(name) for name in self.imageType}
+        images = {
+            name: self.resolved(name).model_dump(mode="json") for name in self.imageType
+        }
         shape = self.setting.model_dump(mode="json")
-        return content_key(shape, images, list(images), dict(self.featureClass))
+        ibsi = self.ibsi and self.ibsi.model_dump(mode="json")
+        return content_key(shape, images, list(images), dict(self.featureClass), ibsi)
 
     @property
     def parameters(self) -> dict:
@@ -262,23 +323,11 @@ class Settings(BaseModel):
         spacing_mm
             Voxel size, axes (z, y, x), in mm.
 
-        Notes
-        -----
-        15 sigma for LoG; for wavelets the length of the filter, doubled a level (four
-        voxels are needed for the default coif1, six are kept).
         """
         margins = [max(1, self.setting.padDistance if self.setting.preCrop else 1)] * 3
         for name in self.imageType:
-            options = self.options(name)
-            if name == "LoG":
-                reach = [_LOG_SIGMAS * max(options["sigma"]) / s for s in spacing_mm]
-                margins = [max(m, ceil(r)) for m, r in zip(margins, reach, strict=True)]
-            elif name == "Wavelet":
-                length = pywt.Wavelet(options.get("wavelet", "coif1")).dec_len
-                levels = options.get("start_level", 0) + options.get("level", 1)
-                margins = [max(m, length * 2 ** (levels - 1)) for m in margins]
-            elif name == "Gradient":
-                margins = [max(m, 2) for m in margins]
+            reach = self.resolved(name).reach_voxels(name, spacing_mm)
+            margins = [max(m, r) for m, r in zip(margins, reach, strict=True)]
         return tuple(margins)
 
 

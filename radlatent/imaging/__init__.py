@@ -19,6 +19,9 @@
 :func:`clip`, :func:`normalize`           voxel values
 :func:`maximum_intensity_projection`,     upright pictures
 :class:`Projection`
+:func:`standardize`,                      ITK's own steps, to the last bit
+:func:`gradient_magnitude`,
+:func:`interpolate`
 ========================================  ==========================================
 """
 
@@ -44,6 +47,7 @@ from radlatent.imaging.intensity import (
     normalize,
 )
 from radlatent.imaging.itk import from_sitk, single_thread, to_sitk
+from radlatent.imaging.itk_filters import gradient_magnitude, interpolate, standardize
 from radlatent.imaging.pairs import read_pair
 from radlatent.imaging.volume import (
     TOLERANCE_MM,
@@ -67,7 +71,9 @@ __all__ = [
     "expand_box",
     "from_sitk",
     "geometry_difference",
+    "gradient_magnitude",
     "header_warnings",
+    "interpolate",
     "maximum_intensity_projection",
     "normalize",
     "read_geometry",
@@ -76,6 +82,7 @@ __all__ = [
     "resample",
     "resample_to",
     "single_thread",
+    "standardize",
     "to_sitk",
     "write_volume",
 ]

@@ -1,5 +1,7 @@
 """An image and one lesion of its mask, on one grid: where every measurement starts."""
 
+import os
+from functools import lru_cache
 from os import PathLike
 
 import numpy as np
@@ -42,7 +44,8 @@ def read_pair(
         The grids differ, or the lesion lies outside of the image.
     """
     case = "" if case_id is None else f"case {case_id!r}: "
-    image, labels = read_volume(image_path), read_volume(mask_path)
+    stamps = [(str(path), *_stamp(path)) for path in (image_path, mask_path)]
+    image, labels = _read_both(*stamps)
     inside = labels.array > 0 if mask_label is None else labels.array == mask_label
     if not inside.any():
         wanted = "any value above 0" if mask_label is None else mask_label
@@ -65,3 +68,20 @@ def read_pair(
             raise GeometryError(msg)
     check_same_grid(image, mask, case_id=case_id)
     return image, mask
+
+
+def _stamp(path):
+    try:
+        about = os.stat(path)
+    except OSError:
+        return 0, 0  # reading says what is wrong
+    return about.st_mtime_ns, about.st_size
+
+
+# reading takes most of the time of a small lesion, and lesions often share their files
+@lru_cache(maxsize=1)
+def _read_both(image, mask):
+    volumes = read_volume(image[0]), read_volume(mask[0])
+    for volume in volumes:
+        volume.array.flags.writeable = False
+    return volumes

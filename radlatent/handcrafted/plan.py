@@ -1,0 +1,164 @@
+"""What is to be measured of a cohort: lesions, files, what results depend on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from radlatent.cohort import Cohort
+from radlatent.errors import SchemaError
+from radlatent.handcrafted.lesion import Lesion, engine_of
+from radlatent.handcrafted.settings import Settings, read_settings
+from radlatent.parallel import map_tasks
+from radlatent.provenance import content_key, file_hash, versions
+from radlatent.schema import nearest
+
+__all__ = ["Plan", "plan", "settings_of"]
+
+#: Raised when the content of a kept result changes, so that old ones are not read.
+_FORMAT = 3
+
+#: Distributions that values may depend on.
+_DEPENDS = (
+    "radlatent",
+    "pyradiomics",
+    "SimpleITK",
+    "PyWavelets",
+    "numba",
+    "numpy",
+    "scikit-image",
+    "scipy",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What is to be measured, and what its results depend on.
+
+    Parameters
+    ----------
+    cohort
+        Whose lesions they are.
+    settings
+        Modality to settings.
+    lesions
+        (case_id, modality) to lesion, for every modality that a case has.
+    hashes
+        Path to the hash of its content.
+    unread
+        Path to why it could not be read.
+    keys
+        (case_id, modality) to a key of all that a result depends on, where both files
+        could be read.
+    version
+        Of the engine.
+    """
+
+    cohort: Cohort
+    settings: dict[str, Settings]
+    lesions: dict
+    hashes: dict
+    unread: dict
+    keys: dict
+    version: str
+
+
+def plan(
+    cohort: Cohort | str | Path,
+    *,
+    root: str | Path | None,
+    settings: str | Path | dict | Settings | Mapping | None,
+    engine: str,
+    jobs: int | None,
+) -> Plan:
+    """Find what is to be measured; parameters and errors are those of `extract`."""
+    if not isinstance(cohort, Cohort):
+        cohort = Cohort.read(cohort, root=root)
+    elif root is not None:
+        msg = "root belongs to the folder of a cohort; this one was read already."
+        raise SchemaError(msg)
+    per_modality = settings_of(cohort, settings)
+    version = engine_of(engine).version()
+    lesions = _lesions(cohort, per_modality, engine)
+    files = {path for one in lesions.values() for path in (one.image, one.mask)}
+    hashes = map_tasks(
+        file_hash,
+        {path: (path,) for path in sorted(files)},
+        jobs=jobs,
+        description="Hashing files",
+    )
+    keys = _keys(lesions, hashes.results)
+    return Plan(
+        cohort, per_modality, lesions, hashes.results, hashes.failures, keys, version
+    )
+
+
+def settings_of(
+    cohort: Cohort, settings: str | Path | dict | Settings | Mapping | None
+) -> dict[str, Settings]:
+    """Return modality to settings; parameters and errors are those of `extract`."""
+    if isinstance(settings, Mapping) and not settings.keys() & Settings.model_fields:
+        chosen = dict(settings)
+    else:
+        chosen = {} if settings is None else dict.fromkeys(cohort.modalities, settings)
+    for name in chosen.keys() - cohort.modalities.keys():
+        msg = (
+            f"settings are given for {name!r}, but cohort {cohort.name!r} has the "
+            f"modalities {list(cohort.modalities)}{nearest(name, cohort.modalities)}."
+        )
+        raise SchemaError(msg)
+    for name, modality in cohort.modalities.items():
+        if name not in chosen and modality.preset is None:
+            msg = (
+                f"modality {name!r} of cohort {cohort.name!r} has no preset in "
+                "cohort.yml. Give one there, or settings for it."
+            )
+            raise SchemaError(msg)
+        chosen.setdefault(name, modality.preset)
+    return {name: read_settings(chosen[name]) for name in cohort.modalities}
+
+
+def _lesions(cohort, per_modality, engine):
+    """Return (case_id, modality) to lesion, for every modality that a case has."""
+    lesions = {}
+    for case_id, label in cohort.included["mask_label"].items():
+        for modality, spec in cohort.modalities.items():
+            files = cohort.files(case_id, modality)
+            if files is None:
+                continue
+            lesions[case_id, modality] = Lesion(
+                case_id=case_id,
+                image=files[0],
+                mask=files[1],
+                mask_label=_label(label, per_modality[modality]),
+                resample_mask=spec.resample_mask,
+                settings=per_modality[modality],
+                engine=engine,
+            )
+    return lesions
+
+
+def _label(of_case, settings):
+    """Return the label of a case, or else the one of the settings, or else None."""
+    return settings.setting.label if pd.isna(of_case) else int(of_case)
+
+
+def _keys(lesions, hashes):
+    """Return a key of all that a result depends on, where both files could be read."""
+    depends = versions()
+    depends = {name: depends.get(name) for name in _DEPENDS}
+    return {
+        name: content_key(
+            _FORMAT,
+            depends,
+            lesion.engine,
+            hashes[lesion.image],
+            hashes[lesion.mask],
+            lesion.mask_label,
+            lesion.resample_mask,
+            lesion.settings.key,
+        )
+        for name, lesion in lesions.items()
+        if lesion.image in hashes and lesion.mask in hashes
+    }

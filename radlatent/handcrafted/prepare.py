@@ -1,0 +1,199 @@
+"""What happens to image and mask before they are measured.
+
+Normalize, resample, re-segment, check, find the box: pyradiomics' steps in its order.
+
+References
+----------
+van Griethuysen et al. 2017, doi:10.1158/0008-5472.CAN-17-0339
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from radlatent.handcrafted.settings import Settings
+from radlatent.imaging import (
+    Geometry,
+    Volume,
+    bounding_box,
+    crop,
+    expand_box,
+    interpolate,
+    resample,
+    standardize,
+)
+
+__all__ = ["Prepared", "prepare"]
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A lesion that is ready to be measured.
+
+    Parameters
+    ----------
+    image
+        Intensities on the final grid, as far as the filters may look.
+    box
+        Of the lesion in ``image``.
+    mask
+        Voxels whose intensities count, cut to ``box``.
+    shape_mask
+        Voxels whose shape is measured.
+    """
+
+    image: Volume
+    box: tuple[slice, slice, slice]
+    mask: np.ndarray
+    shape_mask: np.ndarray
+
+
+def prepare(image: Volume, mask: Volume, settings: Settings) -> Prepared:
+    """Bring image and mask to the grid and the voxels that are measured.
+
+    Parameters
+    ----------
+    image
+        Intensities.
+    mask
+        Booleans on the same grid.
+    settings
+        Their ``setting`` section is what counts here.
+
+    Raises
+    ------
+    ValueError
+        The lesion is smaller than the settings allow.
+    """
+    options, ibsi = settings.setting, settings.ibsi
+    if options.normalize:
+        image = standardize(
+            image, scale=options.normalizeScale, outliers=options.removeOutliers
+        )
+    if options.resampledPixelSpacing is not None:
+        steps = _resample if ibsi is None else _resample_by_centers
+        image, mask = steps(image, mask, settings)
+    elif options.preCrop:
+        around = expand_box(bounding_box(mask), [options.padDistance] * 3, mask.shape)
+        image, mask = crop(image, around), crop(mask, around)
+    box = bounding_box(mask)
+    whole = mask.array[box].astype(bool)
+    _check(whole, options)
+    kept = _within(image.array[box], whole, options)
+    if ibsi is not None and ibsi.outlierSigma is not None:
+        kept = _within_sigmas(image.array[box], kept, ibsi.outlierSigma)
+    if kept.sum() <= 1:
+        msg = (
+            f"re-segmentation ({options.resegmentRange}, {options.resegmentMode}) "
+            f"leaves {kept.sum()} of {whole.sum()} voxels of the lesion"
+        )
+        raise ValueError(msg)
+    tight = bounding_box(kept)
+    _check(kept[tight], options)
+    shape_mask = kept[tight]
+    if ibsi is not None:
+        shape_mask = whole
+    elif not options.resegmentShape:
+        # pyradiomics cuts the mask to the box of what is left, even for its shape
+        shape_mask = whole[tight]
+    inner = tuple(
+        slice(outer.start + part.start, outer.start + part.stop)
+        for outer, part in zip(box, tight, strict=True)
+    )
+    return Prepared(image, inner, kept[tight], shape_mask)
+
+
+def _check(mask, options):
+    """Refuse what pyradiomics refuses; the mask is cut to its box."""
+    n_axes = sum(n > 1 for n in mask.shape)
+    if n_axes < max(1, options.minimumROIDimensions):
+        msg = (
+            f"the lesion extends over {mask.shape} voxels (z, y, x), and "
+            f"{options.minimumROIDimensions} axes of more than one are needed"
+        )
+        raise ValueError(msg)
+    least = options.minimumROISize
+    if least is not None and mask.sum() <= least:
+        msg = (
+            f"the lesion has {mask.sum()} voxels, and more than {least} are needed "
+            "(minimumROISize)"
+        )
+        raise ValueError(msg)
+
+
+def _within(image, mask, options):
+    """Return the voxels of a mask whose intensity is in the range, if there is one."""
+    if options.resegmentRange is None:
+        return mask
+    values = image[mask]
+    bounds = sorted(options.resegmentRange)
+    if options.resegmentMode == "relative":
+        bounds = [values.max() * bound for bound in bounds]
+    elif options.resegmentMode == "sigma":
+        mean, deviation = np.mean(values), np.std(values)
+        bounds = [mean + deviation * bound for bound in bounds]
+    inside = values >= bounds[0]
+    if len(bounds) == 2:
+        inside &= values <= bounds[1]
+    kept = np.zeros_like(mask)
+    kept[mask] = inside
+    return kept
+
+
+def _within_sigmas(image, mask, sigmas):
+    values = image[mask].astype(float)
+    kept = mask.copy()
+    kept[mask] = np.abs(values - values.mean()) <= sigmas * values.std()
+    return kept
+
+
+def _wanted_spacing(mask, options):
+    # the settings are x, y, z; a 0 keeps the spacing of that axis
+    wanted = np.array(options.resampledPixelSpacing[::-1], dtype=float)
+    return np.where(wanted == 0, mask.spacing_mm, wanted)
+
+
+def _resample_by_centers(image, mask, settings):
+    """Resample as IBSI does: grids share their center, a voxel is half inside."""
+    spacing_mm = _wanted_spacing(mask, settings.setting)
+    name = settings.setting.interpolator
+    how = {"sitkLinear": "linear", "sitkBSpline": "bspline"}.get(name, "nearest")
+    floats = image.with_array(image.array.astype(float))
+    image = resample(floats, spacing_mm, interpolation=how)
+    if settings.ibsi.roundIntensities:
+        image = image.with_array(np.rint(image.array))
+    inside = mask.with_array(mask.array.astype(float))
+    share = resample(inside, spacing_mm, interpolation="linear").array
+    # weights of one half are common, and rounded
+    return image, Volume(
+        share >= 0.5 - 1e-9, image.spacing_mm, image.origin, image.direction
+    )
+
+
+def _resample(image, mask, settings):
+    """Resample onto pyradiomics' grid: aligned at the corner of the first voxel."""
+    options, spacing = settings.setting, np.array(mask.spacing_mm)
+    wanted = _wanted_spacing(mask, options)
+    box = bounding_box(mask)
+    start = np.array([part.start for part in box])
+    stop = np.array([part.stop for part in box])
+    # an axis of one slice stays as it is
+    wanted = np.where(stop - start != 1, wanted, spacing)
+    if np.allclose(spacing, wanted):
+        around = expand_box(box, [options.padDistance] * 3, mask.shape)
+        return crop(image, around), crop(mask, around)
+    ratio = spacing / wanted
+    first = np.floor((start - 0.5) * ratio - options.padDistance).clip(min=0)
+    last = np.ceil((stop - 0.5) * ratio + options.padDistance)
+    last = np.minimum(last, np.ceil(mask.shape * ratio) - 1)
+    origin = 0.5 * (wanted - spacing) / spacing + first / ratio
+    grid = Geometry(
+        tuple((last - first + 1).astype(int)),
+        tuple(wanted),
+        tuple(mask.to_world([origin])[0]),
+        mask.direction,
+    )
+    return (
+        interpolate(image, grid, interpolator=options.interpolator),
+        interpolate(mask, grid, interpolator="sitkNearestNeighbor"),
+    )

@@ -30,7 +30,7 @@ from rich.progress import (
 
 from radlatent.errors import RadlatentError
 
-__all__ = ["Outcome", "map_tasks"]
+__all__ = ["Outcome", "Shared", "map_tasks"]
 
 _log = logging.getLogger(__name__)
 
@@ -57,6 +57,22 @@ class Outcome:
     n_resumed: int = 0
 
 
+@dataclass(frozen=True)
+class Shared:
+    """What tasks that follow one another have in common, a file for instance.
+
+    Parameters
+    ----------
+    key
+        Name of task to what it shares; tasks with one key run on one worker.
+    forget
+        Called there after them: a worker whose memory stays full is taken for leaking.
+    """
+
+    key: Callable[[str], Hashable]
+    forget: Callable[[], None]
+
+
 def map_tasks(
     function: Callable,
     tasks: Mapping[str, tuple],
@@ -65,7 +81,7 @@ def map_tasks(
     keys: Mapping[str, str] | None = None,
     cache: Path | None = None,
     description: str = "",
-    together: Callable[[str], Hashable] | None = None,
+    shared: Shared | None = None,
 ) -> Outcome:
     """Call ``function(*arguments)`` for every task and gather what comes back.
 
@@ -85,9 +101,8 @@ def map_tasks(
         Folder of finished results; None keeps nothing.
     description
         What the progress bar says.
-    together
-        Name of task to what it shares with others, a file for instance: one worker
-        then runs these one after the other. They are next to each other in ``tasks``.
+    shared
+        What tasks that are next to each other share; None: nothing.
 
     Raises
     ------
@@ -100,8 +115,11 @@ def map_tasks(
     finished = {} if cache is None else _finished(cache, tasks, keys)
     waiting = {name: task for name, task in tasks.items() if name not in finished}
     results, failures = dict(finished), {}
-    groups = groupby(waiting.items(), lambda task: (together or _alone)(task[0]))
-    calls = (joblib.delayed(_attempt_each)(function, [*group]) for _, group in groups)
+    key, forget = (shared.key, shared.forget) if shared else (_alone, None)
+    groups = groupby(waiting.items(), lambda task: key(task[0]))
+    calls = (
+        joblib.delayed(_attempt_each)(function, [*group], forget) for _, group in groups
+    )
     # batches leave a worker idle at the end, and lose more when a run is killed
     options = {"batch_size": 1, "return_as": "generator_unordered"}
     pool = joblib.Parallel(n_jobs=jobs, **options)
@@ -133,8 +151,11 @@ def _alone(name):
     return name
 
 
-def _attempt_each(function, tasks):
-    return [_attempt(function, name, arguments) for name, arguments in tasks]
+def _attempt_each(function, tasks, forget):
+    done = [_attempt(function, name, arguments) for name, arguments in tasks]
+    if forget is not None:
+        forget()
+    return done
 
 
 def _attempt(function, name, arguments):

@@ -207,13 +207,8 @@ def run(
     # from here on the folder is not that of an earlier run
     (out / "run.json").unlink(missing_ok=True)
     with _stage("extract", clock):
-        extraction = extract(
-            cohort,
-            settings=settings,
-            engine=plan.engine,
-            jobs=jobs,
-            cache=out / "cache",
-        )
+        how = {"engine": plan.engine, "jobs": jobs, "cache": out / "cache"}
+        extraction = extract(cohort, settings=settings, **how)
         data = out / "data"
         write_extraction(extraction, data / _EXTRACTED[0])
     with _stage("models", clock):

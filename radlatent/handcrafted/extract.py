@@ -12,8 +12,8 @@ from radlatent.cohort import Cohort
 from radlatent.handcrafted.lesion import measure_lesion
 from radlatent.handcrafted.plan import plan, settings_of
 from radlatent.handcrafted.settings import Settings
-from radlatent.imaging import collapse_warnings
-from radlatent.parallel import map_tasks
+from radlatent.imaging import collapse_warnings, forget_pair
+from radlatent.parallel import Shared, map_tasks
 from radlatent.schema import check_failures, check_features, empty_failures
 
 __all__ = ["Extraction", "empty_features", "extract"]
@@ -160,7 +160,9 @@ def extract(
         keys=keys,
         cache=cache,
         description="Extracting features",
-        together=lambda name: (lesions[name].image, lesions[name].mask),
+        shared=Shared(
+            lambda name: (lesions[name].image, lesions[name].mask), forget_pair
+        ),
     )
     if outcome.n_resumed:
         n, total = outcome.n_resumed, len(lesions)

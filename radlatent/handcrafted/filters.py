@@ -97,8 +97,12 @@ def _gradient(lesion, options):
 
 
 def _largest(image):
-    """Return the largest absolute value of a whole image."""
-    return max(float(image.array.max()), -float(image.array.min()))
+    """Return the largest absolute value of a whole image, which scales what is made."""
+    largest = max(float(image.array.max()), -float(image.array.min()))
+    if largest == 0:
+        msg = "the image is 0 everywhere: it has no Square, SquareRoot, Logarithm, ..."
+        raise ValueError(msg)
+    return largest
 
 
 def _square(lesion, options):

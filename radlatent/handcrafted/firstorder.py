@@ -10,6 +10,8 @@ histogram features", arXiv:1612.07003
 
 import numpy as np
 
+from radlatent.handcrafted.kernels import texture
+
 __all__ = ["firstorder_features"]
 
 #: Added to probabilities before their logarithm is taken, as pyradiomics does.
@@ -24,7 +26,7 @@ def firstorder_features(
     Parameters
     ----------
     values
-        Intensities, float64, shape (n,).
+        Intensities in the type of the image, shape (n,).
     counts
         Voxels of each gray level that occurs.
     voxel_mm3
@@ -32,17 +34,17 @@ def firstorder_features(
     shift
         Added to intensities before they are squared (``voxelArrayShift``).
     """
-    ordered = np.sort(values)
+    ordered, values = np.sort(values), values.astype(float)
     p10, p25, median, p75, p90 = (
         _percentile(ordered, share) for share in (0.1, 0.25, 0.5, 0.75, 0.9)
     )
     low, high = np.searchsorted(ordered, p10), np.searchsorted(ordered, p90, "right")
-    middle = ordered[low:high]
+    middle = ordered[low:high].astype(float)
+    # two voxels of two intensities: none lies between
+    robust = np.abs(middle - middle.mean()).mean() if middle.size else np.nan
     mean = values.mean()
-    off = values - mean
-    squared = off * off
-    variance = squared.mean()
-    third, fourth = (squared * off).mean(), (squared * squared).mean()
+    powers = texture.sum_powers(values, mean)
+    absolute, variance, third, fourth = (total / values.size for total in powers)
     shifted = values + shift if shift else values
     energy = shifted @ shifted
     shares = counts / counts.sum()
@@ -55,12 +57,12 @@ def firstorder_features(
         "InterquartileRange": p75 - p25,
         "Kurtosis": fourth / divisor**2,
         "Maximum": ordered[-1],
-        "MeanAbsoluteDeviation": np.abs(off).mean(),
+        "MeanAbsoluteDeviation": absolute,
         "Mean": mean,
         "Median": median,
         "Minimum": ordered[0],
-        "Range": ordered[-1] - ordered[0],
-        "RobustMeanAbsoluteDeviation": np.abs(middle - middle.mean()).mean(),
+        "Range": float(ordered[-1]) - float(ordered[0]),
+        "RobustMeanAbsoluteDeviation": robust,
         "RootMeanSquared": np.sqrt(energy / values.size),
         "Skewness": third / divisor**1.5,
         "TotalEnergy": energy * voxel_mm3,
@@ -73,7 +75,8 @@ def _percentile(ordered, share):
     """Interpolate between sorted values, to the last bit as ``numpy.percentile``."""
     place = share * (ordered.size - 1)
     before = int(place)
-    low, high = ordered[before], ordered[min(before + 1, ordered.size - 1)]
+    low = float(ordered[before])
+    high = float(ordered[min(before + 1, ordered.size - 1)])
     part = place - before
     if part < 0.5:
         return low + (high - low) * part

@@ -43,7 +43,7 @@ def glcm_features(
     totals = pairs.sum(axis=(1, 2))
     if weights is not None:
         pairs = np.tensordot(weights, pairs, axes=1)[None]
-        totals = (weights @ totals)[None]
+        totals = pairs.sum(axis=(1, 2))
     pairs, totals = pairs[totals > 0], totals[totals > 0]
     step = max(1, _AT_A_TIME // gray.size**2)
     parts = [
@@ -81,7 +81,9 @@ def _features(p, gray, symmetric):
     var_x, var_y = (px * from_x**2).sum(axis=1), (py * from_y**2).sum(axis=1)
     both = np.einsum("ai,aij,aj->a", from_x, p, from_y, optimize=True)
     sigmas = np.sqrt(var_x) * np.sqrt(var_y)
-    correlation = np.where(sigmas == 0, 1.0, both / (sigmas + _EPS))
+    # one gray level has no variance, whatever its probability is rounded to
+    single = ((px > 0).sum(axis=1) == 1) | ((py > 0).sum(axis=1) == 1)
+    correlation = np.where(single, 1.0, both / (sigmas + _EPS))
     return {
         "Autocorrelation": np.einsum("i,aij,j->a", gray, p, gray, optimize=True),
         **_of_sums(p, gray, ux + uy),
@@ -144,7 +146,8 @@ def _of_information(p, px, py):
     first = -(p * log_expected).sum(axis=(1, 2))
     second = -(expected * log_expected).sum(axis=(1, 2))
     divisor = np.fmax(_entropy(px), _entropy(py))
-    imc1 = np.where(divisor == 0, 0.0, (joint - first) / np.where(divisor, divisor, 1))
+    single = ((px > 0).sum(axis=1) == 1) & ((py > 0).sum(axis=1) == 1)
+    imc1 = np.where(single, 0.0, (joint - first) / np.where(single, 1.0, divisor))
     imc2 = np.sqrt(1 - np.exp(-2 * (second - joint)))
     return {
         "Imc1": imc1,
@@ -161,7 +164,7 @@ def _maximal_correlation(p, px, py, symmetric):
     """Return the second largest singular value of p / sqrt(px py).
 
     pyradiomics takes the root of the second eigenvalue of a matrix Q that is similar
-    to the square of this one, up to its guard against 0, which cancels here.
+    to the square of this one; what its guard against 0 does cancels to first order.
     """
     if p.shape[1] < 2:
         return np.ones(len(p))

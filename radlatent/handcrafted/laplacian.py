@@ -50,7 +50,7 @@ def laplacian_of_gaussian(
         float32, of the shape of the box.
     """
     exact = image.dtype.kind == "f" and image.dtype.itemsize > 4
-    source = image if exact else image.astype(np.float32)
+    source = image.astype(float if exact else np.float32)
     total = np.zeros([part.stop - part.start for part in box], np.float32)
     # x first, then y and z: the order in which ITK adds up and rounds
     for axis in (2, 1, 0):
@@ -58,7 +58,7 @@ def laplacian_of_gaussian(
         for along in (axis, *(a for a in (2, 1, 0) if a != axis)):
             weights = _weights(sigma_mm, spacing_mm[along], along == axis)
             filtered = _filter(filtered, weights, along, box[along])
-        scaled = filtered.astype(float) / (spacing_mm[axis] * spacing_mm[axis])
+        scaled = filtered.astype(float) * (1.0 / (spacing_mm[axis] * spacing_mm[axis]))
         total = (total + scaled).astype(np.float32)
     return total
 
@@ -82,11 +82,13 @@ def _weights(sigma_mm, spacing_mm, second):
     """Return the rows of `gaussian.filter_lines` for smoothing, or its derivative."""
     scale = sigma_mm / spacing_mm
     feedback = _feedback(scale)
-    sd = 1.0 + sum(feedback)
+    d1, d2, d3, d4 = feedback
+    # from left to right: sum() compensates from Python 3.12 on, and ITK does not
+    sd = 1.0 + d1 + d2 + d3 + d4
     n, sn, dn, en = _forward(scale, _SMOOTH)
     if second:
-        dd = sum(k * d for k, d in enumerate(feedback, 1))
-        ed = sum(k * k * d for k, d in enumerate(feedback, 1))
+        dd = d1 + 2 * d2 + 3 * d3 + 4 * d4
+        ed = d1 + 4 * d2 + 9 * d3 + 16 * d4
         n0, sn0, dn0, en0 = n, sn, dn, en
         n, sn, dn, en = _forward(scale, _SECOND)
         beta = -(2 * sn - sd * n[0]) / (2 * sn0 - sd * n0[0])
@@ -97,7 +99,6 @@ def _weights(sigma_mm, spacing_mm, second):
     else:
         factor = 1.0 / (2 * sn / sd - n[0])
     n = [value * factor for value in n]
-    d1, d2, d3, d4 = feedback
     m = [n[1] - d1 * n[0], n[2] - d2 * n[0], n[3] - d3 * n[0], -d4 * n[0]]
     sn, sm = n[0] + n[1] + n[2] + n[3], m[0] + m[1] + m[2] + m[3]
     edges = [[d * sn / sd for d in feedback], [d * sm / sd for d in feedback]]

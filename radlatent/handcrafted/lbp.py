@@ -9,6 +9,7 @@ Ojala et al. 2002, doi:10.1109/TPAMI.2002.1017623 (2D); Banerjee et al. 2013,
 doi:10.1007/978-3-642-40760-4_48 (3D)
 """
 
+import warnings
 from collections.abc import Iterator
 
 import numpy as np
@@ -35,8 +36,9 @@ def lbp2d_image(image: np.ndarray, options: Options) -> np.ndarray:
     slices = np.moveaxis(image, options.force2Ddimension, 0)
     patterns = np.empty_like(slices)
     for found, one in zip(patterns, slices, strict=True):
-        with np.errstate(invalid="ignore"):
-            # a floating image is compared as it is, a whole one as whole numbers
+        with np.errstate(invalid="ignore"), warnings.catch_warnings():
+            # that rounding of floating images decides ties, which is what is wanted
+            warnings.simplefilter("ignore", UserWarning)
             found[...] = local_binary_pattern(
                 one,
                 P=options.lbp2DSamples,
@@ -80,8 +82,11 @@ def lbp3d_images(
         )
         response = brighter @ (waves @ waves.T)
         yield _spread(np.sqrt((response**2).sum(axis=1)).real, mask)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        yield _spread(kurtosis(samples, axis=1), mask)
+    with np.errstate(invalid="ignore", divide="ignore"), warnings.catch_warnings():
+        # of samples that are all alike: no kurtosis, as there
+        warnings.simplefilter("ignore", RuntimeWarning)
+        peaked = kurtosis(samples, axis=1)
+    yield _spread(peaked, mask)
 
 
 def _spread(values, mask):
@@ -119,6 +124,8 @@ def icosphere(subdivisions: int, radius: float) -> np.ndarray:
         for k in n[j + 1 :]
         if edges[i, j] and edges[j, k] and edges[i, k]
     ]
+    if not subdivisions:
+        return corners * radius
     for _ in range(subdivisions):
         corners, faces = _divided(corners, faces)
         length = np.sqrt((corners**2).sum(axis=1, keepdims=True))

@@ -104,7 +104,7 @@ def _intensities(values, roi, options, settings, spacing_mm):
     if "firstorder" in wanted:
         voxel_mm3 = float(np.prod(spacing_mm))
         found["firstorder"] = firstorder_features(
-            values.astype(float), levels.counts, voxel_mm3, options.voxelArrayShift
+            values, levels.counts, voxel_mm3, options.voxelArrayShift
         )
     if wanted == {"firstorder"}:
         return found

@@ -83,8 +83,8 @@ def plan(
     lesions = _lesions(cohort, per_modality, engine)
     files = {path for one in lesions.values() for path in (one.image, one.mask)}
     hashes = map_tasks(
-        file_hash,
-        {path: (path,) for path in sorted(files)},
+        hash_and_load,
+        {path: (path, engine) for path in sorted(files)},
         jobs=jobs,
         description="Hashing files",
     )
@@ -92,6 +92,16 @@ def plan(
     return Plan(
         cohort, per_modality, lesions, hashes.results, hashes.failures, keys, version
     )
+
+
+def hash_and_load(path: Path, engine: str) -> str:
+    """Return the hash of a file, and load the engine that its lesions need.
+
+    The first task of a worker says what memory it needs: loading the engine later,
+    some 300 MB, would be taken for a leak, and the worker stopped.
+    """
+    engine_of(engine)
+    return file_hash(path)
 
 
 def settings_of(

@@ -77,7 +77,7 @@ def prepare(image: Volume, mask: Volume, settings: Settings) -> Prepared:
         around = expand_box(bounding_box(mask), [options.padDistance] * 3, mask.shape)
         image, mask = crop(image, around), crop(mask, around)
     box = bounding_box(mask)
-    whole = mask.array[box].astype(bool)
+    whole = np.ascontiguousarray(mask.array[box], dtype=bool)
     _check(whole, options)
     kept = _within(image.array[box], whole, options)
     if ibsi is not None and ibsi.outlierSigma is not None:
@@ -173,6 +173,12 @@ def _resample_by_centers(image, mask, settings):
 def _resample(image, mask, settings):
     """Resample onto pyradiomics' grid: aligned at the corner of the first voxel."""
     options, spacing = settings.setting, np.array(mask.spacing_mm)
+    if options.interpolator in ("sitkBSpline", 3) and 2 in image.shape:
+        msg = (
+            f"the image has {image.shape} voxels (z, y, x), and ITK's B-spline reads "
+            "beyond an axis of two; take interpolator sitkLinear"
+        )
+        raise ValueError(msg)
     wanted = _wanted_spacing(mask, options)
     box = bounding_box(mask)
     start = np.array([part.start for part in box])

@@ -32,15 +32,15 @@ class Levels:
 
     Parameters
     ----------
-    ranks
-        Place of each voxel's level in ``gray``, shape (n,).
+    levels
+        Of each voxel, shape (n,).
     gray
         Levels that occur, ascending, shape (n_levels,).
     counts
         Voxels of each of them, shape (n_levels,).
     """
 
-    ranks: np.ndarray
+    levels: np.ndarray
     gray: np.ndarray
     counts: np.ndarray
 
@@ -80,6 +80,9 @@ def bin_edges(
     the ends of int16.
     """
     low, high = values.min(), values.max()
+    if not (np.isfinite(low) and np.isfinite(high)):
+        msg = f"the lesion holds values that are not finite ({low} to {high})"
+        raise ValueError(msg)
     if count is not None:
         edges = np.histogram_bin_edges(np.array([low, high]), count)
         edges[-1] += 1
@@ -114,9 +117,7 @@ def discretize(values: np.ndarray, edges: np.ndarray) -> Levels:
     texture.discretize(values, edges, width, levels)
     counts = np.bincount(levels)
     gray = np.flatnonzero(counts)
-    place = np.zeros(counts.size, np.int64)
-    place[gray] = np.arange(gray.size)
-    return Levels(place[levels], gray, counts[gray])
+    return Levels(levels, gray, counts[gray])
 
 
 class Roi:
@@ -135,7 +136,7 @@ class Roi:
     def __init__(
         self, mask: np.ndarray, distances: tuple[int, ...], flat_axis: int | None
     ):
-        padded = np.pad(mask, max(1, *distances))
+        padded = np.ascontiguousarray(np.pad(mask, max(1, *distances)))
         self._shape = padded.shape
         self._strides = np.array(padded.strides)
         self._voxels = np.flatnonzero(padded).astype(np.uint64)
@@ -143,16 +144,21 @@ class Roi:
             [d for one in distances for d in _half_sphere(one, flat_axis)]
         ).reshape(-1, 3)
         self.steps = np.array(_half_sphere(1, flat_axis))
+        # kept from image to image: fresh memory costs more than what is done in it
         self._levels = np.zeros(padded.size, np.uint16)
+        self._parent = np.empty(padded.size, np.uint32)
+        self._size = np.zeros(padded.size, np.int32)
 
     def place(self, levels: Levels) -> None:
         """Lay out the gray levels of an image, those of the last one are replaced."""
         if levels.gray.size >= np.iinfo(np.uint16).max:
             msg = f"{levels.gray.size} gray levels are too many; take wider bins"
             raise ValueError(msg)
-        self._levels[self._voxels] = levels.ranks + 1
+        ranks = np.zeros(int(levels.gray[-1]) + 1, np.uint16)
+        ranks[levels.gray] = np.arange(1, levels.gray.size + 1)
+        texture.lay_out(levels.levels, ranks, self._voxels, self._levels)
 
-    def count(self, levels: Levels, alpha: float) -> Matrices:
+    def count(self, levels: Levels, alpha: int) -> Matrices:
         """Return the matrices of the image that was placed last.
 
         Parameters
@@ -183,14 +189,17 @@ class Roi:
         dependence = np.zeros((n, 2 * n_offsets + 1), np.int32)
         difference = np.zeros((n, 2))
         ring = np.empty(16 << int(steps.max()).bit_length(), np.uint16)
-        gray = np.concatenate([[0.0], levels.gray])
+        gray = np.concatenate([[0], levels.gray])
+        first = np.searchsorted(levels.gray, gray - alpha) + 1
+        last = np.searchsorted(levels.gray, gray + alpha, "right")
+        similar = np.stack([first, last - first], axis=1).astype(np.uint16)
         texture.count_neighbors(
             self._levels,
             self._voxels,
             gray,
+            similar,
             offsets,
             steps,
-            alpha,
             pairs,
             runs,
             ring,
@@ -229,8 +238,7 @@ class Roi:
             sum(1 << k for k, o in enumerate(order) if near[p][o]) for p in order
         ]
         offsets = (self.steps[order] @ self._strides).astype(np.uint64)
-        parent = np.empty(self._levels.size, np.uint32)
-        size = np.zeros(self._levels.size, np.int32)
+        parent, size = self._parent, self._size
         n_zones = texture.connect_zones(
             self._levels, self._voxels, offsets, np.array(covered), parent, size
         )

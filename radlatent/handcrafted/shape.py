@@ -33,11 +33,12 @@ def shape_features(
     The largest distances lie between vertices of the mesh on the convex hulls of its
     planes, so that only these are compared.
     """
-    padded = np.pad(mask, 1).view(np.uint8)
+    padded = np.ascontiguousarray(np.pad(mask, 1)).view(np.uint8)
     area, volume = cube_sums(tuple(spacing_mm))
     cubes = mesh.count_cubes(padded)
-    surface_mm2 = float(area @ cubes[:, 0])
-    volume_mm3 = float((volume * cubes).sum()) / 6
+    surface_mm2 = area @ cubes[:, 0]
+    # an open mesh may have no volume, and then no ratio
+    volume_mm3 = (volume * cubes).sum() / 6
     across, overall = _diameters(padded, spacing_mm)
     sums = mesh.sum_coordinates(padded)
     least, minor, major = np.sqrt(_principal_variances(sums, spacing_mm))
@@ -97,11 +98,11 @@ def shape2d_features(
     spacing_mm
         Of its axes, in mm.
     """
-    padded = np.pad(mask, 1).view(np.uint8)
+    padded = np.ascontiguousarray(np.pad(mask, 1)).view(np.uint8)
     length, surface = square_sums(tuple(spacing_mm))
     squares = mesh.count_squares(padded)
-    perimeter_mm = float(length @ squares[:, 0])
-    surface_mm2 = float((surface * squares).sum()) / 2
+    perimeter_mm = length @ squares[:, 0]
+    surface_mm2 = (surface * squares).sum() / 2
     sums = mesh.sum_coordinates(padded[None])
     solid = np.pad(padded[None], ((1, 1), (0, 0), (0, 0)))
     spacing = np.array([1.0, *spacing_mm])

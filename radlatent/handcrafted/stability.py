@@ -20,8 +20,14 @@ from radlatent.handcrafted.perturb import Perturbation, draw_perturbations, pert
 from radlatent.handcrafted.plan import plan
 from radlatent.handcrafted.reliability import icc
 from radlatent.handcrafted.settings import Settings
-from radlatent.imaging import bounding_box, crop, expand_box, single_thread
-from radlatent.parallel import map_tasks
+from radlatent.imaging import (
+    bounding_box,
+    crop,
+    expand_box,
+    forget_pair,
+    single_thread,
+)
+from radlatent.parallel import Shared, map_tasks
 from radlatent.provenance import content_key
 from radlatent.schema import check_failures, empty_failures
 
@@ -161,6 +167,10 @@ def stability(
         keys=keys,
         cache=cache,
         description="Measuring perturbed lesions",
+        shared=Shared(
+            lambda name: (work.lesions[name].image, work.lesions[name].mask),
+            forget_pair,
+        ),
     )
     features = _features(work.cohort, work.settings, outcome.results, len(chosen))
     failures = _failures(work.lesions, outcome, work.unread)

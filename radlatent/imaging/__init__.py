@@ -10,7 +10,7 @@
 :func:`read_geometry`,
 :func:`header_warnings`,
 :func:`collapse_warnings`
-:func:`read_pair`                         an image and one lesion of its mask
+:func:`read_pair`, :func:`forget_pair`    an image and one lesion of its mask
 :func:`to_sitk`, :func:`from_sitk`        SimpleITK images
 :func:`single_thread`                     for workers that share the cores
 :func:`resample`, :func:`resample_to`     to a spacing; onto another grid
@@ -48,7 +48,7 @@ from radlatent.imaging.intensity import (
 )
 from radlatent.imaging.itk import from_sitk, single_thread, to_sitk
 from radlatent.imaging.itk_filters import gradient_magnitude, interpolate, standardize
-from radlatent.imaging.pairs import read_pair
+from radlatent.imaging.pairs import forget_pair, read_pair
 from radlatent.imaging.volume import (
     TOLERANCE_MM,
     Geometry,
@@ -69,6 +69,7 @@ __all__ = [
     "crop",
     "crop_to_mask",
     "expand_box",
+    "forget_pair",
     "from_sitk",
     "geometry_difference",
     "gradient_magnitude",

@@ -11,7 +11,7 @@ from radlatent.imaging.files import read_volume
 from radlatent.imaging.grid import resample_to
 from radlatent.imaging.volume import Volume, check_same_grid
 
-__all__ = ["read_pair"]
+__all__ = ["forget_pair", "read_pair"]
 
 
 def read_pair(
@@ -42,6 +42,11 @@ def read_pair(
         The mask has no voxel of that label.
     GeometryError
         The grids differ, or the lesion lies outside of the image.
+
+    Notes
+    -----
+    The last pair of files stays in memory, read-only, until `forget_pair`: lesions
+    often share their files, and reading takes longer than measuring.
     """
     case = "" if case_id is None else f"case {case_id!r}: "
     stamps = [(str(path), *_stamp(path)) for path in (image_path, mask_path)]
@@ -78,7 +83,11 @@ def _stamp(path):
     return about.st_mtime_ns, about.st_size
 
 
-# reading takes most of the time of a small lesion, and lesions often share their files
+def forget_pair() -> None:
+    """Free the pair of files that was read last."""
+    _read_both.cache_clear()
+
+
 @lru_cache(maxsize=1)
 def _read_both(image, mask):
     volumes = read_volume(image[0]), read_volume(mask[0])

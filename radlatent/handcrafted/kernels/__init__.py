@@ -11,7 +11,10 @@ import hashlib
 import logging
 import os
 import platform
+import shutil
+import tempfile
 from pathlib import Path
+from pickle import UnpicklingError
 
 import llvmlite.binding
 import numba
@@ -37,34 +40,44 @@ def _folder():
     return Path(base) / f"kernels-{digest.hexdigest()[:16]}"
 
 
-def _make(folder):
-    """Return whether the folder is there and can be written to."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{os.getpid()}.tmp").touch()
-        (folder / f"{os.getpid()}.tmp").unlink()
-    except OSError as error:
+def _import():
+    from radlatent.handcrafted.kernels import gaussian, mesh, texture
+
+    return gaussian, mesh, texture
+
+
+def _load(folder):
+    """Import the kernels with their machine code in a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / _DONE).exists():
         _log.warning(
-            "no folder to keep compiled kernels in (%s): they are compiled again by "
-            "every process. Set NUMBA_CACHE_DIR to a folder that can be written to.",
-            error,
+            "Compiling the kernels of the engine 'radlatent', once on this machine "
+            "(about 20 s); they are kept in %s",
+            folder,
         )
-        return False
-    return True
+    before = numba.config.CACHE_DIR
+    numba.config.CACHE_DIR = str(folder)
+    try:
+        kernels = _import()
+    finally:
+        numba.config.CACHE_DIR = before
+    (folder / _DONE).touch()
+    return kernels
 
 
 _home = _folder()
-if _make(_home) and not (_home / _DONE).exists():
-    _log.warning(
-        "Compiling the kernels of the engine 'radlatent', once on this machine "
-        "(about 20 s); they are kept in %s",
-        _home,
-    )
-_before = numba.config.CACHE_DIR
-numba.config.CACHE_DIR = str(_home)
 try:
-    from radlatent.handcrafted.kernels import gaussian, mesh, texture
-finally:
-    numba.config.CACHE_DIR = _before
-if _home.exists():
-    (_home / _DONE).touch()
+    gaussian, mesh, texture = _load(_home)
+# what numba says of a damaged file, of a full disk, of a folder it may not write to
+except (EOFError, UnpicklingError, OSError, RuntimeError) as error:
+    _log.warning(
+        "Compiled kernels cannot be kept in %s (%s: %s): it is emptied, and this "
+        "process compiles its own. If this is told again, set NUMBA_CACHE_DIR to a "
+        "folder that can be written to.",
+        _home,
+        type(error).__name__,
+        error,
+    )
+    shutil.rmtree(_home, ignore_errors=True)
+    _own = tempfile.TemporaryDirectory(prefix="radlatent-kernels-")
+    gaussian, mesh, texture = _load(Path(_own.name))

@@ -5,9 +5,17 @@ no neighbor needs a check of bounds. Indices are unsigned: numba then leaves out
 test for negative ones.
 """
 
-from numba import njit, uint16, uint64
+import numpy as np
+from numba import int64, njit, uint16, uint32, uint64
 
-__all__ = ["connect_zones", "count_neighbors", "discretize", "list_zones"]
+__all__ = [
+    "connect_zones",
+    "count_neighbors",
+    "discretize",
+    "lay_out",
+    "list_zones",
+    "sum_powers",
+]
 
 
 @njit("void(float64[::1], float64[::1], float64, int64[::1])", cache=True)
@@ -38,18 +46,25 @@ def discretize(values, edges, width, levels):
         levels[n] = k + 1
 
 
+@njit("void(int64[::1], uint16[::1], uint64[::1], uint16[::1])", cache=True)
+def lay_out(levels, ranks, voxels, box):
+    """Write the rank of each voxel's level to its place in the box."""
+    for n in range(voxels.size):
+        box[voxels[n]] = ranks[uint64(levels[n])]
+
+
 @njit(
-    "void(uint16[::1], uint64[::1], float64[::1], uint64[::1], uint64[::1], float64,"
-    "int32[::1], int32[::1], uint16[::1], int32[:,::1], float64[:,::1])",
+    "void(uint16[::1], uint64[::1], int64[::1], uint16[:,::1], uint64[::1],"
+    "uint64[::1], int32[::1], int32[::1], uint16[::1], int32[:,::1], float64[:,::1])",
     cache=True,
 )
 def count_neighbors(  # noqa: PLR0913 - a kernel has no objects to hold them
     levels,
     voxels,
     gray,
+    similar,
     offsets,
     steps,
-    alpha,
     pairs,
     runs,
     ring,
@@ -66,20 +81,20 @@ def count_neighbors(  # noqa: PLR0913 - a kernel has no objects to hold them
         Indices of the lesion's voxels in ``levels``, ascending, shape (n,).
     gray
         Gray level of each rank, shape (n_levels,); rank 0 is the outside.
+    similar
+        First rank that depends on each rank, and how many follow, (n_levels, 2).
     offsets
         Steps in ``levels`` to half of the neighbors, the others being opposite.
     steps
         Steps of runs, directions of length one.
-    alpha
-        Largest difference of gray levels that counts as dependent.
     pairs
         Added to: co-occurrences, shape (n_levels * n_offsets * n_levels,).
     runs
         Added to: how many voxels are the (j + 1)th of their run, shape (n_levels *
         n_steps * n_lengths,). Runs of one length are the difference of two of them.
     ring
-        Zeros, 16 for each of a power of two of voxels that is above all steps: the
-        lengths of the runs so far. Read only where the voxel before was written.
+        16 for each of a power of two of voxels that is above all steps: the lengths of
+        the runs so far. What was not written before is read, and multiplied by 0.
     dependence
         Added to: voxels by number of dependent neighbors, (n_levels, 2 n_offsets + 1).
     difference
@@ -93,18 +108,20 @@ def count_neighbors(  # noqa: PLR0913 - a kernel has no objects to hold them
     for n in range(voxels.size):
         i = voxels[n]
         rank = levels[i]
-        level = gray[rank]
-        total, count, same = 0.0, 0, 0
+        first, further = similar[uint64(rank), 0], similar[uint64(rank), 1]
+        total, outside, same = int64(0), uint32(0), uint32(0)
         cell = uint64(rank) * n_offsets * n_levels
         for a in range(n_offsets):
             ahead, behind = levels[i + offsets[a]], levels[i - offsets[a]]
             total += gray[ahead] + gray[behind]
-            count += int(ahead > 0) + int(behind > 0)
-            same += int((ahead > 0) & (abs(gray[ahead] - level) <= alpha))
-            same += int((behind > 0) & (abs(gray[behind] - level) <= alpha))
+            outside += uint32(ahead == 0) + uint32(behind == 0)
+            # unsigned: what lies below the first is far above all that follow
+            same += uint32(uint16(ahead - first) <= further)
+            same += uint32(uint16(behind - first) <= further)
             pairs[cell + uint64(ahead)] += 1
             cell += n_levels
         cell = uint64(rank) * n_steps * n_lengths
+        own = (i & within) << uint64(4)
         for a in range(n_steps):
             before = i - steps[a]
             # no branch: a mispredicted one costs more than all the rest
@@ -112,13 +129,14 @@ def count_neighbors(  # noqa: PLR0913 - a kernel has no objects to hold them
                 uint16(levels[before] == rank)
                 * (ring[((before & within) << uint64(4)) + uint64(a)] + uint16(1))
             )
-            ring[((i & within) << uint64(4)) + uint64(a)] = length
+            ring[own + uint64(a)] = length
             runs[cell + uint64(length)] += 1
             cell += n_lengths
         dependence[uint64(rank), uint64(same)] += 1
         difference[uint64(rank), 0] += 1.0
+        count = int64(2 * n_offsets) - int64(outside)
         if count > 0:
-            difference[uint64(rank), 1] += abs(level - total / count)
+            difference[uint64(rank), 1] += abs(gray[rank] - total / count)
 
 
 @njit(
@@ -184,3 +202,19 @@ def list_zones(levels, voxels, parent, size, ranks, sizes):
             ranks[zone], sizes[zone] = levels[i], size[i]
             size[i] = 0
             zone += 1
+
+
+@njit("UniTuple(float64, 4)(float64[::1], float64)", cache=True)
+def sum_powers(values, mean):
+    """Return the sums of abs(d), d^2, d^3 and d^4 of d = values - mean."""
+    # four of each: they wait less for one another, and lose less to rounding
+    sums = np.zeros((4, 4))
+    for n in range(values.size):
+        off = values[n] - mean
+        squared = off * off
+        k = uint64(n & 3)
+        sums[k, 0] += abs(off)
+        sums[k, 1] += squared
+        sums[k, 2] += squared * off
+        sums[k, 3] += squared * squared
+    return sums[:, 0].sum(), sums[:, 1].sum(), sums[:, 2].sum(), sums[:, 3].sum()

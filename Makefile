@@ -1,44 +1,89 @@
-# Two commands on a fresh machine with Python 3.11, make and a C compiler:
+# Two commands on a machine with make and Python 3.11, 3.12 or 3.13:
 #   make demo    simulate a cohort, walk the whole path, write reports/demo/index.html
 #   make test    lint, import contract, every test
-# Each sets up .venv by itself.
+# Each sets up .venv by itself. Another Python stands beside it:
+#   make test PYTHON=python3.12 VENV=.venv-3.12
+# What `pip install .` gives, tested apart from this folder (CI: on a newer Python):
+#   make test-installed PYTHON=python3.12
+#   make test-newer
 
-# pyradiomics, the engine of this version, builds up to Python 3.11 only
-PYTHON ?= $(shell for p in python3.11 python3 python; do \
-	$$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null \
-	&& echo $$p && break; done)
+# Of some names the first that runs and is Python 3.(2) or later; a shim of pyenv may be
+# there and not run, so pyenv's own versions are tried after each name.
+versions = $(wildcard $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions/$(1:python%=%).*/bin/$(1))
+first = $(shell for p in $(foreach p,$(1),$(p) $(call versions,$(p))); do "$$p" -c \
+	'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, $(2)))' \
+	2>/dev/null && echo "$$p" && break; done)
+
+# the reference builds on 3.11 only
+PYTHON ?= python3.11 python3.13 python3.12 python3 python
+NAMED := $(PYTHON)
+override PYTHON := $(call first,$(NAMED),11)
+NEWER = $(call first,python3.13 python3.12,12)
+VERSION := $(if $(PYTHON),$(shell $(PYTHON) -c \
+	'import sys; print("%d.%d" % sys.version_info[:2])'))
+VENV ?= .venv
 JOBS ?= 2
-BIN := .venv/bin
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready-$(VERSION)
+INSTALLED := .venv-installed
+QUIET := --quiet --disable-pip-version-check --constraint constraints.txt
 # an editable install of a flat layout warns at length
-PIP := PYTHONWARNINGS=ignore $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PIP := PYTHONWARNINGS=ignore $(BIN)/pip install $(QUIET)
+PYTEST := pytest -q -n $(JOBS) --dist worksteal -m "not gpu"
+TELL = test ! -s $(VENV)/no-reference || \
+	echo "Tests against pyradiomics are skipped: $$(cat $(VENV)/no-reference)."
 
-.PHONY: demo test lint format clean
+.PHONY: demo test test-installed test-newer lint format clean python
 
-demo: .venv/.ready
+demo: $(READY)
 	$(BIN)/radlatent simulate build/simulated
 	$(BIN)/radlatent run analyses/simulated_response/study.yml \
 		--root build/simulated --out reports/demo --jobs $(JOBS)
 
-test: .venv/.ready lint
-	$(BIN)/pytest -q -n $(JOBS) --dist worksteal -m "not gpu"
+test: $(READY) lint
+	@$(TELL)
+	$(BIN)/$(PYTEST)
 
-lint: .venv/.ready
+# PYTHONSAFEPATH: what is imported is the installed copy, never this folder
+test-installed: python
+	rm -rf build/lib build/bdist.*
+	$(PYTHON) -m venv --clear $(INSTALLED)
+	$(INSTALLED)/bin/pip install $(QUIET) .
+	cd / && PYTHONSAFEPATH=1 $(CURDIR)/$(INSTALLED)/bin/radlatent doctor
+	$(INSTALLED)/bin/pip install $(QUIET) ".[dask,dev]"
+	PYTHONSAFEPATH=1 $(INSTALLED)/bin/python -c 'import sys, radlatent; \
+		print("Python", sys.version.split()[0], "tests", radlatent.__file__)'
+	PYTHONSAFEPATH=1 $(INSTALLED)/bin/$(PYTEST) tests --pyargs radlatent
+
+test-newer:
+	@newer="$(NEWER)"; if test -n "$$newer"; \
+	then $(MAKE) test-installed PYTHON="$$newer"; \
+	else echo "NOT TESTED on Python 3.12 or 3.13: none runs on this machine."; fi
+
+lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 
-format: .venv/.ready
+format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf .venv build reports/demo *.egg-info
+	rm -rf $(VENV) $(INSTALLED) build reports/demo *.egg-info
 
-.venv/.ready: pyproject.toml constraints.txt Makefile
-	@test -n "$(PYTHON)" || { echo "No Python 3.11 found: install it, or give one as \
-	'make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)'." >&2; exit 1; }
-	$(PYTHON) -m venv --clear .venv
+python:
+	@test -n "$(PYTHON)" || { echo "None of '$(NAMED)' runs and is Python 3.11 or later: \
+	install one, or say 'make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)'." >&2; exit 1; }
+
+$(READY): pyproject.toml constraints.txt Makefile | python
+	$(PYTHON) -m venv --clear $(VENV)
 	$(PIP) pip setuptools wheel numpy
-	$(PIP) --no-build-isolation pyradiomics
+	@why=""; if test "$(VERSION)" != 3.11; then why="it builds on Python 3.11 only"; \
+	elif ! { command -v cc || command -v gcc; } >/dev/null; then why="no C compiler"; \
+	elif ! $(PIP) --no-build-isolation pyradiomics >$(VENV)/reference.log 2>&1; \
+	then why="its build failed, see $(VENV)/reference.log"; fi; \
+	echo "$$why" | grep . >$(VENV)/no-reference || true
 	$(PIP) --no-build-isolation --editable ".[dask,dev]"
+	@$(TELL)
 	@touch $@

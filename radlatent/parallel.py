@@ -11,6 +11,7 @@ import logging
 import os
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain, groupby
@@ -123,7 +124,13 @@ def map_tasks(
     # batches leave a worker idle at the end, and lose more when a run is killed
     options = {"batch_size": 1, "return_as": "generator_unordered"}
     pool = joblib.Parallel(n_jobs=jobs, **options)
-    with _progress(description, len(tasks), len(finished)) as advance:
+    with (
+        _progress(description, len(tasks), len(finished)) as advance,
+        warnings.catch_warnings(),
+    ):
+        # a worker that served lighter tasks before, and now loads what these need, is
+        # taken for leaking and replaced: nothing is lost, nobody has to act
+        warnings.filterwarnings("ignore", "A worker stopped while some jobs")
         try:
             for name, result, failure in chain.from_iterable(pool(calls)):
                 if failure is not None:

@@ -19,10 +19,10 @@ DOORS = {
     "monai": ("nn/", "latent/", "masks/"),
     "matplotlib": ("figures/",),
     "seaborn": ("figures/",),
-    "SimpleITK": ("imaging/", "handcrafted/pyradiomics.py"),
+    "SimpleITK": ("imaging/",),
     "nibabel": ("imaging/",),
     "radiomics": ("handcrafted/pyradiomics.py",),
-    "numba": ("handcrafted/",),
+    "numba": ("handcrafted/kernels/",),
     "lifelines": ("fusion/", "figures/"),
     "xgboost": ("fusion/",),
     "statsmodels": ("fusion/",),
@@ -67,6 +67,21 @@ def code_lines(node):
     return node.end_lineno - node.lineno + 1 - doc
 
 
+def written(tree):
+    """Return the lines with code: a cap on docstrings would be met by leaving them out.
+
+    A line counts where an expression, a statement or a name starts.
+    """
+    nodes = [node for node in ast.walk(tree) if hasattr(node, "lineno")]
+    docs = [
+        node.value
+        for node in nodes
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    ]
+    silent = {line for doc in docs for line in range(doc.lineno, doc.end_lineno + 1)}
+    return {node.lineno for node in nodes} - silent
+
+
 def test_third_party_libraries_come_in_by_their_doors(modules):
     wrong = [
         f"{path} imports {name}"
@@ -89,7 +104,7 @@ def test_files_and_functions_keep_their_size(modules, project_root):
         for path in modules
     }
     assert {path: n for path, n in lines.items() if n > 400} == {}
-    assert sum(lines.values()) <= 12_000
+    assert sum(map(len, map(written, modules.values()))) <= 12_000
     lengths = {
         f"{path}:{node.name}": code_lines(node)
         for path, tree in modules.items()

@@ -1,6 +1,6 @@
 """Tasks in, results and failures out; what is finished is never done again."""
 
-import importlib.util
+import gc
 import json
 import logging
 import math
@@ -12,7 +12,7 @@ import pytest
 
 from radlatent.errors import RadlatentError
 from radlatent.handcrafted import extract
-from radlatent.parallel import map_tasks
+from radlatent.parallel import Shared, map_tasks
 
 
 def tenth(number):
@@ -119,13 +119,29 @@ def test_the_same_call_runs_on_a_dask_cluster(tmp_path, tiny_cohort):
     ):
         outcome = map_tasks(math.sqrt, tasks, keys=keys, cache=tmp_path)
         workers = map_tasks(os.getpid, dict.fromkeys(range(8), ())).results.values()
-        if importlib.util.find_spec("radiomics"):
-            there = extract(tiny_cohort, settings=shape).features
+        there = extract(tiny_cohort, settings=shape).features
     assert outcome == map_tasks(math.sqrt, tasks)
     assert outcome.results == {"4": 2.0, "9": 3.0}
     assert list(outcome.failures) == ["-1"]
     assert len(list(tmp_path.rglob("*.json"))) == 2
     assert os.getpid() not in workers
-    if importlib.util.find_spec("radiomics"):
-        here = extract(tiny_cohort, settings=shape).features
-        pd.testing.assert_frame_equal(there, here, check_exact=True)
+    here = extract(tiny_cohort, settings=shape).features
+    pd.testing.assert_frame_equal(there, here, check_exact=True)
+
+
+def test_tasks_that_share_something_run_on_one_worker_which_then_forgets():
+    tasks = {(file, n): () for file in "abcd" for n in range(5)}
+    shared = Shared(lambda name: name[0], gc.collect)
+    processes = map_tasks(os.getpid, tasks, jobs=2, shared=shared).results
+    for file in "abcd":
+        assert len({processes[file, n] for n in range(5)}) == 1
+    assert list(processes) == list(tasks)
+
+
+def test_what_is_shared_is_forgotten_after_each_group(tmp_path):
+    forgotten = []
+    shared = Shared(lambda name: name // 3, lambda: forgotten.append(1))
+    done = map_tasks(math.sqrt, {n: (n - 2,) for n in range(7)}, jobs=1, shared=shared)
+    assert len(forgotten) == 3
+    assert [*done.results] == [2, 3, 4, 5, 6]
+    assert [*done.failures] == [0, 1]

@@ -44,14 +44,9 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def finished(folder):
     """Return a run of that study."""
-    pytest.importorskip("radiomics")
     return run(folder / "study.yml", out=folder / "out", jobs=1)
 
 
-reference = pytest.mark.reference
-
-
-@reference
 def test_the_planted_effect_is_found_and_the_covariate_is_not(finished):
     auc = finished.summary.query("metric == 'auc'").set_index("blocks")
     assert auc.loc["*_handcrafted", "lower"] > 0.5
@@ -59,7 +54,6 @@ def test_the_planted_effect_is_found_and_the_covariate_is_not(finished):
     assert (auc["n"] == 30).all()
 
 
-@reference
 def test_a_run_folder_is_complete(finished):
     names = {
         path.relative_to(finished.folder).as_posix()
@@ -75,7 +69,6 @@ def test_a_run_folder_is_complete(finished):
     assert expected <= names
 
 
-@reference
 def test_the_record_says_what_was_run(finished, folder):
     record = json.loads((finished.folder / "run.json").read_text("utf-8"))
     assert record["cohort"]["name"] == "simulated"
@@ -87,7 +80,6 @@ def test_the_record_says_what_was_run(finished, folder):
     assert set(record["outputs"]) >= {"metrics.csv", "predictions.parquet", "folds.csv"}
 
 
-@reference
 def test_the_page_needs_no_other_file(finished):
     page = (finished.folder / "index.html").read_text("utf-8")
     assert "<title>A study</title>" in page
@@ -98,7 +90,6 @@ def test_the_page_needs_no_other_file(finished):
     assert f"{estimate:.2f} (" in page
 
 
-@reference
 def test_a_report_can_be_made_again_without_the_images(finished):
     page = finished.folder / "index.html"
     before = page.read_text("utf-8")
@@ -108,7 +99,6 @@ def test_a_report_can_be_made_again_without_the_images(finished):
     assert page.read_text("utf-8") == before
 
 
-@reference
 def test_a_run_that_breaks_leaves_no_record_of_the_earlier_one(
     folder, tmp_path, monkeypatch
 ):
@@ -127,7 +117,6 @@ def test_a_run_that_breaks_leaves_no_record_of_the_earlier_one(
         report(out)
 
 
-@reference
 def test_a_report_of_other_tables_is_refused(finished, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(finished.folder, copy)
@@ -142,7 +131,6 @@ def test_a_report_of_other_tables_is_refused(finished, tmp_path):
             report(copy)
 
 
-@reference
 def test_a_class_may_have_a_name_that_reads_as_missing(finished, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(finished.folder, copy)
@@ -159,7 +147,6 @@ def test_a_class_may_have_a_name_that_reads_as_missing(finished, tmp_path):
     assert set(tables["roc"]["class"]) == {"NA"}
 
 
-@reference
 def test_a_run_that_is_started_again_gives_the_same_tables(finished, folder):
     # what an editor leaves behind is none of the run's outputs
     (finished.folder / "data" / ".ipynb_checkpoints").mkdir(exist_ok=True)
@@ -170,7 +157,6 @@ def test_a_run_that_is_started_again_gives_the_same_tables(finished, folder):
     )
 
 
-@reference
 def test_predictions_are_out_of_fold_and_once_a_repeat(finished):
     folds = pd.read_csv(
         finished.folder / "data" / "folds.csv", dtype={"patient_id": str}
@@ -182,7 +168,6 @@ def test_predictions_are_out_of_fold_and_once_a_repeat(finished):
     assert len(merged) == len(finished.predictions) == 2 * 2 * 30
 
 
-@reference
 def test_features_are_read_back_as_they_were_written(finished):
     data = finished.folder / "data"
     table = read_features(data / "features.parquet")
@@ -217,7 +202,6 @@ def test_a_faulty_study_is_refused_by_key(folder, tmp_path, old, new, expected):
         read_study(path)
 
 
-@reference
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
@@ -244,7 +228,6 @@ def test_what_does_not_fit_is_refused_before_the_work(
     assert not list((tmp_path / "out").rglob("*.json"))
 
 
-@reference
 def test_faulty_files_stop_a_run_unless_they_are_put_up_with(folder, tmp_path):
     cohort = simulate(tmp_path / "cohort", n_patients=30, seen_effect=4)
     for name in ("study.yml", "settings.yaml"):

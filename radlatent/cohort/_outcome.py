@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import brentq
 from scipy.special import expit
-from sklearn.metrics import roc_auc_score
 
 __all__ = ["censoring_limit", "concordance", "draw_outcome", "oracle"]
 
@@ -78,6 +77,9 @@ def censoring_limit(arguments: dict) -> float:
 
 def oracle(truth: pd.DataFrame, endpoints: pd.DataFrame) -> dict:
     """Return the AUC and the C-index of the true factors, None where undefined."""
+    # it loads scikit-learn, which reading a cohort has no use for
+    from sklearn.metrics import roc_auc_score
+
     response = endpoints["response"].to_numpy()
     time, event = (endpoints[f"survival_{c}"].to_numpy() for c in ("time", "event"))
     result = {"auc": {}, "c_index": {}}

@@ -6,8 +6,7 @@ import pytest
 
 import radlatent as rl
 
-pytestmark = [pytest.mark.reference, pytest.mark.slow]
-pytest.importorskip("radiomics")
+pytestmark = pytest.mark.slow
 
 
 def metric(run, name):

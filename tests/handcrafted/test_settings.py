@@ -114,7 +114,7 @@ def test_a_null_interpolator_turns_resampling_off():
     ("image_type", "spacing_mm", "expected"),
     [
         ({"Original": None}, (1, 1, 1), (1, 1, 1)),
-        ({"LoG": {"sigma": [1, 3]}}, (5, 1, 0.5), (9, 45, 90)),
+        ({"LoG": {"sigma": [1, 3]}}, (5, 1, 0.5), (12, 60, 120)),
         ({"Wavelet": None}, (5, 1, 1), (6, 6, 6)),
         ({"Wavelet": {"level": 2}}, (5, 1, 1), (12, 12, 12)),
     ],

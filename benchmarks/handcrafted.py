@@ -1,0 +1,224 @@
+"""The engine of hand-crafted features against pyradiomics 3.0.1 and Nyxus, in one run.
+
+    python benchmarks/handcrafted.py
+    python benchmarks/handcrafted.py --only small,filters --repeats 7 --out reports
+
+Every case runs in a fresh process per tool with one thread. Images and masks are in
+memory, whole; making the objects of a tool from them is not timed. The median of some
+calls counts, after a warm-up on another lesion (radius 8 in 128 voxels cubed), which
+is not counted. Values are compared before times: a ratio is printed only where every
+feature agrees. The image is that of PEERS.md 7.1: smoothed normal noise from 0 to 1000,
+int16, 1 mm; bin width 25.
+"""
+
+import argparse
+import importlib.metadata
+import itertools
+import os
+import platform
+import subprocess
+import tempfile
+import venv
+from pathlib import Path
+
+import pandas as pd
+from extract import RADIUS, SHAPE, SMALL, noise, sphere
+from handcrafted_bench import HERE, Bench, ellipsoid, last_line, row, settings
+from handcrafted_scaling import scaling
+from handcrafted_worker import SPACING_MM
+
+from radlatent.imaging import Volume, bounding_box, expand_box, write_volume
+
+SECTIONS = ("small", "filters", "organ", "scaling", "pool", "compile")
+#: An ellipsoid of 760,000 voxels about the center, half-axes in voxels (z, y, x).
+ORGAN = (45.0, 51.84, 77.76)
+#: Of the box that gives pyradiomics less to filter; ours crops by itself.
+ORGAN_MARGIN = 20
+VERSIONS = ("radlatent", "pyradiomics", "numpy", "scipy", "numba", "SimpleITK")
+
+
+def small(bench):
+    """Compare one lesion of radius 15 in 120 x 512 x 512 voxels."""
+    task = bench.save(image=noise(SHAPE), mask=sphere(SHAPE, RADIUS))
+    case = "lesion r 15, original"
+    return bench.against_pyradiomics(case, task | {"settings": settings()}, 80)[0]
+
+
+def filters(bench):
+    """Compare the same lesion with wavelets and LoG."""
+    task = bench.save(image=noise(SHAPE), mask=sphere(SHAPE, RADIUS))
+    task |= {"settings": settings(1.0, 3.0)}
+    return bench.against_pyradiomics("lesion r 15, wavelet, LoG 1 3", task, 40)[0]
+
+
+def organ(bench):
+    """Compare an organ with and without filters, its memory, and Nyxus."""
+    image, mask = noise(SHAPE), ellipsoid(SHAPE, ORGAN)
+    whole = bench.save(image=image, mask=mask)
+    box = expand_box(bounding_box(mask), (ORGAN_MARGIN,) * 3, SHAPE)
+    near = bench.save(image_near=image[box], mask_near=mask[box])
+    near = {name: near[f"{name}_near"] for name in whole}
+    case = f"organ of {mask.sum():,} voxels"
+    filtered = {"settings": settings(1.0, 2.0, 3.0)}
+    title = f"{case}, wavelet, LoG 1 2 3"
+    rows, ours = bench.against_pyradiomics(title, whole | filtered, 20)
+    rows.append(memory_row(ours))
+    title = f"  the same in a box, {ORGAN_MARGIN} voxels around"
+    rows += bench.against_pyradiomics(title, near | filtered, 20)[0]
+    plain = whole | {"settings": settings()}
+    rows += bench.against_pyradiomics(f"{case}, original", plain, None)[0]
+    if not bench.options.no_nyxus:
+        rows += against_nyxus(bench, image, mask)
+    return rows
+
+
+def memory_row(ours):
+    """Return the row of the memory of an organ with filters."""
+    peak, before = ours["peak_mib"], ours["before_mib"]
+    return {
+        "case": "  its memory, whole process at its peak",
+        "peer": f"pyradiomics; ours less image and imports {peak - before:.0f} MiB",
+        "ours": f"{peak:.0f} MiB",
+        "theirs": f"{ours['peer_peak_mib']:.0f} MiB",
+        "ratio": f"{ours['peer_peak_mib'] / peak:.3g}x",
+        "bar": "< 1024 MiB",
+        "verdict": "holds" if peak < 1024 else "DOES NOT HOLD",
+    }
+
+
+def against_nyxus(bench, image, mask):
+    """Return a row for each file format; reading is timed on both sides.
+
+    Values are not compared: the definitions are others (gray levels are not binned).
+    """
+    home = bench.folder / "nyxus"
+    venv.create(home, with_pip=True)
+    python = str(home / "bin" / "python")
+    install = [python, "-m", "pip", "install", "nyxus"]
+    subprocess.run(install, check=True, capture_output=True)
+    rows = []
+    for suffix in (".nii.gz", ".nii"):
+        paths = [str(bench.folder / f"{name}{suffix}") for name in ("image", "mask")]
+        for array, path in zip((image, mask), paths, strict=True):
+            write_volume(Volume(array, SPACING_MM), path)
+        script = str(HERE / "handcrafted_nyxus.py")
+        found = last_line([python, script, *paths, str(bench.options.peer_repeats)])
+        task = dict(zip(("image", "mask"), paths, strict=True))
+        ours = bench.start("files", settings=settings(), **task)
+        peer = f"Nyxus3D {found['version']}, *3D_ALL*, {found['n_features']} values"
+        case = f"organ, original, read from {suffix}"
+        rows.append(row(case, peer, ours, found, 1))
+        rows[-1]["largest difference"] = (
+            f"not compared; Nyxus finds {found['voxels']:,.0f} voxels, a mesh of "
+            f"{found['mesh_volume']:,.0f} mm3, "
+            f"mean level {found['glcm_mean_level']:.0f}"
+        )
+    return rows
+
+
+def pool(bench):
+    """Compare one process with two on copies of a cropped lesion.
+
+    `map_tasks` hands out one lesion at a time, about 1 ms of the parent process;
+    joblib by itself sends small lesions in batches.
+    """
+    task = bench.save(image=noise(SMALL), mask=sphere(SMALL, RADIUS))
+    rows = []
+    kinds = (
+        ("original", settings(), bench.options.copies),
+        ("wavelet, LoG 1 3", settings(1.0, 3.0), bench.options.copies // 10),
+    )
+    for (name, chosen, copies), batches in itertools.product(kinds, (True, False)):
+        task |= {"settings": chosen, "copies": copies, "batches": batches}
+        found = bench.start("pool", **task)
+        one, two = ({"seconds": found[jobs]} for jobs in ("1", "2"))
+        case = f"2 processes, {copies} lesions r 15, {name}"
+        way = "joblib's batches" if batches else "map_tasks"
+        rows.append(row(case, f"radlatent, 1 process, {way}", two, one, 1.9))
+    return rows
+
+
+def compilation(bench):
+    """State what a first process pays to compile, and a second one to start."""
+    rows = []
+    cache = bench.folder / "numba"
+    cache.mkdir()
+    for state in ("empty", "filled"):
+        found = bench.start(
+            "compile",
+            environment={"NUMBA_CACHE_DIR": str(cache)},
+            settings=settings(1.0),
+        )
+        parts = {name: f"{found[name]:.3g} s" for name in ("import", "first", "second")}
+        rows.append(
+            {
+                "case": f"start, numba's cache {state}: import, first call",
+                "peer": f"radlatent, second call: {parts['second']}",
+                "ours": f"{parts['import']} + {parts['first']}",
+                "verdict": "stated",
+            }
+        )
+    return rows
+
+
+def machine():
+    """Return lines about the machine and the versions."""
+    names = [
+        line.split(":")[1].strip()
+        for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+        if line.startswith("model name")
+    ]
+    found = []
+    for name in VERSIONS:
+        try:
+            found.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            found.append(f"{name} absent")
+    return (
+        f"{names[0]}, {len(names)} cores; load {os.getloadavg()[0]:.2f} at the start\n"
+        f"Python {platform.python_version()}, {', '.join(found)}"
+    )
+
+
+def read_options():
+    """Return the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", default=",".join(SECTIONS), help="comma-separated")
+    parser.add_argument("--engine", default="native", choices=["native", "pyradiomics"])
+    parser.add_argument("--repeats", type=int, default=5, help="calls of ours")
+    parser.add_argument("--peer-repeats", type=int, default=3, help="calls of a peer")
+    parser.add_argument("--copies", type=int, default=400, help="lesions of the pool")
+    parser.add_argument("--no-nyxus", action="store_true")
+    parser.add_argument("--out", type=Path, help="folder for tables and the figure")
+    options = parser.parse_args()
+    options.only = options.only.split(",")
+    if unknown := set(options.only) - set(SECTIONS):
+        parser.error(f"unknown: {sorted(unknown)}; sections are {list(SECTIONS)}")
+    return options
+
+
+def main():
+    """Run the sections asked for and print one table."""
+    options = read_options()
+    if options.out:
+        options.out.mkdir(parents=True, exist_ok=True)
+    print(machine())
+    print(
+        "One thread a process; a process a tool and case; a warm-up on a small lesion "
+        f"is left out; median of at least {options.repeats} calls of ours and "
+        f"{options.peer_repeats} of a peer."
+    )
+    work = dict(
+        zip(SECTIONS, (small, filters, organ, scaling, pool, compilation), strict=True)
+    )
+    with tempfile.TemporaryDirectory() as name:
+        bench = Bench(Path(name), options)
+        rows = itertools.chain(*(work[section](bench) for section in options.only))
+        table = pd.DataFrame(list(rows)).fillna("")
+    print(table.to_string(index=False))
+    if options.out:
+        table.to_csv(options.out / "table.csv", index=False)
+
+
+if __name__ == "__main__":
+    main()

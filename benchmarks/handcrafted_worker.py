@@ -1,0 +1,174 @@
+"""One tool on one lesion in a process of its own; started by `handcrafted.py`.
+
+The task comes as JSON on the command line, the result leaves as the last line printed.
+"""
+
+import contextlib
+import importlib
+import json
+import logging
+import statistics
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import joblib
+import numpy as np
+
+from radlatent.handcrafted.settings import read_settings
+from radlatent.imaging import (
+    Volume,
+    bounding_box,
+    crop,
+    expand_box,
+    read_volume,
+    single_thread,
+    to_sitk,
+)
+from radlatent.parallel import map_tasks
+
+SPACING_MM = (1.0, 1.0, 1.0)
+#: Calls of a few milliseconds are repeated for this long, so that a median means much.
+AT_LEAST_S = 0.5
+
+
+def memory_mib(field):
+    """Return VmRSS (now) or VmHWM (the highest so far) of this process.
+
+    Not `ru_maxrss`: on Linux a started process inherits that of the one it came from.
+    """
+    lines = Path("/proc/self/status").read_text("utf-8").splitlines()
+    (line,) = [text for text in lines if text.startswith(field)]
+    return int(line.split()[1]) / 1024
+
+
+def arrays(task):
+    """Return the voxels of the image and of the mask as volumes."""
+    image, mask = (np.load(task[name]) for name in ("image", "mask"))
+    return Volume(image, SPACING_MM), Volume(mask.astype(bool), SPACING_MM)
+
+
+def warm_up_lesion():
+    """Return a lesion of radius 8 in 128 voxels cubed, to import and to compile by."""
+    values = np.random.default_rng(1).normal(500, 100, (128, 128, 128))
+    z, y, x = np.ogrid[-64:64, -64:64, -64:64]
+    mask = z**2 + y**2 + x**2 <= 8**2
+    return Volume(values.astype(np.int16), SPACING_MM), Volume(mask, SPACING_MM)
+
+
+def our_tool(task):
+    """Return a function from volumes to what is called, and what is called."""
+    settings = read_settings(task["settings"])
+    module = importlib.import_module(f"radlatent.handcrafted.{task['engine']}")
+    return (lambda *lesion: lesion), lambda *lesion: module.measure(*lesion, settings)
+
+
+def pyradiomics(task):
+    """Return a function from volumes to what is called, and what is called."""
+    from radiomics.featureextractor import RadiomicsFeatureExtractor
+
+    logging.getLogger("radiomics").setLevel(logging.CRITICAL)
+    warnings.simplefilter("ignore")  # means of nothing in the small lesion
+    parameters = read_settings(task["settings"]).parameters
+    parameters["setting"]["additionalInfo"] = task["additional_info"]
+    extractor = RadiomicsFeatureExtractor(parameters)
+    return (lambda *lesion: tuple(map(to_sitk, lesion))), extractor.execute
+
+
+def timed(function, repeats):
+    """Return the median wall and CPU time of calls, and what the last one returned."""
+    wall, cpu = [], []
+    while len(wall) < repeats or (sum(wall) < AT_LEAST_S and len(wall) < 50):
+        start = time.perf_counter(), time.process_time()
+        found = function()
+        wall.append(time.perf_counter() - start[0])
+        cpu.append(time.process_time() - start[1])
+    medians = {"seconds": statistics.median(wall), "cpu": statistics.median(cpu)}
+    return medians | {"calls": len(wall)}, found
+
+
+def measure(task):
+    """Time one tool on images in memory, and note the memory it takes."""
+    tool = {"radlatent": our_tool, "pyradiomics": pyradiomics}[task["tool"]]
+    convert, call = tool(task)
+    call(*convert(*warm_up_lesion()))
+    lesion = convert(*arrays(task))
+    before = memory_mib("VmRSS")
+    times, found = timed(lambda: call(*lesion), task["repeats"])
+    wanted = read_settings(task["settings"]).names
+    # a value that is missing stays missing: the comparison names it
+    values = {name: float(found[name]) for name in wanted if name in found}
+    return times | {
+        "values": values,
+        "peak_mib": memory_mib("VmHWM"),
+        "before_mib": before,
+    }
+
+
+def files(task):
+    """Time our tool from files, reading included."""
+    _, call = our_tool(task)
+    call(*warm_up_lesion())
+
+    def read_and_measure():
+        image, mask = (read_volume(task[name]) for name in ("image", "mask"))
+        return call(image, mask.with_array(mask.array > 0))
+
+    return timed(read_and_measure, task["repeats"])[0]
+
+
+def compilation(task):
+    """Time the import and the first two calls of a process, one small lesion each."""
+    lesion = warm_up_lesion()
+    start = time.perf_counter()
+    _, call = our_tool(task)
+    times = [time.perf_counter()]
+    for _ in range(2):
+        call(*lesion)
+        times.append(time.perf_counter())
+    imported, first, second = np.diff([start, *times]).tolist()
+    return {"import": imported, "first": first, "second": second}
+
+
+def pool(task):
+    """Time copies of one cropped lesion in one and in two processes."""
+    settings = read_settings(task["settings"])
+    module = importlib.import_module(f"radlatent.handcrafted.{task['engine']}")
+    image, mask = arrays(task)
+    margin = settings.margin_voxels(SPACING_MM)
+    box = expand_box(bounding_box(mask), margin, image.shape)
+    lesion = crop(image, box), crop(mask, box), settings
+
+    def measure_all(copies, jobs):
+        if task["batches"]:
+            calls = [joblib.delayed(module.measure)(*lesion)] * copies
+            return joblib.Parallel(n_jobs=jobs)(calls)
+        tasks = {str(n): lesion for n in range(copies)}
+        outcome = map_tasks(module.measure, tasks, jobs=jobs)
+        if outcome.failures:
+            raise RuntimeError(next(iter(outcome.failures.values())))
+        return outcome.results
+
+    for jobs in (1, 2):  # the workers start, import and compile once
+        measure_all(4, jobs)
+    seconds = {1: [], 2: []}
+    for jobs in [1, 2] * task["repeats"]:  # in turn: the machine may have other work
+        start = time.perf_counter()
+        measure_all(task["copies"], jobs)
+        seconds[jobs].append(time.perf_counter() - start)
+    return {str(jobs): statistics.median(taken) for jobs, taken in seconds.items()}
+
+
+def main():
+    """Do the task that was given."""
+    task = json.loads(sys.argv[1])
+    work = {"measure": measure, "files": files, "compile": compilation, "pool": pool}
+    # what the tools print goes elsewhere: the last line is the result
+    with single_thread(), contextlib.redirect_stdout(sys.stderr):
+        result = work[task["work"]](task)
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

@@ -97,12 +97,17 @@ def _gradient(lesion, options):
 
 
 def _largest(image):
-    """Return the largest absolute value of a whole image, which scales what is made."""
-    largest = max(float(image.array.max()), -float(image.array.min()))
+    """Return the extreme of an image, by which images are divided."""
+    largest = _extreme(image)
     if largest == 0:
-        msg = "the image is 0 everywhere: it has no Square, SquareRoot, Logarithm, ..."
+        msg = "the image is 0 everywhere: it has no Square, Logarithm or Exponential"
         raise ValueError(msg)
     return largest
+
+
+def _extreme(image):
+    """Return the largest absolute value of a whole image."""
+    return max(float(image.array.max()), -float(image.array.min()))
 
 
 def _square(lesion, options):
@@ -111,7 +116,7 @@ def _square(lesion, options):
 
 
 def _square_root(lesion, options):
-    coefficient = _largest(lesion.image)
+    coefficient = _extreme(lesion.image)
     image = lesion.image.array[lesion.box].astype(float)
     yield np.sign(image) * np.sqrt(np.abs(image) * coefficient)
 

@@ -46,8 +46,12 @@ def glcm_features(
         totals = pairs.sum(axis=(1, 2))
     pairs, totals = pairs[totals > 0], totals[totals > 0]
     step = max(1, _AT_A_TIME // gray.size**2)
+    # added up by their lengths, probabilities get near to pyradiomics' guard against 0
+    guarded = weights is not None
     parts = [
-        _of_directions(pairs[k : k + step], totals[k : k + step], gray, symmetric)
+        _of_directions(
+            pairs[k : k + step], totals[k : k + step], gray, symmetric, guarded
+        )
         for k in range(0, len(pairs), step)
     ]
     if not parts:
@@ -65,15 +69,15 @@ def _mean(values):
     return known.mean() if known.size else np.nan
 
 
-def _of_directions(pairs, totals, gray, symmetric):
+def _of_directions(pairs, totals, gray, symmetric, guarded):
     p = pairs / totals[:, None, None]
     if symmetric:
         p = (p + p.transpose(0, 2, 1)) / 2
     with np.errstate(invalid="ignore"):
-        return _features(p, gray.astype(float), symmetric)
+        return _features(p, gray.astype(float), symmetric, guarded)
 
 
-def _features(p, gray, symmetric):
+def _features(p, gray, symmetric, guarded=False):
     """Return each feature of matrices that sum to 1, shape (n, n_levels, n_levels)."""
     px, py = p.sum(axis=2), p.sum(axis=1)
     ux, uy = px @ gray, py @ gray
@@ -92,7 +96,7 @@ def _features(p, gray, symmetric):
         **_of_information(p, px, py),
         "JointAverage": ux,
         "JointEnergy": (p * p).sum(axis=(1, 2)),
-        "MCC": _maximal_correlation(p, px, py, symmetric),
+        "MCC": _maximal_correlation(p, px, py, symmetric, guarded),
         "MaximumProbability": p.max(axis=(1, 2)),
         "SumSquares": var_x,
     }
@@ -160,14 +164,18 @@ def _entropy(p):
     return -(p * np.log2(p + _EPS)).sum(axis=1)
 
 
-def _maximal_correlation(p, px, py, symmetric):
+def _maximal_correlation(p, px, py, symmetric, guarded):
     """Return the second largest singular value of p / sqrt(px py).
 
     pyradiomics takes the root of the second eigenvalue of a matrix Q that is similar
     to the square of this one; what its guard against 0 does cancels to first order.
+    Where that will not do, Q itself is taken.
     """
     if p.shape[1] < 2:
         return np.ones(len(p))
+    if guarded:
+        q = p / (px[:, :, None] * py[:, None, :] + _EPS) @ p.transpose(0, 2, 1)
+        return np.sqrt(np.sort(np.linalg.eigvals(q).real, axis=1)[:, -2])
     scaled = p / np.sqrt(px[:, :, None] * py[:, None, :] + _EPS)
     if symmetric:
         values = np.abs(np.linalg.eigvalsh(scaled))

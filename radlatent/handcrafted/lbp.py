@@ -106,14 +106,10 @@ def icosphere(subdivisions: int, radius: float) -> np.ndarray:
         Of the sphere.
     """
     golden = (1 + 5**0.5) / 2
-    corners = np.array(
-        [
-            np.roll([0, a, b * golden], k)
-            for k in range(3)
-            for a in (-1, 1)
-            for b in (-1, 1)
-        ]
-    ) / np.sqrt(1 + golden**2)
+    # in the order of trimesh: sums of float32 samples depend on it
+    signs = [(a, b) for b in (1, -1) for a in (-1, 1)]
+    corners = [np.roll([a, b * golden, 0], k) for k in range(3) for a, b in signs]
+    corners = np.array(corners) / np.sqrt(1 + golden * golden)
     apart = np.linalg.norm(corners[:, None] - corners, axis=2)
     edges = apart < 1.1 * apart[apart > 0].min()
     n = range(12)
@@ -135,9 +131,8 @@ def icosphere(subdivisions: int, radius: float) -> np.ndarray:
 
 def _divided(corners, faces):
     """Cut each triangle into four at the middles of its sides."""
-    sides = sorted(
-        {tuple(sorted(s)) for a, b, c in faces for s in ((a, b), (b, c), (c, a))}
-    )
+    around = [side for a, b, c in faces for side in ((a, b), (b, c), (c, a))]
+    sides = sorted({tuple(sorted(s)) for s in around}, key=lambda side: side[::-1])
     number = {side: len(corners) + k for k, side in enumerate(sides)}
     middles = np.array([corners[list(side)].mean(axis=0) for side in sides])
     smaller = []

@@ -116,11 +116,7 @@ def map_tasks(
     finished = {} if cache is None else _finished(cache, tasks, keys)
     waiting = {name: task for name, task in tasks.items() if name not in finished}
     results, failures = dict(finished), {}
-    key, forget = (shared.key, shared.forget) if shared else (_alone, None)
-    groups = groupby(waiting.items(), lambda task: key(task[0]))
-    calls = (
-        joblib.delayed(_attempt_each)(function, [*group], forget) for _, group in groups
-    )
+    calls = _calls(function, waiting, shared or Shared(_alone, _nothing))
     # batches leave a worker idle at the end, and lose more when a run is killed
     options = {"batch_size": 1, "return_as": "generator_unordered"}
     pool = joblib.Parallel(n_jobs=jobs, **options)
@@ -154,14 +150,22 @@ def map_tasks(
     )
 
 
+def _calls(function, tasks, shared):
+    for _, group in groupby(tasks.items(), lambda task: shared.key(task[0])):
+        yield joblib.delayed(_attempt_each)(function, [*group], shared.forget)
+
+
 def _alone(name):
     return name
 
 
+def _nothing():
+    pass
+
+
 def _attempt_each(function, tasks, forget):
     done = [_attempt(function, name, arguments) for name, arguments in tasks]
-    if forget is not None:
-        forget()
+    forget()
     return done
 
 

@@ -1,47 +1,59 @@
 """A recursive filter along one axis of a volume, many lines at a time."""
 
 import numpy as np
-from numba import njit
+from numba import njit, uint64
 
 __all__ = ["filter_lines", "filter_lines_double"]
 
 #: Lines that are filtered side by side: few enough for the first cache.
-_LINES = 32
+_LINES = 64
 
 
 @njit(
-    "void(float64[:,::1], float64[:,::1], float64[::1], float64[::1], float64[::1])",
+    "void(float64[:,::1], float64[:,::1], int64, int64, float64[::1], float64[::1],"
+    "float64[::1])",
     cache=True,
 )
-def _recur(data, done, weights, feedback, edge):
-    """Filter lines down: weights of four inputs, then feedback of four outputs.
+def _recur(data, done, start, step, weights, feedback, edge):
+    """Filter lines: weights of four inputs, then feedback of four outputs.
 
     Products are added from left to right and without fusing, so that every bit is
     that of ITK's filter. Two short loops over the lines are vectorized, one is not.
     """
     w0, w1, w2, w3 = weights[0], weights[1], weights[2], weights[3]
     d0, d1, d2, d3 = feedback[0], feedback[1], feedback[2], feedback[3]
-    width = np.uint64(data.shape[1])
-    for i in range(done.shape[0]):
-        now, one, two, three = data[i + 3], data[i + 2], data[i + 1], data[i]
-        out = done[i]
+    width = uint64(data.shape[1])
+    first = uint64(start - 3 * step)
+    for n in range(done.shape[0]):
+        i, j = uint64(n), start + n * step
+        j0, j1 = uint64(j), uint64(j - step)
+        j2, j3 = uint64(j - 2 * step), uint64(j - 3 * step)
         for x in range(width):
-            out[x] = now[x] * w0 + one[x] * w1 + two[x] * w2 + three[x] * w3
-        if i >= 4:
-            a, b, c, d = done[i - 1], done[i - 2], done[i - 3], done[i - 4]
+            done[i, x] = (
+                data[j0, x] * w0
+                + data[j1, x] * w1
+                + data[j2, x] * w2
+                + data[j3, x] * w3
+            )
+        if n >= 4:
+            a, b, c, d = uint64(n - 1), uint64(n - 2), uint64(n - 3), uint64(n - 4)
             for x in range(width):
-                out[x] -= a[x] * d0 + b[x] * d1 + c[x] * d2 + d[x] * d3
+                done[i, x] -= (
+                    done[a, x] * d0
+                    + done[b, x] * d1
+                    + done[c, x] * d2
+                    + done[d, x] * d3
+                )
         else:
             for x in range(width):
                 past = 0.0
                 for k in range(4):
                     # before its first voxel a line goes on for ever with that value
-                    before = i - 1 - k
-                    part = data[0, x] * edge[k]
-                    if before >= 0:
-                        part = done[before, x] * feedback[k]
+                    part = data[first, x] * edge[k]
+                    if n - 1 - k >= 0:
+                        part = done[n - 1 - k, x] * feedback[k]
                     past = part if k == 0 else past + part
-                out[x] -= past
+                done[i, x] -= past
 
 
 @njit
@@ -52,16 +64,18 @@ def _filter(source, target, weights, start, stop):
             width = min(_LINES, source.shape[2] - x)
             ahead, back = np.empty((length, width)), np.empty((length, width))
             # a line goes on with its first and last value: three there, four back
-            there, here = np.empty((length + 3, width)), np.empty((length + 3, width))
-            for i in range(length + 3):
-                for k in range(width):
-                    there[i, k] = source[n, max(i - 3, 0), x + k]
-                    here[i, k] = source[n, min(length + 3 - i, length - 1), x + k]
-            _recur(there, ahead, weights[0], weights[2], weights[3])
-            _recur(here, back, weights[1], weights[2], weights[4])
+            data = np.empty((length + 7, width))
+            for i in range(length + 7):
+                place = uint64(min(max(i - 3, 0), length - 1))
+                for k in range(uint64(width)):
+                    data[uint64(i), k] = source[uint64(n), place, uint64(x) + k]
+            _recur(data, ahead, 3, 1, weights[0], weights[2], weights[3])
+            _recur(data, back, length + 3, -1, weights[1], weights[2], weights[4])
             for i in range(start, stop):
-                for k in range(width):
-                    target[n, i - start, x + k] = ahead[i, k] + back[length - 1 - i, k]
+                for k in range(uint64(width)):
+                    target[uint64(n), uint64(i - start), uint64(x) + k] = (
+                        ahead[uint64(i), k] + back[uint64(length - 1 - i), k]
+                    )
 
 
 @njit("void(float64[:,:,:], float32[:,:,:], float64[:,::1], int64, int64)", cache=True)

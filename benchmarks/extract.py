@@ -12,6 +12,7 @@ import argparse
 import dataclasses
 import json
 import logging
+import os
 import platform
 import statistics
 import tempfile
@@ -49,13 +50,16 @@ def sphere(shape, radius):
 
 
 def write_cohort(folder, shape, n_cases):
-    """Write a cohort with one image and one mask, of which every case is a copy."""
-    write_volume(Volume(noise(shape), (1.0, 1.0, 1.0)), folder / "image.nrrd")
-    write_volume(Volume(sphere(shape, RADIUS), (1.0, 1.0, 1.0)), folder / "mask.nrrd")
+    """Write a cohort whose cases have files of their own, all with one content."""
+    arrays = {"image": noise(shape), "mask": sphere(shape, RADIUS)}
+    for name, array in arrays.items():
+        write_volume(Volume(array, (1.0, 1.0, 1.0)), folder / f"{name}0.nrrd")
+        for n in range(1, n_cases):
+            os.link(folder / f"{name}0.nrrd", folder / f"{name}{n}.nrrd")
     (folder / "cohort.yml").write_text(
         "name: benchmark\nmodalities: {ct: {unit: HU, preset: hu}}\n", "utf-8"
     )
-    rows = [f"c{n},p{n},image.nrrd,mask.nrrd" for n in range(n_cases)]
+    rows = [f"c{n},p{n},image{n}.nrrd,mask{n}.nrrd" for n in range(n_cases)]
     text = "\n".join(["case_id,patient_id,image_ct,mask", *rows]) + "\n"
     (folder / "cases.csv").write_text(text, "utf-8")
     return rl.Cohort.read(folder)

@@ -22,7 +22,7 @@ import venv
 from pathlib import Path
 
 import pandas as pd
-from extract import RADIUS, SHAPE, SMALL, noise, sphere
+from extract import RADIUS, SHAPE, SMALL, noise, sphere, write_cohort
 from handcrafted_bench import HERE, Bench, ellipsoid, last_line, row, settings
 from handcrafted_scaling import scaling
 from handcrafted_worker import SPACING_MM
@@ -32,8 +32,9 @@ from radlatent.imaging import Volume, bounding_box, expand_box, write_volume
 SECTIONS = ("small", "filters", "organ", "scaling", "pool", "compile")
 #: An ellipsoid of 760,000 voxels about the center, half-axes in voxels (z, y, x).
 ORGAN = (45.0, 51.84, 77.76)
-#: Of the box that gives pyradiomics less to filter; ours crops by itself.
-ORGAN_MARGIN = 20
+#: Fields of view of the organ: the more there is around it, the more pyradiomics
+#: filters, while ours crops by itself. In the middle one it takes the 27 s of PEERS.md.
+FIELDS = {"120 x 512 x 512": None, "120 x 340 x 340": 20, "its box and 20 voxels": None}
 VERSIONS = ("radlatent", "pyradiomics", "numpy", "scipy", "numba", "SimpleITK")
 
 
@@ -54,17 +55,17 @@ def filters(bench):
 def organ(bench):
     """Compare an organ with and without filters, its memory, and Nyxus."""
     image, mask = noise(SHAPE), ellipsoid(SHAPE, ORGAN)
-    whole = bench.save(image=image, mask=mask)
-    box = expand_box(bounding_box(mask), (ORGAN_MARGIN,) * 3, SHAPE)
-    near = bench.save(image_near=image[box], mask_near=mask[box])
-    near = {name: near[f"{name}_near"] for name in whole}
     case = f"organ of {mask.sum():,} voxels"
     filtered = {"settings": settings(1.0, 2.0, 3.0)}
-    title = f"{case}, wavelet, LoG 1 2 3"
-    rows, ours = bench.against_pyradiomics(title, whole | filtered, 20)
-    rows.append(memory_row(ours))
-    title = f"  the same in a box, {ORGAN_MARGIN} voxels around"
-    rows += bench.against_pyradiomics(title, near | filtered, 20)[0]
+    middle = (slice(None), slice(86, 426), slice(86, 426))
+    near = expand_box(bounding_box(mask), (20, 20, 20), SHAPE)
+    rows = []
+    for box, (field, bar) in zip((..., middle, near), FIELDS.items(), strict=True):
+        task = bench.save(image=image[box], mask=mask[box]) | filtered
+        title = f"{case}, wavelet, LoG 1 2 3, in {field}"
+        found, ours = bench.against_pyradiomics(title, task, bar)
+        rows += [*found, memory_row(ours)]
+    whole = bench.save(image=image, mask=mask)
     plain = whole | {"settings": settings()}
     rows += bench.against_pyradiomics(f"{case}, original", plain, None)[0]
     if not bench.options.no_nyxus:
@@ -117,24 +118,26 @@ def against_nyxus(bench, image, mask):
 
 
 def pool(bench):
-    """Compare one process with two on copies of a cropped lesion.
+    """Compare two processes with one: the engine by itself, and `extract` on files.
 
-    `map_tasks` hands out one lesion at a time, about 1 ms of the parent process;
-    joblib by itself sends small lesions in batches.
+    The second one reads and hashes files, which the memory of the machine limits.
     """
-    task = bench.save(image=noise(SMALL), mask=sphere(SMALL, RADIUS))
+    n = bench.options.copies
+    folder = bench.folder / "cohort"
+    folder.mkdir()
+    write_cohort(folder, SMALL, n)
+    lesion = bench.save(image=noise(SMALL), mask=sphere(SMALL, RADIUS))
     rows = []
-    kinds = (
-        ("original", settings(), bench.options.copies),
-        ("wavelet, LoG 1 3", settings(1.0, 3.0), bench.options.copies // 10),
-    )
-    for (name, chosen, copies), batches in itertools.product(kinds, (True, False)):
-        task |= {"settings": chosen, "copies": copies, "batches": batches}
-        found = bench.start("pool", **task)
-        one, two = ({"seconds": found[jobs]} for jobs in ("1", "2"))
-        case = f"2 processes, {copies} lesions r 15, {name}"
-        way = "joblib's batches" if batches else "map_tasks"
-        rows.append(row(case, f"radlatent, 1 process, {way}", two, one, 1.9))
+    for name, chosen, times in (("original", (), 100), ("filters", (1.0, 3.0), 8)):
+        about = {"settings": settings(*chosen)}
+        for where, task, bar in (
+            (f"{8 * times} lesions in memory", lesion | {"times": times}, 1.9),
+            (f"extract, {n} files", {"cohort": str(folder)}, None),
+        ):
+            found = bench.start("pool", **(about | task))
+            one, two = ({"seconds": found[jobs]} for jobs in ("1", "2"))
+            case = f"2 processes, {name}, {where}"
+            rows.append(row(case, "radlatent, 1 process", two, one, bar))
     return rows
 
 
@@ -187,7 +190,7 @@ def read_options():
     parser.add_argument("--engine", default="native", choices=["native", "pyradiomics"])
     parser.add_argument("--repeats", type=int, default=5, help="calls of ours")
     parser.add_argument("--peer-repeats", type=int, default=3, help="calls of a peer")
-    parser.add_argument("--copies", type=int, default=400, help="lesions of the pool")
+    parser.add_argument("--copies", type=int, default=120, help="lesions of the pool")
     parser.add_argument("--no-nyxus", action="store_true")
     parser.add_argument("--out", type=Path, help="folder for tables and the figure")
     options = parser.parse_args()

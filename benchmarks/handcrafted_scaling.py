@@ -40,7 +40,8 @@ def scaling(bench):
     if bench.options.out:
         table.to_csv(bench.options.out / "scaling.csv", index=False)
         draw(table, bench.options.out / "scaling.png")
-    return [slope_row(table, 1e4, (0.85, 1.15)), slope_row(table, 1e3, None)]
+    # below 1e5 voxels what every lesion costs, 2 ms, is more than what its voxels do
+    return [slope_row(table, 1e5, (0.85, 1.15)), slope_row(table, 1e3, None)]
 
 
 def slope_row(table, lowest, bar):

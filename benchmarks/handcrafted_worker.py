@@ -16,17 +16,14 @@ from pathlib import Path
 import joblib
 import numpy as np
 
-from radlatent.handcrafted.settings import read_settings
+from radlatent.cohort import Cohort
+from radlatent.handcrafted import extract, read_settings
 from radlatent.imaging import (
     Volume,
-    bounding_box,
-    crop,
-    expand_box,
     read_volume,
     single_thread,
     to_sitk,
 )
-from radlatent.parallel import map_tasks
 
 SPACING_MM = (1.0, 1.0, 1.0)
 #: Calls of a few milliseconds are repeated for this long, so that a median means much.
@@ -131,31 +128,37 @@ def compilation(task):
     return {"import": imported, "first": first, "second": second}
 
 
-def pool(task):
-    """Time copies of one cropped lesion in one and in two processes."""
+def measure_often(task, n):
+    """Measure one lesion n times, as a worker that has its images in memory."""
     settings = read_settings(task["settings"])
     module = importlib.import_module(f"radlatent.handcrafted.{task['engine']}")
-    image, mask = arrays(task)
-    margin = settings.margin_voxels(SPACING_MM)
-    box = expand_box(bounding_box(mask), margin, image.shape)
-    lesion = crop(image, box), crop(mask, box), settings
+    lesion = arrays(task)
+    with single_thread():
+        for _ in range(n):
+            module.measure(*lesion, settings)
 
-    def measure_all(copies, jobs):
-        if task["batches"]:
-            calls = [joblib.delayed(module.measure)(*lesion)] * copies
-            return joblib.Parallel(n_jobs=jobs)(calls)
-        tasks = {str(n): lesion for n in range(copies)}
-        outcome = map_tasks(module.measure, tasks, jobs=jobs)
-        if outcome.failures:
-            raise RuntimeError(next(iter(outcome.failures.values())))
-        return outcome.results
 
-    for jobs in (1, 2):  # the workers start, import and compile once
-        measure_all(4, jobs)
+def pool(task):
+    """Time the same work with one and with two processes."""
+    if "cohort" in task:
+        cohort = Cohort.read(Path(task["cohort"]))
+
+        def work(jobs):
+            extraction = extract(cohort, settings=task["settings"], jobs=jobs)
+            if not extraction.failures.empty:
+                raise RuntimeError(extraction.failures["message"].iloc[0])
+    else:
+        calls = [joblib.delayed(measure_often)(task, task["times"])] * 8
+
+        def work(jobs):
+            joblib.Parallel(n_jobs=jobs, batch_size=1)(calls)
+
     seconds = {1: [], 2: []}
-    for jobs in [1, 2] * task["repeats"]:  # in turn: the machine may have other work
+    for jobs in (1, 2):  # workers start and load the engine once
+        work(jobs)
+    for jobs in [1, 2] * 3:  # in turn: the machine may have other work
         start = time.perf_counter()
-        measure_all(task["copies"], jobs)
+        work(jobs)
         seconds[jobs].append(time.perf_counter() - start)
     return {str(jobs): statistics.median(taken) for jobs, taken in seconds.items()}
 

@@ -117,9 +117,8 @@ def map_tasks(
     waiting = {name: task for name, task in tasks.items() if name not in finished}
     results, failures = dict(finished), {}
     calls = _calls(function, waiting, shared or Shared(_alone, _nothing))
-    # batches leave a worker idle at the end, and lose more when a run is killed
-    options = {"batch_size": 1, "return_as": "generator_unordered"}
-    pool = joblib.Parallel(n_jobs=jobs, **options)
+    # joblib hands out tasks of less than 0.2 s several at a time
+    pool = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
     with (
         _progress(description, len(tasks), len(finished)) as advance,
         warnings.catch_warnings(),

@@ -369,11 +369,13 @@ def _choices(plan, settings, cohort):
     chosen = plan.model_dump()
     per_modality = settings if isinstance(settings, dict) else {}
     default = None if isinstance(settings, dict) else settings
-    chosen["settings"] = {
-        modality: read_settings(
-            per_modality.get(modality) or default or spec.preset
-        ).parameters
+    read = {
+        modality: read_settings(per_modality.get(modality) or default or spec.preset)
         for modality, spec in cohort.modalities.items()
+    }
+    chosen["settings"] = {
+        modality: one.parameters | ({"ibsi": one.ibsi.model_dump()} if one.ibsi else {})
+        for modality, one in read.items()
     }
     return chosen
 

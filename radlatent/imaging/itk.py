@@ -5,11 +5,13 @@ written once, in this module.
 """
 
 import contextlib
+import functools
+import sys
 import threading
 
 import numpy as np
 import SimpleITK as sitk
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from radlatent.errors import GeometryError
 from radlatent.imaging.volume import Geometry, Volume
@@ -107,6 +109,12 @@ class _Silence:
 silence = _Silence()
 
 
+@functools.lru_cache(maxsize=1)
+def _pools(n_modules):
+    """Return the pools of threads; looked for again when modules were loaded."""
+    return ThreadpoolController()
+
+
 class _SingleThread:
     """As `_Silence`, for the numbers of threads."""
 
@@ -121,7 +129,7 @@ class _SingleThread:
             if self._inside == 0:
                 self._before = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
                 sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-                self._limits = threadpool_limits(limits=1)
+                self._limits = _pools(len(sys.modules)).limit(limits=1)
             self._inside += 1
 
     def __exit__(self, *exception):

@@ -58,7 +58,7 @@ test-installed: python
 test-newer:
 	@newer="$(NEWER)"; if test -n "$$newer"; \
 	then $(MAKE) test-installed PYTHON="$$newer"; \
-	else echo "NOT TESTED on Python 3.12 or 3.13: none runs on this machine."; fi
+	else echo "NOT TESTED on Python 3.12 or 3.13: none runs on this machine." >&2; exit 1; fi
 
 lint: $(READY)
 	$(BIN)/ruff check .

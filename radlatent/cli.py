@@ -1,6 +1,7 @@
 """The command line: one verb is one function of the package, with its parameters."""
 
 import functools
+import importlib
 import logging
 import shlex
 import sys
@@ -15,7 +16,6 @@ from rich.table import Table
 
 import radlatent as rl
 from radlatent.errors import RadlatentError, SchemaError
-from radlatent.handcrafted import features_markdown
 
 __all__ = ["app"]
 
@@ -215,7 +215,8 @@ def describe_features(
         _print_table(table.reset_index())
     elif out.suffix == ".md":
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(features_markdown(settings), "utf-8")
+        text = importlib.import_module("radlatent.handcrafted").features_markdown
+        out.write_text(text(settings), "utf-8")
     else:
         rl.report.write_table(table.reset_index(), out)
     if out is not None:

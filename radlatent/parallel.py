@@ -1,7 +1,7 @@
 """Map a function over named tasks: joblib here, Dask on a cluster.
 
-Tasks enter, results and failures leave. A result is kept on disk as soon as it is
-there, under a key of its content, so that a killed run resumes; a failure is never
+Tasks enter, results and failures leave. Results are kept on disk as they come in,
+under a key of its content, so that a killed run resumes; a failure is never
 kept. The function runs wherever ``joblib.parallel_config`` says.
 """
 
@@ -14,7 +14,7 @@ import time
 import warnings
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import chain, groupby
+from itertools import chain
 from pathlib import Path
 
 import joblib
@@ -34,6 +34,9 @@ from radlatent.errors import RadlatentError
 __all__ = ["Outcome", "Shared", "map_tasks"]
 
 _log = logging.getLogger(__name__)
+
+#: Tasks on what they share before results are kept: a killed run loses no more.
+_TOGETHER = 8
 
 #: Seconds between two lines of progress where there is no terminal to draw a bar on.
 _LOG_EVERY_S = 30.0
@@ -60,12 +63,13 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Shared:
-    """What tasks that follow one another have in common, a file for instance.
+    """What tasks have in common, a file for instance.
 
     Parameters
     ----------
     key
-        Name of task to what it shares; tasks with one key run on one worker.
+        Name of task to what it shares; tasks with one key run on one worker, up to
+        eight of them, whose results are kept when the last of these is there.
     forget
         Called there after them: a worker whose memory stays full is taken for leaking.
     """
@@ -103,7 +107,7 @@ def map_tasks(
     description
         What the progress bar says.
     shared
-        What tasks that are next to each other share; None: nothing.
+        What some of the tasks share; None: nothing.
 
     Raises
     ------
@@ -117,7 +121,7 @@ def map_tasks(
     waiting = {name: task for name, task in tasks.items() if name not in finished}
     results, failures = dict(finished), {}
     calls = _calls(function, waiting, shared or Shared(_alone, _nothing))
-    # joblib hands out tasks of less than 0.2 s several at a time
+    # no size of batches: joblib hands out several at a time below 0.2 s, else one
     pool = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
     with (
         _progress(description, len(tasks), len(finished)) as advance,
@@ -150,8 +154,13 @@ def map_tasks(
 
 
 def _calls(function, tasks, shared):
-    for _, group in groupby(tasks.items(), lambda task: shared.key(task[0])):
-        yield joblib.delayed(_attempt_each)(function, [*group], shared.forget)
+    groups = {}
+    for name, task in tasks.items():
+        groups.setdefault(shared.key(name), []).append((name, task))
+    for group in groups.values():
+        for start in range(0, len(group), _TOGETHER):
+            some = group[start : start + _TOGETHER]
+            yield joblib.delayed(_attempt_each)(function, some, shared.forget)
 
 
 def _alone(name):

@@ -42,10 +42,12 @@ def glcm_features(
     pairs = pairs.transpose(1, 0, 2)
     totals = pairs.sum(axis=(1, 2))
     if weights is not None:
-        pairs = np.tensordot(weights, pairs, axes=1)[None]
+        # one after the other: all of them in floats may not fit in memory
+        pairs = sum(w * one for w, one in zip(weights, pairs, strict=True))[None]
         totals = pairs.sum(axis=(1, 2))
-    pairs, totals = pairs[totals > 0], totals[totals > 0]
-    step = max(1, _AT_A_TIME // gray.size**2)
+    if not totals.all():
+        pairs, totals = pairs[totals > 0], totals[totals > 0]
+    step = max(1, _AT_A_TIME // max(gray.size**2, 2 * int(gray[-1])))
     # added up by their lengths, probabilities get near to pyradiomics' guard against 0
     guarded = weights is not None
     parts = [

@@ -9,7 +9,7 @@ Farneback, Westin 2006, "Improving Deriche-style recursive Gaussian filters",
 doi:10.1007/s10851-006-8464-z; ITK's LaplacianRecursiveGaussianImageFilter
 """
 
-from functools import cache
+from functools import lru_cache
 from math import cos, exp, sin
 
 import numpy as np
@@ -77,7 +77,7 @@ def _filter(source, weights, axis, part):
     return target
 
 
-@cache
+@lru_cache(maxsize=64)
 def _weights(sigma_mm, spacing_mm, second):
     """Return the rows of `gaussian.filter_lines` for smoothing, or its derivative."""
     scale = sigma_mm / spacing_mm

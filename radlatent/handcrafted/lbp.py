@@ -9,18 +9,21 @@ Ojala et al. 2002, doi:10.1109/TPAMI.2002.1017623 (2D); Banerjee et al. 2013,
 doi:10.1007/978-3-642-40760-4_48 (3D)
 """
 
+import threading
 import warnings
 from collections.abc import Iterator
 
 import numpy as np
 from scipy.ndimage import map_coordinates
 from scipy.special import sph_harm_y
-from scipy.stats import kurtosis
 from skimage.feature import local_binary_pattern
 
 from radlatent.handcrafted.settings import Options
 
 __all__ = ["lbp2d_image", "lbp3d_images"]
+
+#: The filters of warnings belong to all threads of a process.
+_filters = threading.Lock()
 
 
 def lbp2d_image(image: np.ndarray, options: Options) -> np.ndarray:
@@ -36,7 +39,7 @@ def lbp2d_image(image: np.ndarray, options: Options) -> np.ndarray:
     slices = np.moveaxis(image, options.force2Ddimension, 0)
     patterns = np.empty_like(slices)
     for found, one in zip(patterns, slices, strict=True):
-        with np.errstate(invalid="ignore"), warnings.catch_warnings():
+        with np.errstate(invalid="ignore"), _filters, warnings.catch_warnings():
             # that rounding of floating images decides ties, which is what is wanted
             warnings.simplefilter("ignore", UserWarning)
             found[...] = local_binary_pattern(
@@ -82,11 +85,15 @@ def lbp3d_images(
         )
         response = brighter @ (waves @ waves.T)
         yield _spread(np.sqrt((response**2).sum(axis=1)).real, mask)
-    with np.errstate(invalid="ignore", divide="ignore"), warnings.catch_warnings():
-        # of samples that are all alike: no kurtosis, as there
-        warnings.simplefilter("ignore", RuntimeWarning)
-        peaked = kurtosis(samples, axis=1)
-    yield _spread(peaked, mask)
+    yield _spread(_kurtosis(samples), mask)
+
+
+def _kurtosis(samples):
+    """Return the excess kurtosis of each row, NaN of one whose samples are alike."""
+    off = samples - samples.mean(axis=1, keepdims=True)
+    squared = off * off
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (squared**2).mean(axis=1) / squared.mean(axis=1) ** 2 - 3
 
 
 def _spread(values, mask):

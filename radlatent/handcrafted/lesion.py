@@ -29,6 +29,7 @@ from radlatent.schema import nearest
 __all__ = [
     "ENGINES",
     "Lesion",
+    "check_extent",
     "engine_of",
     "measure_lesion",
     "measure_volumes",
@@ -112,7 +113,7 @@ def read_lesion(lesion: Lesion) -> tuple[Volume, Volume]:
         resample_mask=lesion.resample_mask,
         case_id=lesion.case_id,
     )
-    _check_extent(lesion, mask)
+    check_extent(lesion, mask)
     return image, mask
 
 
@@ -131,7 +132,6 @@ def measure_volumes(lesion: Lesion, image: Volume, mask: Volume) -> list[float |
     EmptyMaskError, ValueError
         As `measure_lesion`.
     """
-    _check_extent(lesion, mask)
     image, mask = _crop(image, mask, lesion.settings)
     _check_finite(lesion, image, mask)
     try:
@@ -146,7 +146,7 @@ def measure_volumes(lesion: Lesion, image: Volume, mask: Volume) -> list[float |
     return [v if v is not None and math.isfinite(v) else None for v in found]
 
 
-def _check_extent(lesion, mask):
+def check_extent(lesion: Lesion, mask: Volume) -> None:
     """Refuse what no texture can be measured on, with its size."""
     box = bounding_box(mask)
     extent = [part.stop - part.start for part in box]

@@ -55,6 +55,9 @@ def measure(image: Volume, mask: Volume, settings: Settings) -> dict[str, float]
     ready = prepare(image, mask, settings)
     spacing_mm = ready.image.spacing_mm
     found = _shapes(ready.shape_mask, spacing_mm, settings)
+    wanted = settings.featureClass.keys() - {"shape", "shape2D"}
+    if not wanted:
+        return found
     rois = cache(lambda distances, axis: Roi(ready.mask, distances, axis))
     for image_type in settings.imageType:
         options = settings.resolved(image_type)
@@ -62,7 +65,10 @@ def measure(image: Volume, mask: Volume, settings: Settings) -> dict[str, float]
         roi = rois(tuple(options.distances), axis)
         for name, array in derived_images(ready, image_type, options):
             values = array[ready.mask]
-            classes = _intensities(values, roi, options, settings, spacing_mm)
+            # a range of intensities says nothing about filtered ones
+            start = _first_edge(settings) if image_type == "Original" else None
+            edges = bin_edges(values, options.binWidth, options.binCount, start)
+            classes = _intensities(values, edges, roi, options, wanted, spacing_mm)
             found |= {
                 f"{name}_{feature_class}_{feature}": float(value)
                 for feature_class, features in classes.items()
@@ -90,14 +96,15 @@ def _shapes(mask, spacing_mm, settings):
     return found
 
 
-def _intensities(values, roi, options, settings, spacing_mm):
+def _first_edge(settings):
+    """Return where bins of a fixed width start for IBSI: at the range, if any."""
+    options = settings.setting
+    ranged = options.resegmentRange and options.resegmentMode == "absolute"
+    return min(options.resegmentRange) if settings.ibsi and ranged else None
+
+
+def _intensities(values, edges, roi, options, wanted, spacing_mm):
     """Return feature class to features of one image."""
-    wanted = settings.featureClass.keys() - {"shape", "shape2D"}
-    if not wanted:
-        return {}
-    fixed = settings.ibsi is not None and options.resegmentMode == "absolute"
-    start = min(options.resegmentRange) if fixed and options.resegmentRange else None
-    edges = bin_edges(values, options.binWidth, options.binCount, start)
     levels = discretize(values.astype(float), edges)
     gray = levels.gray
     found = {}

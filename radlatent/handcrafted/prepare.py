@@ -158,12 +158,15 @@ def _resample_by_centers(image, mask, settings):
     spacing_mm = _wanted_spacing(mask, settings.setting)
     name = settings.setting.interpolator
     how = {"sitkLinear": "linear", "sitkBSpline": "bspline"}.get(name, "nearest")
+    # a filter looks further, and normalization everywhere
+    near = set(settings.imageType) == {"Original"}
+    wide = expand_box(bounding_box(mask), (2, 2, 2), mask.shape) if near else None
     floats = image.with_array(image.array.astype(float))
-    image = resample(floats, spacing_mm, interpolation=how)
+    image = resample(floats, spacing_mm, interpolation=how, around=wide)
     if settings.ibsi.roundIntensities:
         image = image.with_array(np.rint(image.array))
     inside = mask.with_array(mask.array.astype(float))
-    share = resample(inside, spacing_mm, interpolation="linear").array
+    share = resample(inside, spacing_mm, interpolation="linear", around=wide).array
     # weights of one half are common, and rounded
     return image, Volume(
         share >= 0.5 - 1e-9, image.spacing_mm, image.origin, image.direction

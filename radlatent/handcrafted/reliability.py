@@ -5,7 +5,7 @@ All features at once: thousands take no longer than a few.
 
 import numpy as np
 import pandas as pd
-from scipy.stats import f as f_distribution
+from scipy.special import fdtri
 
 from radlatent.errors import SchemaError
 
@@ -140,7 +140,7 @@ def _mean_squares(values):
 
 
 def _quantile(level, df1, df2):
-    return f_distribution.ppf((1 + level) / 2, df1, df2)
+    return fdtri(df1, df2, (1 + level) / 2)
 
 
 def _consistency(targets, raters, error, n, k, level):

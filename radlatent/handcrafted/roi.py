@@ -21,7 +21,7 @@ __all__ = ["Levels", "Matrices", "Roi", "bin_edges", "discretize"]
 _BIN_WIDTH = 25.0
 
 #: More bins than this are a mistake in the width, and would not fit in memory.
-_MOST_BINS = 10_000_000
+_MOST_BINS = 1_000_000
 
 _LARGEST_MATRIX = 2**31  # bytes
 
@@ -137,6 +137,9 @@ class Roi:
         self, mask: np.ndarray, distances: tuple[int, ...], flat_axis: int | None
     ):
         padded = np.ascontiguousarray(np.pad(mask, max(1, *distances)))
+        if max(padded.shape) > 2**16 or padded.size > 2**32:
+            msg = f"a lesion in a box of {mask.shape} voxels is too large"
+            raise ValueError(msg)
         self._shape = padded.shape
         self._strides = np.array(padded.strides)
         self._voxels = np.flatnonzero(padded).astype(np.uint64)
@@ -224,8 +227,11 @@ class Roi:
 
     def _has_row_of_two(self, step):
         """Return whether two voxels lie on one line along a direction."""
-        places = np.stack(np.unravel_index(self._voxels.astype(np.int64), self._shape))
         axis = np.flatnonzero(step)[0]
+        n_lines = np.prod(self._shape) - np.prod(self._shape - np.abs(step))
+        if self._voxels.size > n_lines:
+            return True  # more voxels than lines
+        places = np.stack(np.unravel_index(self._voxels.astype(np.int64), self._shape))
         lines = places - step[:, None] * (places[axis] * step[axis])
         return len(np.unique(lines, axis=1).T) < places.shape[1]
 

@@ -15,7 +15,12 @@ import pandas as pd
 from radlatent.cohort import Cohort
 from radlatent.errors import SchemaError
 from radlatent.handcrafted.contours import NEAR_MM
-from radlatent.handcrafted.lesion import Lesion, measure_volumes, read_lesion
+from radlatent.handcrafted.lesion import (
+    Lesion,
+    check_extent,
+    measure_volumes,
+    read_lesion,
+)
 from radlatent.handcrafted.perturb import Perturbation, draw_perturbations, perturb
 from radlatent.handcrafted.plan import plan
 from radlatent.handcrafted.reliability import icc
@@ -191,6 +196,7 @@ def measure_perturbed(lesion: Lesion, perturbations: Sequence[Perturbation]) -> 
         for number, perturbation in enumerate(perturbations):
             try:
                 moved = perturb(image, mask, perturbation)
+                check_extent(lesion, moved[1])
                 rows.append(measure_volumes(lesion, *moved))
             except ValueError as error:
                 rows.append([None] * len(lesion.settings.names))

@@ -9,8 +9,6 @@ References
 Lorensen, Cline 1987, doi:10.1145/37402.37422
 """
 
-from functools import cache
-
 import numpy as np
 
 __all__ = ["cube_sums", "square_sums"]
@@ -53,7 +51,30 @@ _LINES += ("12", "1230", "02", "32", "13", "10", "03", "")
 _MIDDLES = ((0, 0.5), (0.5, 1), (1, 0.5), (0.5, 0))
 
 
-@cache
+def _bit(corner):
+    z, y, x = corner
+    return 4 * z + 2 * y + x
+
+
+def _all_triangles():
+    """Return corners of every triangle, the code of its cube, and where it faces."""
+    middles = np.array([np.add(_CORNERS[a], _CORNERS[b]) / 2 for a, b in _EDGES])
+    corners, codes, signs = [], [], []
+    for code in range(256):
+        inside = sum(1 << k for k, p in enumerate(_CORNERS) if code >> _bit(p) & 1)
+        # the table ends where the last corner is inside: the same surface from behind
+        behind = inside > 127
+        edges = _TRIANGLES[255 - inside if behind else inside].strip("-")
+        found = middles[[int(edge, 16) for edge in edges]].reshape(-1, 3, 3)
+        corners.append(found)
+        codes += [code] * len(found)
+        signs += [-1.0 if behind else 1.0] * len(found)
+    return np.concatenate(corners), np.array(codes), np.array(signs)
+
+
+_ALL, _CODES, _SIGNS = _all_triangles()
+
+
 def cube_sums(spacing: tuple[float, float, float]) -> tuple[np.ndarray, np.ndarray]:
     """Return what one cube adds to the surface and to the volume of a mesh.
 
@@ -70,29 +91,16 @@ def cube_sums(spacing: tuple[float, float, float]) -> tuple[np.ndarray, np.ndarr
         Shape (256, 4): six times the signed volume between the origin and the
         triangles of a cube at (z, y, x) is ``volume @ (1, z, y, x)``, in mm3.
     """
-    middles = np.array([np.add(_CORNERS[a], _CORNERS[b]) / 2 for a, b in _EDGES])
-    area, volume = np.zeros(256), np.zeros((256, 4))
-    for code in range(256):
-        inside = sum(1 << k for k, p in enumerate(_CORNERS) if code >> _bit(p) & 1)
-        # the table ends where the last corner is inside: the same surface from behind
-        behind = inside > 127
-        edges = _TRIANGLES[255 - inside if behind else inside].strip("-")
-        corners = middles[[int(edge, 16) for edge in edges]].reshape(-1, 3, 3) * spacing
-        a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
-        sign = -1 if behind else 1
-        area[code] = np.linalg.norm(np.cross(a - c, b - c), axis=1).sum() / 2
-        volume[code, 0] = sign * np.einsum("ij,ij", np.cross(a, b), c)
-        normal = np.cross(a, b) + np.cross(b, c) + np.cross(c, a)
-        volume[code, 1:] = sign * normal.sum(axis=0) * spacing
-    return area, volume
+    a, b, c = np.moveaxis(_ALL * spacing, 1, 0)
+    sides = np.linalg.norm(np.cross(a - c, b - c), axis=1) / 2
+    own = _SIGNS * np.einsum("ij,ij->i", np.cross(a, b), c)
+    normal = np.cross(a, b) + np.cross(b, c) + np.cross(c, a)
+    terms = np.column_stack([sides, own, _SIGNS[:, None] * normal * spacing])
+    sums = np.zeros((256, 5))
+    np.add.at(sums, _CODES, terms)
+    return sums[:, 0], sums[:, 1:]
 
 
-def _bit(corner):
-    z, y, x = corner
-    return 4 * z + 2 * y + x
-
-
-@cache
 def square_sums(spacing: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
     """As `cube_sums` for a slice: what a square adds to perimeter and surface.
 

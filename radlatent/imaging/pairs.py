@@ -79,8 +79,8 @@ def _stamp(path):
     try:
         about = os.stat(path)
     except OSError:
-        return 0, 0  # reading says what is wrong
-    return about.st_mtime_ns, about.st_size
+        return ()  # reading says what is wrong
+    return about.st_ino, about.st_mtime_ns, about.st_ctime_ns, about.st_size
 
 
 def forget_pair() -> None:

@@ -65,8 +65,9 @@ def _load(folder):
     return kernels
 
 
-_home = _folder()
+_home = None
 try:
+    _home = _folder()
     gaussian, mesh, texture = _load(_home)
 # what numba says of a damaged file, of a full disk, of a folder it may not write to
 except (EOFError, UnpicklingError, OSError, RuntimeError) as error:
@@ -78,6 +79,8 @@ except (EOFError, UnpicklingError, OSError, RuntimeError) as error:
         type(error).__name__,
         error,
     )
-    shutil.rmtree(_home, ignore_errors=True)
+    if _home is not None and (_home / _DONE).exists():
+        # whole, and yet damaged; an unfinished one may be another process' work
+        shutil.rmtree(_home, ignore_errors=True)
     _own = tempfile.TemporaryDirectory(prefix="radlatent-kernels-")
     gaussian, mesh, texture = _load(Path(_own.name))

@@ -9,6 +9,7 @@
 ``describe_features``  the dictionary: what every column is
 ``draw_perturbations``  slight changes of image and mask, to measure under
 ``perturb``         an image and a mask, changed
+``Volume``, ``read_volume``  voxels and where they lie; from a file
 ``stability``       features measured under each perturbation, and their ICC
 ``icc``             ICC(2,1) and ICC(3,1) with intervals
 ``read_features``   a feature table from disk
@@ -52,6 +53,7 @@ _HOMES = {
         "make_folds",
         "select_blocks",
     ),
+    "imaging": ("Volume", "read_volume"),
     "study": ("run",),
     "report": ("performance", "read_features", "write_extraction"),
     "provenance": ("doctor",),
@@ -60,6 +62,7 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Cohort",
+    "Volume",
     "aggregate",
     "check",
     "cross_validate",
@@ -77,6 +80,7 @@ __all__ = [
     "perturb",
     "read_features",
     "read_settings",
+    "read_volume",
     "run",
     "select_blocks",
     "simulate",

@@ -211,8 +211,10 @@ def describe_features(
 ):
     """Tell what every column is: family, source, IBSI code, unit, match with IBSI."""
     table = rl.describe_features(settings)
-    if out is None:
+    if out is None and sys.stdout.isatty():
         _print_table(table.reset_index())
+    elif out is None:
+        typer.echo(table.to_string())
     elif out.suffix == ".md":
         out.parent.mkdir(parents=True, exist_ok=True)
         text = importlib.import_module("radlatent.handcrafted").features_markdown
@@ -308,6 +310,8 @@ def _judge(failures, allowed):
     for row in failures[:5].itertuples():
         message = row.message.removeprefix(f"case {row.case_id!r}: ")
         typer.echo(f"case {row.case_id!r}, {row.stage}: {message}", err=True)
+    if len(failures) > 5:
+        typer.echo(f"... and {len(failures) - 5} more", err=True)
     cases = failures["case_id"].nunique()
     typer.echo(f"{cases} of the cases failed; the failures table says why.", err=True)
     if cases > allowed:

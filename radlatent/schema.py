@@ -319,6 +319,7 @@ PARAMETERS = {
     "cases": "the cases table",
     "censoring": "expected fraction of censored times",
     "cohort": "a Cohort, or the folder of one",
+    "dtype": "type of the voxels that are read",
     "endpoint": "an Endpoint of a cohort",
     "engine": "what measures hand-crafted features",
     "extraction": "what extract returned",

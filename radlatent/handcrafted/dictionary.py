@@ -87,8 +87,9 @@ def describe_features(
 
     Notes
     -----
-    ``ibsi`` judges the formula with pyradiomics' defaults. Weights for distances, an
-    asymmetric GLCM or shifted intensities are measures of their own.
+    ``ibsi`` judges the formula. Settings that make another measure of it (distances,
+    weights by distance, ``gldm_a``, an asymmetric GLCM, shifted intensities) have
+    ``none``. Columns of a feature table are ``<modality>_handcrafted__<name>``.
 
     Examples
     --------
@@ -111,7 +112,29 @@ def describe_features(
     table.index = pd.Index(names, name="name")
     filtered = table["image"] != "original"
     table.loc[filtered, ["ibsi", "note"]] = "none", _FILTERED
+    patterns = table["image"].str.startswith("lbp")
+    table.loc[patterns, "unit"] = table["unit"].str.replace("image unit", "pattern")
+    if settings is not None:
+        chosen = read_settings(settings)
+        if "Original" in chosen.imageType:
+            _judge_settings(table, chosen.resolved("Original"))
     return table
+
+
+def _judge_settings(table, options):
+    """Take back what the phantom says of formulas that the settings change."""
+    weighted = options.weightingNorm not in (None, "no_weighting")
+    changed = {
+        "distances": (options.distances != [1], ("glcm", "gldm", "ngtdm")),
+        "weightingNorm": (weighted, ("glcm", "glrlm")),
+        "gldm_a": (options.gldm_a != 0, ("gldm",)),
+        "symmetricalGLCM": (not options.symmetricalGLCM, ("glcm",)),
+        "voxelArrayShift": (options.voxelArrayShift != 0, ("firstorder",)),
+    }
+    for name, (is_other, families) in changed.items():
+        rows = table["family"].isin(families) & (table["ibsi"] != "none")
+        if is_other:
+            table.loc[rows, ["ibsi", "note"]] = "none", f"{name} is not IBSI's"
 
 
 def compare_ibsi(

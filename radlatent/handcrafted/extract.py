@@ -238,7 +238,7 @@ def _absent(absent, lesion):
     return (
         f"case {lesion.case_id!r}: engine {lesion.engine!r} gave no finite value for "
         f"{len(absent)} of {len(lesion.settings.names)} features ({shown}). The lesion "
-        "or the image is too small for them, or a package that they need is missing."
+        "or the image is too small, or too uniform, for them."
     )
 
 

@@ -195,7 +195,8 @@ def _check_finite(lesion, image, mask):
         where = "around and in" if lesion.settings.looks_around else "in"
         msg = (
             f"case {lesion.case_id!r}: {n_wrong} of {seen.size} voxels {where} the "
-            f"lesion are not finite numbers in {lesion.image}. Repair the image, or "
+            f"lesion are not finite numbers in {lesion.image}. Repair the image, leave "
+            f"out image types that look further ({[*lesion.settings.imageType]}), or "
             "exclude the case in cases.csv."
         )
         raise ValueError(msg)

@@ -65,6 +65,8 @@ def measure(image: Volume, mask: Volume, settings: Settings) -> dict[str, float]
         roi = rois(tuple(options.distances), axis)
         for name, array in derived_images(ready, image_type, options):
             values = array[ready.mask]
+            if image_type != "Original" and not np.isfinite(values).all():
+                continue  # of a flat lesion, for instance: its features are missing
             # a range of intensities says nothing about filtered ones
             start = _first_edge(settings) if image_type == "Original" else None
             edges = bin_edges(values, options.binWidth, options.binCount, start)

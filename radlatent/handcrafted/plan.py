@@ -79,6 +79,12 @@ def plan(
         msg = "root belongs to the folder of a cohort; this one was read already."
         raise SchemaError(msg)
     per_modality = settings_of(cohort, settings)
+    unknown = [m for m, one in per_modality.items() if one.ibsi is not None]
+    if engine == "pyradiomics" and unknown:
+        msg = (
+            f"settings of {unknown}: section 'ibsi' is unknown to engine 'pyradiomics'."
+        )
+        raise SchemaError(msg)
     version = engine_of(engine).version()
     lesions = _lesions(cohort, per_modality, engine)
     files = {path for one in lesions.values() for path in (one.image, one.mask)}

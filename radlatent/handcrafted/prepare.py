@@ -73,6 +73,11 @@ def prepare(image: Volume, mask: Volume, settings: Settings) -> Prepared:
     if options.resampledPixelSpacing is not None:
         steps = _resample if ibsi is None else _resample_by_centers
         image, mask = steps(image, mask, settings)
+        if not mask.array.any():
+            msg = (
+                f"no voxel is left after resampling to {image.spacing_mm} mm (z, y, x)"
+            )
+            raise ValueError(msg)
     elif options.preCrop:
         around = expand_box(bounding_box(mask), [options.padDistance] * 3, mask.shape)
         image, mask = crop(image, around), crop(mask, around)

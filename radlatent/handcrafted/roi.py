@@ -84,7 +84,11 @@ def bin_edges(
         msg = f"the lesion holds values that are not finite ({low} to {high})"
         raise ValueError(msg)
     if count is not None:
-        edges = np.histogram_bin_edges(np.array([low, high]), count)
+        try:
+            edges = np.histogram_bin_edges(np.array([low, high]), count)
+        except ValueError as error:
+            msg = f"values from {low} to {high} are too alike for {count} bins"
+            raise ValueError(msg) from error
         edges[-1] += 1
         return edges.astype(float)
     if values.dtype.kind in "iu":

@@ -45,6 +45,13 @@ _INTERPOLATORS = (
     "sitkBlackmanWindowedSinc",
 )
 
+#: Members that pyradiomics keeps for old settings files, and computes with a warning.
+_OLD = {
+    *("Compactness1", "Compactness2", "SphericalDisproportion", "StandardDeviation"),
+    *("Dissimilarity", "Homogeneity1", "Homogeneity2", "SumVariance"),
+    *("DependencePercentage",),
+}
+
 #: Image types whose values depend on voxels far away only through a bounded support;
 #: the others divide by the extremes of the whole image.
 _CROPPED = {"Original", "Wavelet", "LoG", "Gradient", "LBP2D", "LBP3D"}
@@ -158,6 +165,8 @@ class Options(BaseModel):
         if isinstance(value, str) and value not in _INTERPOLATORS:
             hint = nearest(value, _INTERPOLATORS) or f"; known are {_INTERPOLATORS}"
             raise ValueError(f"unknown interpolator{hint}")
+        if isinstance(value, int) and not 1 <= value <= 10:
+            raise ValueError("ITK's interpolators have the numbers 1 to 10")
         return value
 
     @field_validator("wavelet")
@@ -220,6 +229,17 @@ class Settings(BaseModel):
     featureClass: dict[str, list[str] | None] = Field(default={}, validate_default=True)
     ibsi: Ibsi | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _sections(cls, content):
+        if not isinstance(content, dict):
+            return content
+        if "voxelSetting" in content:
+            raise ValueError("unknown key 'voxelSetting': maps are not measured")
+        # a bare key means its defaults, as a bare image type does
+        bare = "ibsi" in content and content["ibsi"] is None
+        return content | {"ibsi": {}} if bare else content
+
     @field_validator("imageType")
     @classmethod
     def _known_image_types(cls, value):
@@ -240,6 +260,7 @@ class Settings(BaseModel):
             for feature in features or ():
                 if feature not in FEATURES[name]:
                     hint = nearest(feature, FEATURES[name])
+                    hint = "; pyradiomics deprecates it" if feature in _OLD else hint
                     raise ValueError(f"unknown feature {feature!r} in {name!r}{hint}")
         return {
             name: [f for f in FEATURES[name] if not features or f in features]

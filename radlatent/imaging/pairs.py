@@ -53,10 +53,10 @@ def read_pair(
     image, labels = _read_both(*stamps)
     inside = labels.array > 0 if mask_label is None else labels.array == mask_label
     if not inside.any():
-        wanted = "any value above 0" if mask_label is None else mask_label
+        wanted = "is above 0" if mask_label is None else f"has label {mask_label}"
         found = np.unique(labels.array)[:10].tolist()
         msg = (
-            f"{case}no voxel of {mask_path} has label {wanted}; values found: {found}. "
+            f"{case}no voxel of {mask_path} {wanted}; values found: {found}. "
             "Correct mask_label, or exclude the case in cases.csv."
         )
         raise EmptyMaskError(msg)

@@ -12,7 +12,7 @@ import numpy as np
 
 HERE = Path(__file__).parent
 #: Largest relative difference of a feature for which a ratio of times is printed.
-TOLERANCE = 1e-6
+TOLERANCE = 1e-9
 #: A value that is zero but for rounding is compared to this instead of to itself.
 NEARLY_ZERO = 1e-12
 
@@ -64,7 +64,7 @@ class Bench:
 
     def start(self, work, *, environment=None, **task):
         """Run one task in a fresh process and return what it found."""
-        task |= {"work": work, "engine": self.options.engine}
+        task |= {"work": work}
         task.setdefault("repeats", self.options.repeats)
         command = [sys.executable, str(HERE / "handcrafted_worker.py")]
         return last_line([*command, json.dumps(task)], environment)

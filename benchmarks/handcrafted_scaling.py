@@ -3,8 +3,8 @@
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from extract import noise, sphere
 from handcrafted_bench import difference_of, settings
+from lesions import noise, sphere
 
 #: Voxels of the spheres whose cost is compared.
 VOLUMES = (1e3, 1e4, 1e5, 1e6, 1e7)

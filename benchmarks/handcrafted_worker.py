@@ -4,7 +4,6 @@ The task comes as JSON on the command line, the result leaves as the last line p
 """
 
 import contextlib
-import importlib
 import json
 import logging
 import statistics
@@ -18,14 +17,12 @@ import numpy as np
 
 from radlatent.cohort import Cohort
 from radlatent.handcrafted import extract, read_settings
-from radlatent.imaging import (
-    Volume,
-    read_volume,
-    single_thread,
-    to_sitk,
-)
+from radlatent.handcrafted.lesion import engine_of
+from radlatent.imaging import Volume, read_volume, single_thread, to_sitk
 
 SPACING_MM = (1.0, 1.0, 1.0)
+#: Another one, so that nothing kept for a spacing is ready for the lesion measured.
+WARM_UP_SPACING_MM = (1.25, 0.9, 0.9)
 #: Calls of a few milliseconds are repeated for this long, so that a median means much.
 AT_LEAST_S = 0.5
 
@@ -51,14 +48,15 @@ def warm_up_lesion():
     values = np.random.default_rng(1).normal(500, 100, (128, 128, 128))
     z, y, x = np.ogrid[-64:64, -64:64, -64:64]
     mask = z**2 + y**2 + x**2 <= 8**2
-    return Volume(values.astype(np.int16), SPACING_MM), Volume(mask, SPACING_MM)
+    arrays = values.astype(np.int16), mask
+    return tuple(Volume(array, WARM_UP_SPACING_MM) for array in arrays)
 
 
 def our_tool(task):
     """Return a function from volumes to what is called, and what is called."""
     settings = read_settings(task["settings"])
-    module = importlib.import_module(f"radlatent.handcrafted.{task['engine']}")
-    return (lambda *lesion: lesion), lambda *lesion: module.measure(*lesion, settings)
+    engine = engine_of("radlatent")  # imported here: `compilation` times it
+    return (lambda *lesion: lesion), lambda *lesion: engine.measure(*lesion, settings)
 
 
 def pyradiomics(task):
@@ -116,26 +114,38 @@ def files(task):
 
 
 def compilation(task):
-    """Time the import and the first two calls of a process, one small lesion each."""
-    lesion = warm_up_lesion()
-    start = time.perf_counter()
+    """Say when this process had measured its first lesion, and what took how long.
+
+    The clock is that of the machine, so that the process that started this one can
+    take the difference to its own.
+    """
+    start = time.monotonic()
     _, call = our_tool(task)
-    times = [time.perf_counter()]
+    times = [time.monotonic()]
+    lesion = warm_up_lesion()
     for _ in range(2):
+        times.append(time.monotonic())
         call(*lesion)
-        times.append(time.perf_counter())
-    imported, first, second = np.diff([start, *times]).tolist()
-    return {"import": imported, "first": first, "second": second}
+    times.append(time.monotonic())
+    imported, making, first, second = np.diff([start, *times]).tolist()
+    return {
+        "started": start,
+        "ready": times[2],
+        "engine": imported,
+        "lesion": making,
+        "first": first,
+        "second": second,
+    }
 
 
 def measure_often(task, n):
     """Measure one lesion n times, as a worker that has its images in memory."""
     settings = read_settings(task["settings"])
-    module = importlib.import_module(f"radlatent.handcrafted.{task['engine']}")
+    engine = engine_of("radlatent")
     lesion = arrays(task)
     with single_thread():
         for _ in range(n):
-            module.measure(*lesion, settings)
+            engine.measure(*lesion, settings)
 
 
 def pool(task):

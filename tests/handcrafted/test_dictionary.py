@@ -73,8 +73,19 @@ def test_settings_give_a_row_for_each_of_their_columns():
 
 
 def test_what_is_given_back_may_be_changed():
-    describe_features()["unit"] = "nothing"
+    table = describe_features()
+    table["unit"] = "nothing"
     assert (describe_features()["unit"] != "nothing").all()
+
+
+def test_settings_that_make_another_measure_take_back_the_match():
+    content = {"setting": {"distances": [1, 2], "gldm_a": 1}}
+    table = describe_features(content)
+    assert table.loc["original_glcm_Contrast", "ibsi"] == "none"
+    assert "distances" in table.loc["original_ngtdm_Busyness", "note"]
+    assert table.loc["original_glrlm_RunEntropy", "ibsi"] == "matches"
+    patterns = describe_features({"imageType": {"LBP2D": None}})
+    assert patterns.loc["lbp-2D_firstorder_Mean", "unit"] == "pattern"
 
 
 def test_unknown_settings_are_refused():

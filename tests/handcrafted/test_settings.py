@@ -162,3 +162,23 @@ def test_presets_are_files_that_pyradiomics_reads(preset, project_root):
     extractor = RadiomicsFeatureExtractor(str(path))
     content = yaml.safe_load(path.read_text("utf-8"))["setting"]
     assert content.items() <= extractor.settings.items()
+
+
+def test_a_bare_section_of_ibsi_means_its_defaults(tmp_path):
+    path = tmp_path / "settings.yaml"
+    path.write_text("setting: {binWidth: 25}\nibsi:\n", "utf-8")
+    assert read_settings(path).ibsi == read_settings({"ibsi": {}}).ibsi
+    assert read_settings({}).ibsi is None
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ({"featureClass": {"shape": ["Compactness1"]}}, "pyradiomics deprecates it"),
+        ({"setting": {"interpolator": 99}}, "numbers 1 to 10"),
+        ({"ibsi": {"round": True}}, "unknown key 'ibsi.round'"),
+    ],
+)
+def test_what_pyradiomics_knows_and_we_refuse_is_told(content, expected):
+    with pytest.raises(SchemaError, match=expected):
+        read_settings(content)

@@ -85,7 +85,9 @@ def test_no_placeholder_is_left_in_the_documents(project_root):
     for path in project_root.rglob("*.md"):
         if not any(part.startswith(".venv") for part in path.parts):
             text = path.read_text("utf-8")
-            assert not re.search(r"\b(TODO|TBD|BENCHMARK|RESULTS|FIXME)\b", text), path
+            assert not re.search(r"\b(TODO|TBD|BENCHMARK|RESULTS|FIXME)\b|@@", text), (
+                path
+            )
 
 
 def test_the_example_of_the_readme_runs(project_root, tmp_path, monkeypatch):

@@ -67,7 +67,8 @@ def measure(image: Volume, mask: Volume, settings: Settings) -> dict[str, float]
         extractor = _extractor(json.dumps(settings.parameters))
     with np.errstate(all="ignore"):
         values = extractor.execute(to_sitk(image), to_sitk(mask), label=1)
-    return {name: float(np.squeeze(value)) for name, value in values.items()}
+    # an eigenvalue that is complex by rounding: MCC
+    return {name: float(np.real(np.squeeze(v))) for name, v in values.items()}
 
 
 @functools.lru_cache(maxsize=4)

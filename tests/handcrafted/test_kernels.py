@@ -8,9 +8,8 @@ import pytest
 
 #: Measures a small lesion, and says how many kernels were compiled for it.
 CODE = """
-import logging, time
+import logging
 logging.basicConfig(level=logging.WARNING, format="%(message)s")
-start = time.perf_counter()
 from numba.core import event
 with event.install_recorder("numba:compile") as compiled:
     import numpy as np
@@ -21,8 +20,7 @@ with event.install_recorder("numba:compile") as compiled:
     settings = read_settings({"imageType": {"Original": None, "LoG": {"sigma": [1]}}})
     grid = (1.0, 1.0, 1.0)
     found = native.measure(Volume(image, grid), Volume(mask, grid), settings)
-seconds = time.perf_counter() - start
-print(len(compiled.buffer), seconds, *map(repr, map(float, found.values())))
+print(len(compiled.buffer), *map(repr, map(float, found.values())))
 """
 
 
@@ -38,26 +36,25 @@ def start(cache):
 
 
 def finish(process):
-    """Return kernels compiled, seconds, values and what was told."""
+    """Return kernels compiled, values and what was told."""
     out, told = process.communicate()
     assert process.returncode == 0, told
-    n_compiled, seconds, *values = out.split()
-    return int(n_compiled), float(seconds), values, told
+    n_compiled, *values = out.split()
+    return int(n_compiled), values, told
 
 
 @pytest.mark.slow
 def test_eight_processes_share_an_empty_cache(tmp_path):
     all_at_once = [finish(process) for process in [start(tmp_path) for _ in range(8)]]
-    values = {tuple(found) for _, _, found, _ in all_at_once}
+    values = {tuple(found) for _, found, _ in all_at_once}
     assert len(values) == 1
     assert any("once on this machine" in told for *_, told in all_at_once)
-    n_compiled, seconds, later, told = finish(start(tmp_path))
+    n_compiled, later, told = finish(start(tmp_path))
     assert tuple(later) in values
     assert (n_compiled, told) == (0, "")
-    assert seconds < 15  # 1 here; a compilation takes ten times as long
     for path in tmp_path.rglob("*.nbi"):
         path.write_bytes(b"")  # as after a power cut
-    n_compiled, _, again, told = finish(start(tmp_path))
+    n_compiled, again, told = finish(start(tmp_path))
     assert n_compiled > 0
     assert tuple(again) in values
     assert "EOFError" in told
@@ -67,7 +64,7 @@ def test_eight_processes_share_an_empty_cache(tmp_path):
 def test_without_a_folder_to_write_to_kernels_still_run(tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("no folder", "utf-8")
-    n_compiled, _, values, told = finish(start(blocked))
+    n_compiled, values, told = finish(start(blocked))
     assert n_compiled > 0
     assert len(values) == 107 + 93
     assert "set NUMBA_CACHE_DIR" in told

@@ -1,0 +1,120 @@
+"""A pair of files is read once while it stays the same, and never when it changed."""
+
+import os
+import weakref
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from radlatent.cohort import Cohort
+from radlatent.handcrafted import extract
+from radlatent.imaging import Volume, forget_pair, pairs, read_pair, write_volume
+
+SHAPE = (6, 7, 8)
+
+
+@pytest.fixture(autouse=True)
+def nothing_in_memory():
+    forget_pair()
+    yield
+    forget_pair()
+
+
+@pytest.fixture
+def paths(tmp_path):
+    """Return an image and a mask of two lesions, uncompressed."""
+    mask = np.zeros(SHAPE, np.uint8)
+    mask[1:3, 1:5, 1:5], mask[4:6, 1:5, 2:7] = 1, 2
+    return write(tmp_path / "image.nii", 1.5), write(tmp_path / "mask.nii", mask)
+
+
+def write(path, array):
+    array = np.broadcast_to(array, SHAPE)
+    write_volume(Volume(np.ascontiguousarray(array), (2.0, 1.0, 1.0)), path)
+    return path
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """Return how often each file was read."""
+    n_reads, whole = Counter(), pairs.read_volume
+
+    def count(path):
+        n_reads[os.path.basename(path)] += 1
+        return whole(path)
+
+    monkeypatch.setattr(pairs, "read_volume", count)
+    return n_reads
+
+
+@pytest.mark.parametrize("same_time", [False, True])
+def test_a_file_that_was_rewritten_is_read_again(paths, same_time):
+    image, mask = paths
+    before = os.stat(image)
+    assert read_pair(*paths, mask_label=1)[0].array.max() == 1.5
+    write(image, 2.5)
+    if same_time:
+        # as rsync and tar do
+        os.utime(image, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert os.stat(image).st_size == before.st_size
+    assert read_pair(*paths, mask_label=1)[0].array.min() == 2.5
+    write(mask, np.indices(SHAPE, np.uint8)[2] % 2)
+    assert read_pair(*paths, mask_label=1)[1].array.sum() == np.prod(SHAPE) / 2
+
+
+def test_labels_of_one_mask_share_what_was_read(paths, reads):
+    first, second = (read_pair(*paths, mask_label=label) for label in (1, 2))
+    assert reads == {"image.nii": 1, "mask.nii": 1}
+    assert (first[1].array.sum(), second[1].array.sum()) == (32, 40)
+    assert np.shares_memory(first[0].array, second[0].array)
+
+
+def test_what_is_shared_cannot_be_changed(paths):
+    image, _ = read_pair(*paths, mask_label=1)
+    with pytest.raises(ValueError, match="read-only"):
+        image.array[0, 0, 0] = 0
+    with pytest.raises(ValueError, match="read-only"):
+        image.array += 1
+
+
+def test_a_pair_that_is_forgotten_is_freed(paths, reads):
+    image, mask = read_pair(*paths, mask_label=1)
+    seen = weakref.ref(image)
+    del image, mask
+    assert seen() is not None
+    forget_pair()
+    assert seen() is None
+    read_pair(*paths, mask_label=1)
+    assert reads == {"image.nii": 2, "mask.nii": 2}
+
+
+def test_another_pair_takes_the_place_of_the_last(paths, tmp_path):
+    seen = weakref.ref(read_pair(*paths, mask_label=1)[0])
+    read_pair(write(tmp_path / "other.nii", 0.5), paths[1], mask_label=1)
+    assert seen() is None
+
+
+def test_an_extraction_reads_each_file_once(tmp_path, reads, rng):
+    labels = np.zeros((10, 12, 12), np.uint8)
+    for label in range(1, 5):
+        labels[2 * label - 1 : 2 * label + 1, 2:9, 2:9] = label
+    for modality in ("ct", "pet"):
+        values = 50 * rng.standard_normal(labels.shape)
+        for role, array in (("image", values), ("mask", labels)):
+            volume = Volume(array, (2.0, 1.0, 1.0))
+            write_volume(volume, tmp_path / f"{modality}_{role}.nii.gz")
+    card = "name: four\nmodalities: {ct: {unit: HU}, pet: {unit: SUV}}\n"
+    (tmp_path / "cohort.yml").write_text(card, "utf-8")
+    files = [f"{m}_{role}.nii.gz" for m in ("ct", "pet") for role in ("image", "mask")]
+    rows = ["case_id,patient_id,mask_label,image_ct,mask_ct,image_pet,mask_pet"]
+    rows += [",".join([f"p-{k}", "p", str(k), *files]) for k in range(1, 5)]
+    (tmp_path / "cases.csv").write_text("\n".join(rows) + "\n", "utf-8")
+    settings = {"featureClass": {"shape": ["VoxelVolume"], "firstorder": ["Mean"]}}
+    extraction = extract(Cohort.read(tmp_path), settings=settings, jobs=1)
+    assert extraction.failures.empty
+    assert extraction.features.shape == (4, 4)
+    assert extraction.features.notna().all(axis=None)
+    assert reads == dict.fromkeys(files, 1)
+    # and nothing stays behind
+    assert pairs._read_both.cache_info().currsize == 0

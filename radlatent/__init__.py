@@ -9,6 +9,7 @@
 ``describe_features``  the dictionary: what every column is
 ``draw_perturbations``  slight changes of image and mask, to measure under
 ``perturb``         an image and a mask, changed
+``Perturbation``    what was drawn for one change
 ``Volume``, ``read_volume``  voxels and where they lie; from a file
 ``stability``       features measured under each perturbation, and their ICC
 ``icc``             ICC(2,1) and ICC(3,1) with intervals
@@ -40,6 +41,7 @@ _HOMES = {
         "draw_perturbations",
         "extract",
         "icc",
+        "Perturbation",
         "perturb",
         "read_settings",
         "stability",
@@ -62,6 +64,7 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Cohort",
+    "Perturbation",
     "Volume",
     "aggregate",
     "check",

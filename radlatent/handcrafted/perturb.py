@@ -171,6 +171,16 @@ def perturb(
     ----------
     Zwanenburg et al. 2019, doi:10.1038/s41598-018-36938-4; Chang et al. 2000,
     doi:10.1109/83.862633
+
+    Examples
+    --------
+    >>> lesion = np.zeros((9, 30, 30), bool)
+    >>> lesion[3:6, 10:20, 10:20] = True
+    >>> image = Volume(100.0 * lesion, (2.0, 1.0, 1.0))
+    >>> grown = Perturbation(volume_change=0.1)
+    >>> _, mask = perturb(image, image.with_array(lesion), grown)
+    >>> int(lesion.sum()), int(mask.array.sum())
+    (300, 330)
     """
     check_same_grid(image, mask)
     values, inside = image.array, mask.array > 0

@@ -324,9 +324,12 @@ def test_too_many_gray_levels_are_refused():
     with pytest.raises(ValueError, match="take a larger binWidth"):
         bin_edges(np.array([0.0, 1e9]), 1e-3, None)
     values = np.arange(70_000.0)
-    roi = Roi(np.ones((1, 1, values.size), bool), (1,), None)
+    roi = Roi(np.ones((1, 7, 10_000), bool), (1,), None)
     with pytest.raises(ValueError, match="gray levels are too many"):
         roi.place(discretize(values, bin_edges(values, 1, None)))
     levels = discretize(values[:30_000], bin_edges(values[:30_000], 1, None))
     with pytest.raises(ValueError, match="more than 2 GiB"):
         Roi(np.ones((1, 1, 30_000), bool), (1,), None).count(levels, 0)
+    # lengths of runs are kept in 16 bits
+    with pytest.raises(ValueError, match="is too large"):
+        Roi(np.ones((1, 1, 70_000), bool), (1,), None)

@@ -1,8 +1,8 @@
 """Settings of an extraction: pyradiomics' own parameter file, checked key by key.
 
 A YAML file, the name of a preset, or a dict enters; a frozen `Settings` leaves. There
-is no dialect of our own: what runs in pyradiomics runs here, what does not is refused
-by name.
+is no dialect of our own, but for the section ``ibsi``: what runs in pyradiomics runs
+here, what does not is refused by name.
 """
 
 import importlib.resources

@@ -19,6 +19,7 @@ __all__ = [
     "crop",
     "crop_to_mask",
     "expand_box",
+    "onto_grid",
     "resample",
     "resample_to",
 ]
@@ -145,12 +146,31 @@ def resample_to(
 
 def _resampled(volume, grid, *, interpolation, fill) -> Volume:
     _check_interpolation(interpolation, volume)
+    return onto_grid(volume, grid, _INTERPOLATORS[interpolation], fill)
+
+
+def onto_grid(
+    volume: Volume, grid: Geometry | Volume, interpolator: int, fill: float | None
+) -> Volume:
+    """Resample a volume onto a grid, keeping its type.
+
+    Parameters
+    ----------
+    volume
+        Intensities, or a mask.
+    grid
+        The grid wanted.
+    interpolator
+        ITK's number of it.
+    fill
+        The value outside of the volume; None continues its edge.
+    """
     resampler = sitk.ResampleImageFilter()
     resampler.SetSize([int(n) for n in grid.shape[::-1]])
     resampler.SetOutputSpacing(grid.spacing_mm[::-1])
     resampler.SetOutputOrigin(grid.origin)
     resampler.SetOutputDirection(grid.direction[:, ::-1].ravel().tolist())
-    resampler.SetInterpolator(_INTERPOLATORS[interpolation])
+    resampler.SetInterpolator(interpolator)
     if fill is None:
         resampler.SetUseNearestNeighborExtrapolator(True)
     else:

@@ -5,6 +5,7 @@ pyradiomics is built on them; what equals it goes through here.
 
 import SimpleITK as sitk
 
+from radlatent.imaging.grid import onto_grid
 from radlatent.imaging.itk import from_sitk, to_sitk
 from radlatent.imaging.volume import Geometry, Volume
 
@@ -60,19 +61,6 @@ def interpolate(volume: Volume, grid: Geometry, *, interpolator: str | int) -> V
     interpolator
         ITK's name for it, as ``"sitkBSpline"``, or its number.
     """
-    resampler = sitk.ResampleImageFilter()
-    resampler.SetSize([int(n) for n in grid.shape[::-1]])
-    resampler.SetOutputSpacing(grid.spacing_mm[::-1])
-    resampler.SetOutputOrigin(grid.origin)
-    resampler.SetOutputDirection(grid.direction[:, ::-1].ravel().tolist())
-    known = (
-        interpolator if isinstance(interpolator, int) else getattr(sitk, interpolator)
-    )
-    resampler.SetInterpolator(known)
-    array = from_sitk(resampler.Execute(to_sitk(volume))).array
-    return Volume(
-        array.astype(volume.array.dtype, copy=False),
-        grid.spacing_mm,
-        grid.origin,
-        grid.direction,
-    )
+    if isinstance(interpolator, str):
+        interpolator = getattr(sitk, interpolator)
+    return onto_grid(volume, grid, interpolator, 0)

@@ -31,6 +31,7 @@ _CLINICAL = {
     "covariates: [height, weight]  # cm, kg\n"
     "license: CC BY-NC-SA 4.0\n"
     "citation: Bernard et al. 2018, doi:10.1109/TMI.2018.2837502\n",
+    "pet_gt": "endpoints: {}  # name the columns of endpoints.csv\n",
     "sts": "endpoints:\n  lung_metastasis: {kind: class, column: lung_metastasis}\n"
     "license: CC BY 3.0\n"
     "citation: Vallieres et al. 2015, doi:10.1088/0031-9155/60/14/5471\n",
@@ -298,6 +299,60 @@ def _sts_case(patient):
     return case | {"mask_label": ""}
 
 
+def read_pet_gt(root: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the tables of whole-body PET with one mask of all lesions a patient.
+
+    Parameters
+    ----------
+    root
+        Holds a folder a patient (or ``images``, which holds them), and in it the
+        folders ``pet`` and ``gt`` (in small or capital letters) with one NIfTI file
+        each, whatever its name. An ``endpoints.csv`` of the root is the second table.
+
+    Notes
+    -----
+    Masks are read as ``mask > 0``, so ``mask_label`` is empty. The folders are those
+    that ``KibromBerihu/ai4elife`` asks for.
+    """
+    root, problems = _existing(root), Problems()
+    images = root / "images" if (root / "images").is_dir() else root
+    folders = sorted(f for f in images.iterdir() if _has_pet(f))
+    if not folders:
+        _nothing(root, "PATIENT/pet/NAME.nii.gz with PATIENT/gt/NAME.nii.gz", problems)
+    cases = [_pet_gt_case(root, folder, problems) for folder in folders]
+    if (root / "endpoints.csv").is_file():
+        endpoints = read_text_table(root / "endpoints.csv", problems)
+    else:
+        endpoints = pd.DataFrame({"patient_id": [f.name for f in folders]})
+    problems.raise_if_any(str(root))
+    return pd.DataFrame(cases), endpoints.reset_index(drop=True)
+
+
+def _has_pet(folder):
+    return folder.is_dir() and any(f.name.lower() == "pet" for f in folder.iterdir())
+
+
+def _pet_gt_case(root, patient, problems):
+    ids = {"case_id": patient.name, "patient_id": patient.name, "lesion_id": "total"}
+    files = {}
+    for role, name in (("image_pet", "pet"), ("mask_pet", "gt")):
+        found = [
+            path.relative_to(root).as_posix()
+            for folder in patient.iterdir()
+            if folder.name.lower() == name and folder.is_dir()
+            for path in sorted(folder.iterdir())
+            if path.name.lower().endswith((".nii", ".nii.gz"))
+        ]
+        if len(found) != 1:
+            problems.add(
+                f"{len(found)} NIfTI files in its folder {name!r}: {found[:3]}",
+                "Keep one, or move the patient out of the root",
+                file=f"{patient.name}/{name}",
+            )
+        files[role] = found[0] if found else ""
+    return ids | files | {"mask_label": ""}
+
+
 def _nothing(root, wanted, problems):
     found = sorted(path.name for path in root.iterdir())[:5]
     problems.add(
@@ -337,6 +392,7 @@ def read_simulated(root: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
 LAYOUTS: dict[str, Callable[[str | Path], tuple[pd.DataFrame, pd.DataFrame]]] = {
     "acdc": read_acdc,
     "pattern": read_pattern,
+    "pet_gt": read_pet_gt,
     "simulated": read_simulated,
     "sts": read_sts,
 }

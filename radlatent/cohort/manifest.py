@@ -154,6 +154,27 @@ class Cohort:
             raise CohortError(msg)
         return self.root / image, self.root / mask
 
+    @property
+    def located(self) -> pd.DataFrame:
+        """The included cases with absolute paths, for what takes a **cases** table.
+
+        Beside the columns of the cases: ``cohort``, its name, and of each modality
+        ``image_<modality>`` and ``mask_<modality>`` (paths, or None) and
+        ``resample_mask_<modality>``.
+        """
+        table = self.included.copy()
+        table["cohort"] = self.name
+        for modality, about in self.modalities.items():
+            masks = self.included[self.mask_column(modality)]
+            for role, paths in (
+                ("image", self.included[f"image_{modality}"]),
+                ("mask", masks),
+            ):
+                absolute = [None if p is None else str(self.root / p) for p in paths]
+                table[f"{role}_{modality}"] = pd.Series(absolute, table.index, object)
+            table[f"resample_mask_{modality}"] = about.resample_mask
+        return table
+
     def mask_column(self, modality: str) -> str:
         """Return the column of the masks of a modality."""
         return mask_column(modality, self.cases.columns)

@@ -28,7 +28,6 @@ the usual tables. Two factors of a patient drive the outcome:
 """
 
 import json
-import os
 from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
@@ -38,6 +37,7 @@ import pandas as pd
 
 from radlatent.cohort._lesion import GRIDS, Draw, draw, mirror, render
 from radlatent.cohort._outcome import censoring_limit, draw_outcome, oracle
+from radlatent.cohort._runs import FINISHED, STARTED, is_finished, replace_text
 from radlatent.cohort.manifest import Cohort
 from radlatent.errors import CohortError
 from radlatent.imaging import Volume, write_volume
@@ -50,8 +50,6 @@ GENERATOR_VERSION = 1
 #: World position of the center of the volumes, LPS, x, y, z: not a round number, so
 #: that code which forgets the origin is found out.
 CENTER_MM = (12.5, -180.0, -347.5)
-
-_STARTED, _FINISHED = "truth.partial.json", "truth.json"
 
 _CARD = """\
 name: simulated
@@ -192,9 +190,9 @@ def simulate(
     )
     out = Path(out)
     record = {"generator_version": GENERATOR_VERSION, "arguments": arguments}
-    if not _is_finished(out, record):
+    if not is_finished(out, record):
         out.mkdir(parents=True, exist_ok=True)
-        _replace(out / _STARTED, json.dumps(record))
+        replace_text(out / STARTED, json.dumps(record))
         _write(out, record)
     return Cohort.read(out)
 
@@ -223,26 +221,6 @@ def _checked(**arguments):
     return {name: kinds.get(name, float)(v) for name, v in arguments.items()}
 
 
-def _is_finished(out, record):
-    """Return whether ``out`` holds this cohort, or raise if it holds another thing."""
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return False
-    for name in (_FINISHED, _STARTED):
-        if (out / name).is_file():
-            found = json.loads((out / name).read_text(encoding="utf-8"))
-            if {key: found.get(key) for key in record} == record:
-                return name == _FINISHED
-            what = f"a simulation with {found.get('arguments')!r}"
-            break
-    else:
-        what = "files that simulate did not write"
-    msg = (
-        f"{out} holds {what}. Give another folder, or delete this one: nothing was "
-        "written."
-    )
-    raise FileExistsError(msg)
-
-
 def _write(out, record):
     arguments = record["arguments"]
     root = np.random.SeedSequence(arguments["random_state"])
@@ -265,17 +243,11 @@ def _write(out, record):
     pd.DataFrame(cases).to_csv(out / "cases.csv", index=False)
     endpoints.to_csv(out / "endpoints.csv", index=False)
     truth.to_csv(out / "truth.csv", index=False)
-    _replace(out / "cohort.yml", _card(endpoints))
+    replace_text(out / "cohort.yml", _card(endpoints))
     finished = record | {"oracle": oracle(truth, endpoints)}
     # last: its presence says that everything else is there
-    _replace(out / _FINISHED, json.dumps(finished, indent=2) + "\n")
-    (out / _STARTED).unlink()
-
-
-def _replace(path, text):
-    partial = path.with_suffix(".tmp")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+    replace_text(out / FINISHED, json.dumps(finished, indent=2) + "\n")
+    (out / STARTED).unlink()
 
 
 def _write_images(out, patient_id, patient):

@@ -343,3 +343,52 @@ def test_the_data_cards_read_the_folders(real_data, request, name, n_cases):
     cohort = Cohort.read(folder, root=real_data / name)
     assert len(cohort.included) == n_cases
     assert all(len(cohort.endpoint(e).frame) for e in cohort.card.endpoints)
+
+
+def test_pet_gt_lists_one_case_a_patient(tmp_path):
+    touch(tmp_path, "p2/PET/b.nii", "p2/GT/x.nii.gz", "p1/pet/a.nii.gz", "p1/gt/m.nii")
+    touch(tmp_path, "p1/pet/notes.txt", "elsewhere/readme.txt")
+    cases, endpoints = LAYOUTS["pet_gt"](tmp_path)
+    assert cases.to_dict("records") == [
+        {
+            "case_id": "p1",
+            "patient_id": "p1",
+            "lesion_id": "total",
+            "image_pet": "p1/pet/a.nii.gz",
+            "mask_pet": "p1/gt/m.nii",
+            "mask_label": "",
+        },
+        {
+            "case_id": "p2",
+            "patient_id": "p2",
+            "lesion_id": "total",
+            "image_pet": "p2/PET/b.nii",
+            "mask_pet": "p2/GT/x.nii.gz",
+            "mask_label": "",
+        },
+    ]
+    assert endpoints["patient_id"].tolist() == ["p1", "p2"]
+
+
+def test_pet_gt_takes_the_endpoints_beside_the_images(tmp_path):
+    touch(tmp_path, "images/p1/pet/a.nii", "images/p1/gt/m.nii")
+    (tmp_path / "endpoints.csv").write_text("patient_id,age\np1,60\n")
+    cases, endpoints = LAYOUTS["pet_gt"](tmp_path)
+    assert cases["mask_pet"].tolist() == ["images/p1/gt/m.nii"]
+    assert endpoints.to_dict("records") == [{"patient_id": "p1", "age": "60"}]
+
+
+def test_pet_gt_reports_every_missing_and_doubled_file_at_once(tmp_path):
+    touch(tmp_path, "p1/pet/a.nii", "p2/pet/a.nii", "p2/pet/b.nii", "p2/gt/m.nii")
+    with pytest.raises(CohortError) as caught:
+        LAYOUTS["pet_gt"](tmp_path)
+    message = str(caught.value)
+    assert "0 NIfTI files in its folder 'gt'" in message
+    assert "2 NIfTI files in its folder 'pet': ['p2/pet/a.nii', 'p2/pet/b.nii']" in (
+        message
+    )
+
+
+def test_pet_gt_names_what_it_wants_in_an_empty_root(tmp_path):
+    with pytest.raises(CohortError, match=r"PATIENT/pet/NAME\.nii\.gz"):
+        LAYOUTS["pet_gt"](tmp_path)

@@ -7,6 +7,7 @@ A **features** table and its **cases** table enter, a features table indexed by
 import pandas as pd
 
 from radlatent.errors import SchemaError
+from radlatent.latent.folded import keep_origins
 from radlatent.schema import check_cases, check_features, nearest, split_column
 
 __all__ = ["aggregate", "fractional_decrease"]
@@ -59,6 +60,7 @@ def aggregate(
     if how not in _COMBINE:
         msg = f"how={how!r} is not one of {list(_COMBINE)}."
         raise SchemaError(msg)
+    whole = features
     features, keys = _align(features, cases)
     weights = None
     if how in ("largest", "volume_weighted_mean"):
@@ -70,7 +72,7 @@ def aggregate(
     for suffix, rows in _cells(keys, levels):
         part = _COMBINE[how](features.loc[rows], keys.loc[rows, "patient_id"], weights)
         parts.append(part.reindex(patients).add_suffix(suffix))
-    return check_features(pd.concat(parts, axis=1))
+    return keep_origins(check_features(pd.concat(parts, axis=1)), whole)
 
 
 def _align(features, cases):

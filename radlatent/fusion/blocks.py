@@ -13,6 +13,7 @@ from functools import reduce
 import pandas as pd
 
 from radlatent.errors import SchemaError
+from radlatent.latent.folded import keep_origins
 from radlatent.schema import check_features, nearest, split_column
 
 __all__ = ["join", "select_blocks"]
@@ -56,7 +57,7 @@ def join(*tables: pd.DataFrame, how: str = "inner") -> pd.DataFrame:
     joined = tables[0].reindex(index)
     for table in tables[1:]:
         joined = joined.join(table)
-    return joined
+    return keep_origins(joined, *tables)
 
 
 def _check_joinable(tables):
@@ -126,4 +127,5 @@ def select_blocks(features: pd.DataFrame, blocks: str | Iterable[str]) -> pd.Dat
         msg = f"no block fits {unknown}{hint} (the table has {available})."
         raise SchemaError(msg)
     chosen = {b for b in available if any(fnmatchcase(b, p) for p in patterns)}
-    return features[[c for c, block in block_of.items() if block in chosen]]
+    kept = features[[c for c, block in block_of.items() if block in chosen]]
+    return keep_origins(kept, features)

@@ -14,6 +14,7 @@ from radlatent.fusion.runs import interval, read_runs
 from radlatent.schema import check_metrics
 
 __all__ = [
+    "METRICS",
     "accuracy",
     "auc",
     "balanced_accuracy",
@@ -124,7 +125,8 @@ def brier(
     return weights @ loss / weights.sum(axis=1)
 
 
-_METRICS = {
+#: Metric to function; of all but the Brier score, more is better.
+METRICS = {
     "auc": auc,
     "balanced_accuracy": balanced_accuracy,
     "accuracy": accuracy,
@@ -191,7 +193,7 @@ def _metric_rows(run, weights, level):
     sizes = np.bincount(run.truth, minlength=len(run.classes))
     event = 1 if len(sizes) == 2 else int(sizes.argmin())
     role = "positive" if len(sizes) == 2 else "smallest"
-    for metric, function in _METRICS.items():
+    for metric, function in METRICS.items():
         estimate, draws = run.bootstrap(function, weights)
         draws = draws[~np.isnan(draws)]
         lower, upper = interval(draws, level)

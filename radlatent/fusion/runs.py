@@ -33,12 +33,18 @@ class OutOfFold:
         Class numbers, shape (n_patients,).
     probability
         Shape (n_repeats, n_patients, n_classes).
+    patients
+        ``patient_id`` in sorted order.
+    repeats
+        Numbers of the repeats in sorted order.
     """
 
     key: dict
     classes: list
     truth: np.ndarray
     probability: np.ndarray
+    patients: list
+    repeats: list
 
     def draw_weights(self, n_boot: int, seed: int) -> np.ndarray:
         """Return how often each patient is drawn, shape (n_boot, n_patients)."""
@@ -101,7 +107,10 @@ def _read_run(key, table):
         msg = f"predictions of {key}: " + "; ".join(problems) + "."
         raise SchemaError(msg)
     truth = np.searchsorted(classes, table["truth"].iloc[: shape[1]].to_list())
-    return OutOfFold(key, classes, truth, probability.reshape(*shape, len(classes)))
+    probability = probability.reshape(*shape, len(classes))
+    patients = table["patient_id"].iloc[: shape[1]].tolist()
+    repeats = table["repeat"].unique().tolist()
+    return OutOfFold(key, classes, truth, probability, patients, repeats)
 
 
 def interval(draws: np.ndarray, level: float) -> np.ndarray:

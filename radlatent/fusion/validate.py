@@ -1,10 +1,11 @@
 """Out-of-fold predictions of a model.
 
-A features table by patient, an endpoint and a **folds** table enter; a ``Result`` with
+Features by patient, an endpoint and a **folds** table enter; a ``Result`` with
 predictions and metrics leaves. This is the only place that fits a model to be tested.
 """
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,13 +15,15 @@ from sklearn.pipeline import Pipeline
 
 from radlatent.errors import LeakageError, SchemaError
 from radlatent.fusion.curves import roc_curve
+from radlatent.fusion.leakage import check_fitted
 from radlatent.fusion.metrics import evaluate
+from radlatent.latent.folded import FoldedFeatures
 from radlatent.schema import check_features, check_folds, check_predictions
 
 if TYPE_CHECKING:
     from radlatent.cohort import Endpoint
 
-__all__ = ["Result", "check_inputs", "cross_validate"]
+__all__ = ["Result", "check_inputs", "cross_validate", "fit_folds"]
 
 _log = logging.getLogger(__name__)
 
@@ -66,7 +69,7 @@ class Result:
 
 def cross_validate(
     model: BaseEstimator,
-    features: pd.DataFrame,
+    features: pd.DataFrame | FoldedFeatures,
     endpoint: "Endpoint",
     folds: pd.DataFrame,
     *,
@@ -81,8 +84,9 @@ def cross_validate(
         A scikit-learn classifier or Pipeline with ``predict_proba``; it stays
         unfitted. Whatever is fitted must be inside it.
     features
-        A **features** table indexed by ``patient_id``. Patients without an outcome
-        are not used.
+        A **features** table indexed by ``patient_id``, or features that were fitted
+        fold by fold, of which each fold uses its own table. Patients without an
+        outcome are not used.
     endpoint
         An endpoint of kind "class".
     folds
@@ -98,28 +102,14 @@ def cross_validate(
         The tables do not fit together (all problems are listed at once), or the model
         cannot be fitted in a fold.
     LeakageError
-        A patient would be in the training and in the test part of one fold.
+        A patient would be in the training and in the test part of one fold, or a block
+        was, or may have been, fitted on patients it is tested on (``check_fitted``).
     """
-    splits = check_inputs(features, endpoint, folds)
-    truth = endpoint.frame["class"]
-    features = features.loc[truth.index]
-    empty = features.index[features.isna().all(axis=1)]
-    if len(empty):
-        _log.info(
-            "%d patients have no feature at all and are imputed: %s",
-            len(empty),
-            empty[:5].tolist(),
-        )
     parts = []
-    for (repeat, fold), (train, test) in splits.items():
-        try:
-            fitted = clone(model).fit(features.loc[train], truth.loc[train])
-        except ValueError as error:
-            msg = f"repeat {repeat}, fold {fold}: the model cannot be fitted: {error}"
-            raise SchemaError(msg) from error
-        part = {"repeat": repeat, "fold": fold, "patient_id": test}
-        part |= {"truth": truth.loc[test].to_numpy()}
-        chances = fitted.predict_proba(features.loc[test]).T
+    for repeat, fold, fitted, _, test in fit_folds(model, features, endpoint, folds):
+        part = {"repeat": repeat, "fold": fold, "patient_id": test.index}
+        part |= {"truth": endpoint.frame["class"].loc[test.index].to_numpy()}
+        chances = fitted.predict_proba(test).T
         part |= {
             f"probability_{c}": p for c, p in zip(fitted.classes_, chances, strict=True)
         }
@@ -132,8 +122,63 @@ def cross_validate(
     return Result(predictions, evaluate(predictions), folds)
 
 
+def fit_folds(
+    model: BaseEstimator,
+    features: pd.DataFrame | FoldedFeatures,
+    endpoint: "Endpoint",
+    folds: pd.DataFrame,
+) -> Iterator[tuple[int, int, BaseEstimator, pd.DataFrame, pd.DataFrame]]:
+    """Fit a copy of the model on all folds but one, for each.
+
+    Parameters
+    ----------
+    model, features, endpoint, folds
+        As in `cross_validate`.
+
+    Yields
+    ------
+    tuple
+        Repeat, fold, the fitted model, and the features of its training and of its
+        test patients.
+
+    Raises
+    ------
+    SchemaError, LeakageError
+        As in `cross_validate`.
+    """
+    splits = check_inputs(features, endpoint, folds)
+    truth = endpoint.frame["class"]
+    _log_empty(features, truth.index)
+    for (repeat, fold), (train, test) in splits.items():
+        folded = isinstance(features, FoldedFeatures)
+        table = features.at(repeat, fold) if folded else features
+        try:
+            fitted = clone(model).fit(table.loc[train], truth.loc[train])
+        except ValueError as error:
+            msg = f"repeat {repeat}, fold {fold}: the model cannot be fitted: {error}"
+            raise SchemaError(msg) from error
+        yield repeat, fold, fitted, table.loc[train], table.loc[test]
+
+
+def _log_empty(features, patients):
+    """Log who has no value at all, in the table of any fold."""
+    folded = isinstance(features, FoldedFeatures)
+    empty = set()
+    for table in features.tables.values() if folded else [features]:
+        rows = table.loc[patients]
+        empty |= set(rows.index[rows.isna().all(axis=1)])
+    if empty:
+        _log.info(
+            "%d patients have no feature at all and are imputed: %s",
+            len(empty),
+            sorted(empty)[:5],
+        )
+
+
 def check_inputs(
-    features: pd.DataFrame, endpoint: "Endpoint", folds: pd.DataFrame
+    features: pd.DataFrame | FoldedFeatures,
+    endpoint: "Endpoint",
+    folds: pd.DataFrame,
 ) -> dict[tuple[int, int], tuple[list[str], list[str]]]:
     """Return the splits of `cross_validate`, or raise what it would raise.
 
@@ -150,6 +195,7 @@ def check_inputs(
     _check_kind(features, endpoint)
     splits = _split(folds)
     _check_tables(features, endpoint.frame["class"], folds, splits)
+    check_fitted(features, splits)
     return splits
 
 
@@ -160,7 +206,9 @@ def _check_kind(features, endpoint):
             "supports 'class'. Choose an endpoint with classes."
         )
         raise SchemaError(msg)
-    check_features(features)
+    # the tables of folds were checked when they were put together
+    if not isinstance(features, FoldedFeatures):
+        check_features(features)
     if features.index.name != "patient_id":
         msg = (
             f"the features are indexed by {features.index.name!r}, not 'patient_id'. "
@@ -173,7 +221,7 @@ def _split(folds):
     """Return training and test patients of each (repeat, fold)."""
     splits = {}
     for repeat, table in folds.groupby("repeat"):
-        for fold in sorted(table["fold"].unique()):
+        for fold in sorted(table["fold"].unique().tolist()):
             tested = table["fold"] == fold
             train, test = table["patient_id"][~tested], table["patient_id"][tested]
             shared = sorted(set(train) & set(test))

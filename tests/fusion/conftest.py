@@ -30,7 +30,7 @@ def make_endpoint():
 
 @pytest.fixture
 def make_features():
-    def make(values, index, block="ct_latent"):
+    def make(values, index, block="ct_handcrafted"):
         values = np.asarray(values, dtype=float)
         columns = [f"{block}__mu{i:04d}" for i in range(values.shape[1])]
         return pd.DataFrame(values, pd.Index(index, name="patient_id"), columns)

@@ -158,8 +158,8 @@ def test_empty_patient_is_imputed_and_logged(small, caplog):
 
 def test_column_empty_in_training_is_dropped_in_that_fold(small):
     features, endpoint, folds = small
-    features = features.assign(ct_latent__rare=np.nan, ct_latent__flat=1.0)
-    features.loc["p003", "ct_latent__rare"] = 5.0
+    features = features.assign(ct_handcrafted__rare=np.nan, ct_handcrafted__flat=1.0)
+    features.loc["p003", "ct_handcrafted__rare"] = 5.0
     assert len(
         cross_validate(logistic(n_features=10), features, endpoint, folds).summary
     )

@@ -1,0 +1,285 @@
+"""Models against each other, on the same patients.
+
+A **predictions** table of several models enters, a table of paired differences of one
+metric leaves, with intervals and p-values.
+"""
+
+from itertools import combinations
+from math import erfc, sqrt
+
+import numpy as np
+import pandas as pd
+
+from radlatent.errors import SchemaError
+from radlatent.fusion.metrics import METRICS
+from radlatent.fusion.runs import interval, read_runs
+from radlatent.schema import nearest
+
+__all__ = ["compare", "delong", "holm"]
+
+
+def compare(
+    predictions: pd.DataFrame,
+    *,
+    metric: str = "auc",
+    reference: tuple[str, str] | None = None,
+    n_boot: int = 1000,
+    level: float = 0.95,
+    random_state: int | np.random.Generator | None = 0,
+) -> pd.DataFrame:
+    """Return the difference of a metric between models that saw the same patients.
+
+    Parameters
+    ----------
+    predictions
+        A **predictions** table of two or more (model, blocks).
+    metric
+        "auc", "balanced_accuracy", "accuracy" or "brier".
+    reference
+        (model, blocks) that all others are compared with; None compares every pair,
+        the one that comes first in the table being the reference.
+    n_boot
+        Bootstrap draws of patients.
+    level
+        Coverage that the interval aims at.
+    random_state
+        Seed or Generator. All pairs of one call get the draws that ``evaluate`` gets.
+
+    Returns
+    -------
+    DataFrame
+        ``model, blocks, reference_model, reference_blocks, endpoint, metric,
+        difference`` (model minus reference), ``lower, upper, level, p, p_adjusted,
+        p_delong, n, method``. ``p_delong`` is NaN for other metrics than the AUC of two
+        classes, and without two patients of each class.
+
+    Raises
+    ------
+    SchemaError
+        Two models of an endpoint did not predict the same patients and repeats, there
+        is nothing to compare, or the metric or the reference is not known.
+
+    Notes
+    -----
+    The difference is the mean over repeats. A draw takes patients with replacement and
+    one of the repeats in turn, the same for both models, as ``evaluate`` does; the
+    interval holds the middle share of the B differences d* of the draws, and::
+
+        p = min(1, 2 min(1 + #{d* <= 0}, 1 + #{d* >= 0}) / (1 + B))
+
+    so that p tells what the interval tells: below 1 - level, zero is outside. It is
+    never below 2 / (1 + B). ``p_adjusted`` is p after Holm, over all rows of the call.
+
+    ``p_delong`` is that of DeLong's paired test, not adjusted. Over R repeats z is the
+    mean difference divided by the root of W + (1 + 1/R) V, W being the mean over
+    repeats of DeLong's variance of the difference and V the variance between repeats
+    (ddof 1): Rubin's rule, with repeats in the place of imputations. With one repeat it
+    is the test as published.
+
+    With several repeats both are cautious, since the difference is a mean over repeats
+    but the interval that of one run: of 400 pairs of equal models on 80 patients, at
+    0.05 the two found 7% and 6% different with one repeat, 1% and 0% with five.
+
+    Neither refits a model: they tell whether these predictions differ on other
+    patients, not what other training patients would have changed.
+
+    References
+    ----------
+    Davison & Hinkley 1997, chapter 4, doi:10.1017/CBO9780511802843;
+    Holm 1979, Scand J Statist 6:65; DeLong et al. 1988, doi:10.2307/2531595;
+    Rubin 1987, section 3.1, doi:10.1002/9780470316696
+    """
+    _check_options(metric, n_boot, level)
+    seed = np.random.default_rng(random_state).integers(2**63)
+    rows = [
+        _row(model, other, metric, model.draw_weights(n_boot, seed), level)
+        for other, model in _pairs(read_runs(predictions), reference)
+    ]
+    table = pd.DataFrame(rows)
+    table.insert(table.columns.get_loc("p") + 1, "p_adjusted", holm(table["p"]))
+    return table
+
+
+def _check_options(metric, n_boot, level):
+    if metric not in METRICS:
+        hint = nearest(metric, METRICS)
+        msg = f"metric={metric!r} is not one of {list(METRICS)}{hint}."
+        raise SchemaError(msg)
+    if n_boot < 1 or not 0 < level < 1:
+        msg = f"n_boot={n_boot}, level={level}: give at least 1, and a share below 1."
+        raise SchemaError(msg)
+
+
+def _name(run):
+    return run.key["model"], run.key["blocks"]
+
+
+def _pairs(runs, reference):
+    """Return (reference, model) of each comparison, endpoint by endpoint."""
+    names = list(dict.fromkeys(map(_name, runs)))
+    if reference is not None and tuple(reference) not in names:
+        msg = f"reference={reference!r} is not a (model, blocks) of {names}."
+        raise SchemaError(msg)
+    found = []
+    for endpoint in dict.fromkeys(run.key["endpoint"] for run in runs):
+        pairs = combinations([r for r in runs if r.key["endpoint"] == endpoint], 2)
+        if reference is not None:
+            wanted = tuple(reference)
+            # the reference may come second in the table
+            pairs = [
+                pair if _name(pair[0]) == wanted else pair[::-1]
+                for pair in pairs
+                if wanted in map(_name, pair)
+            ]
+        found += pairs
+    if not found:
+        msg = (
+            f"no two models of one endpoint to compare; found {names}. Join the "
+            "predictions of several models with pandas.concat."
+        )
+        raise SchemaError(msg)
+    for pair in found:
+        _check_paired(*pair)
+    return found
+
+
+def _check_paired(one, two):
+    problems = []
+    for what in ("patients", "repeats", "classes"):
+        apart = sorted(set(getattr(one, what)) ^ set(getattr(two, what)))
+        if apart:
+            problems.append(f"{len(apart)} {what} are in one only: {apart[:5]}")
+    if not problems and (one.truth != two.truth).any():
+        some = np.array(one.patients)[one.truth != two.truth][:5].tolist()
+        problems.append(f"the truth of {some} differs")
+    if problems:
+        msg = (
+            f"{_name(one)} and {_name(two)} of endpoint {one.key['endpoint']!r} are "
+            f"not paired: {'; '.join(problems)}. Test them with one folds table."
+        )
+        raise SchemaError(msg)
+
+
+def _row(model, other, metric, weights, level):
+    estimates, draws = zip(
+        *(run.bootstrap(METRICS[metric], weights) for run in (model, other)),
+        strict=True,
+    )
+    draws = draws[0] - draws[1]
+    draws = draws[~np.isnan(draws)]
+    lower, upper = interval(draws, level)
+    n_repeats = len(model.repeats)
+    return {
+        "model": model.key["model"],
+        "blocks": model.key["blocks"],
+        "reference_model": other.key["model"],
+        "reference_blocks": other.key["blocks"],
+        "endpoint": model.key["endpoint"],
+        "metric": metric,
+        "difference": estimates[0] - estimates[1],
+        "lower": lower,
+        "upper": upper,
+        "level": level,
+        "p": _p_bootstrap(draws),
+        "p_delong": _p_delong(model, other) if metric == "auc" else np.nan,
+        "n": len(model.truth),
+        "method": f"mean of {n_repeats} repeats; paired percentile bootstrap of "
+        f"patients and repeats, {len(draws)} of {len(weights)} draws; Holm",
+    }
+
+
+def _p_bootstrap(draws):
+    if not len(draws):
+        return np.nan
+    tail = 1 + min((draws <= 0).sum(), (draws >= 0).sum())
+    return min(1.0, 2 * tail / (1 + len(draws)))
+
+
+def _p_delong(model, other):
+    if len(model.classes) != 2 or np.bincount(model.truth, minlength=2).min() < 2:
+        return np.nan
+    positive = model.truth == 1
+    found = [
+        delong(positive, one[:, 1], two[:, 1])
+        for one, two in zip(model.probability, other.probability, strict=True)
+    ]
+    difference, variance = np.mean(found, axis=0)
+    if len(found) > 1:
+        between = np.var([one for one, _ in found], ddof=1)
+        variance += (1 + 1 / len(found)) * between
+    if variance == 0:
+        # equal placements of all patients; a difference without variance has no z
+        return 1.0 if difference == 0 else np.nan
+    return erfc(abs(difference) / sqrt(2 * variance))
+
+
+def delong(
+    positive: np.ndarray, one: np.ndarray, two: np.ndarray
+) -> tuple[float, float]:
+    """Return the difference of two AUCs of the same patients, and its variance.
+
+    Parameters
+    ----------
+    positive
+        Whether a patient is of the positive class, shape (n_patients,); at least two
+        are, and two are not.
+    one, two
+        Scores, higher = more likely positive, shape (n_patients,).
+
+    Notes
+    -----
+    The placement of a positive is the share of negatives with a lower score, ties
+    counted half; that of a negative, the share of positives with a higher one. The
+    variance is that of the differences of placements (ddof 1) over the positives,
+    divided by their number, plus the same over the negatives.
+
+    References
+    ----------
+    DeLong et al. 1988, doi:10.2307/2531595
+    """
+    (above_one, below_one), (above_two, below_two) = (
+        _placements(score[positive], score[~positive]) for score in (one, two)
+    )
+    above, below = above_one - above_two, below_one - below_two
+    variance = above.var(ddof=1) / len(above) + below.var(ddof=1) / len(below)
+    return float(above.mean()), float(variance)
+
+
+def _placements(positives, negatives):
+    def lower(scores, among):
+        among = np.sort(among)
+        sides = (np.searchsorted(among, scores, side) for side in ("left", "right"))
+        return sum(sides) / 2 / len(among)
+
+    return lower(positives, negatives), 1 - lower(negatives, positives)
+
+
+def holm(p: pd.Series) -> np.ndarray:
+    """Return p-values adjusted so that the error of the whole family is bounded.
+
+    Parameters
+    ----------
+    p
+        Unadjusted p-values; those that are NaN stay so and do not count.
+
+    Notes
+    -----
+    The i-th smallest of m is multiplied by m - i + 1; none is below a smaller one, none
+    above 1.
+
+    References
+    ----------
+    Holm 1979, Scand J Statist 6:65
+
+    Examples
+    --------
+    >>> holm(pd.Series([0.01, 0.04, 0.03])).round(2).tolist()
+    [0.03, 0.06, 0.06]
+    """
+    values = np.asarray(p, dtype=float)
+    order = np.argsort(values)  # NaN last
+    order = order[: len(values) - np.isnan(values).sum()]
+    factors = np.arange(len(order), 0, -1)
+    adjusted = np.full(len(values), np.nan)
+    adjusted[order] = np.minimum(np.maximum.accumulate(values[order] * factors), 1)
+    return adjusted

@@ -31,7 +31,7 @@ from rich.progress import (
 
 from radlatent.errors import RadlatentError
 
-__all__ = ["Outcome", "Shared", "map_tasks"]
+__all__ = ["Outcome", "Shared", "map_tasks", "progress_bar"]
 
 _log = logging.getLogger(__name__)
 
@@ -124,7 +124,7 @@ def map_tasks(
     # no size of batches: joblib hands out several at a time below 0.2 s, else one
     pool = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
     with (
-        _progress(description, len(tasks), len(finished)) as advance,
+        progress_bar(description, len(tasks), len(finished)) as advance,
         warnings.catch_warnings(),
     ):
         # a worker that served lighter tasks before, and now loads what these need, is
@@ -212,10 +212,24 @@ def _keep(cache, key, result):
 
 
 @contextlib.contextmanager
-def _progress(description: str, total: int, done: int) -> Iterator[Callable]:
+def progress_bar(description: str, total: int, done: int = 0) -> Iterator[Callable]:
+    """Give a function that says how many more of the steps are done, 1 by default.
+
+    Parameters
+    ----------
+    description
+        What the bar says; an empty text shows nothing.
+    total, done
+        Steps, and how many of them an earlier run has done.
+
+    Notes
+    -----
+    A bar with the time left on a terminal or in Jupyter, a line in the log every half
+    minute elsewhere.
+    """
     console = Console(stderr=True)
     if not description or not total:
-        yield lambda: None
+        yield lambda n=1: None
     elif console.is_terminal or console.is_jupyter:
         columns = (
             TextColumn("{task.description}"),
@@ -227,7 +241,7 @@ def _progress(description: str, total: int, done: int) -> Iterator[Callable]:
         )
         with Progress(*columns, console=console) as bar:
             task = bar.add_task(description, total=total, completed=done)
-            yield lambda: bar.advance(task)
+            yield lambda n=1: bar.advance(task, n)
     else:
         yield _logged_progress(description, total, done)
 
@@ -239,12 +253,12 @@ def _logged_progress(description, total, done):
     if done:
         _log.info("%s: %d of %d finished by an earlier run", description, done, total)
 
-    def advance():
-        state["done"] += 1
+    def advance(n=1):
+        state["done"] += n
         now = time.monotonic()
         if state["done"] == total or now - state["said"] >= _LOG_EVERY_S:
             state["said"] = now
-            rate = (now - start) / (state["done"] - done)
+            rate = (now - start) / max(state["done"] - done, 1)
             left = rate * (total - state["done"])
             said = (description, state["done"], total, left)
             _log.info("%s: %d of %d, %.0f s left", *said)

@@ -1,0 +1,39 @@
+"""Torch modules: tensors in, tensors out; no files, no pandas, no patients.
+
+=====================================  =============================================
+:class:`VAE`                           convolutional VAE, beta, capacity
+:class:`NonRedundantVAE`               decodes [h, d]; d is told apart from h
+:class:`SepVAE`                        common and salient latents
+:class:`Supervised`                    any of them with a classification head
+:class:`Discriminator`                 density ratio of joint and shuffled pairs
+:class:`Minibatch`, :class:`Loss`      what a loss takes and gives
+:func:`train`, :class:`Training`,      the one training loop
+:class:`Schedule`
+=====================================  =============================================
+"""
+
+from radlatent.nn.discriminator import Discriminator
+from radlatent.nn.distributions import log_variance_of
+from radlatent.nn.fit import train
+from radlatent.nn.nonredundant import NonRedundantVAE
+from radlatent.nn.objective import Loss, Minibatch
+from radlatent.nn.state import State
+from radlatent.nn.supervised import Supervised
+from radlatent.nn.training import Schedule, Source, Trained, Training
+from radlatent.nn.vae import VAE
+
+__all__ = [
+    "VAE",
+    "Discriminator",
+    "Loss",
+    "Minibatch",
+    "NonRedundantVAE",
+    "Schedule",
+    "Source",
+    "State",
+    "Supervised",
+    "Trained",
+    "Training",
+    "log_variance_of",
+    "train",
+]

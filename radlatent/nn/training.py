@@ -1,0 +1,155 @@
+"""How a model is trained: settings, and what training takes and leaves."""
+
+from dataclasses import dataclass, field
+from numbers import Integral
+from typing import Literal, Protocol, get_args
+
+import torch
+from torch import Tensor
+
+from radlatent.nn.objective import Minibatch
+
+__all__ = ["Schedule", "Source", "Trained", "Training"]
+
+Kind = Literal["phases", "steps"]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How the discriminator takes turns with the model.
+
+    Parameters
+    ----------
+    kind
+        "phases": every ``every`` epochs the model stands still while the discriminator
+        takes ``n_steps`` steps on the whole training set at once (Vetil et al. 2023:
+        150 steps every 5 epochs). "steps": one step on every minibatch, whose shuffled
+        pairs come from the same minibatch (Louiset et al. 2023).
+    every, n_steps
+        Of "phases".
+    learning_rate
+        Of the discriminator's own Adam.
+    width
+        Units of its hidden layer; neither paper's text gives it.
+    """
+
+    kind: Kind = "phases"
+    every: int = 5
+    n_steps: int = 150
+    learning_rate: float = 1e-3
+    width: int = 64
+
+    def problems(self) -> list[str]:
+        """Return what is wrong with the settings."""
+        found = _not_whole(self, ("every", "n_steps", "width"))
+        found += _not_positive(self, ("learning_rate",))
+        if self.kind not in get_args(Kind):
+            found.append(f"kind is {self.kind!r}; give one of {get_args(Kind)}")
+        return [f"schedule: {problem}" for problem in found]
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a model is trained.
+
+    Parameters
+    ----------
+    epochs
+        Passes through the training cases.
+    minibatch_size
+        Cases a step, over all devices together.
+    learning_rate
+        Of Adam at the start; it falls to 0 along half a cosine.
+    weight_decay
+        Decoupled (AdamW).
+    clip_norm
+        Largest norm of a gradient.
+    patience
+        Epochs without a better validation loss after which training ends, with the
+        best weights; None trains to the end and keeps the last.
+    validation_fraction
+        Share of the training patients kept out for the validation loss.
+    schedule
+        Of the discriminator.
+    device
+        "cpu", "cuda", "mps" or "auto".
+    n_devices
+        Devices on this machine; under ``fabric run`` as it says.
+    precision
+        "auto" is bfloat16 where a GPU has it and float32 elsewhere; else as in Fabric.
+    """
+
+    epochs: int = 200
+    minibatch_size: int = 32
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    clip_norm: float = 100.0
+    patience: int | None = None
+    validation_fraction: float = 0.0
+    schedule: Schedule = field(default_factory=Schedule)
+    device: str = "cpu"
+    n_devices: int = 1
+    precision: str = "auto"
+
+    def problems(self) -> list[str]:
+        """Return what is wrong with the settings."""
+        whole = ("epochs", "minibatch_size", "n_devices")
+        if self.patience is not None:
+            whole = (*whole, "patience")
+        found = _not_whole(self, whole)
+        found += _not_positive(self, ("learning_rate", "clip_norm"))
+        if not self.weight_decay >= 0:
+            found.append(f"weight_decay is {self.weight_decay!r}; give 0 or more")
+        if not 0 <= self.validation_fraction < 1:
+            found.append(
+                f"validation_fraction is {self.validation_fraction!r}; give 0 or more, "
+                "less than 1"
+            )
+        return found + self.schedule.problems()
+
+
+def _not_whole(settings, names):
+    values = {name: getattr(settings, name) for name in names}
+    return [
+        f"{name} is {value!r}; give a whole number from 1"
+        for name, value in values.items()
+        if not (isinstance(value, Integral) and value >= 1)
+    ]
+
+
+def _not_positive(settings, names):
+    values = {name: getattr(settings, name) for name in names}
+    return [
+        f"{name} is {value!r}; give a number above 0"
+        for name, value in values.items()
+        if not value > 0
+    ]
+
+
+class Source(Protocol):
+    """Where minibatches come from."""
+
+    def __len__(self) -> int:
+        """Return the number of cases."""
+
+    def minibatch(
+        self, rows: Tensor, device: torch.device, *, augment: bool
+    ) -> Minibatch:
+        """Return some cases, standardized, on a device."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What training leaves beside the model.
+
+    Parameters
+    ----------
+    history
+        One dict an epoch and split: epoch, split, total, its parts, seconds, and of the
+        discriminator its loss and accuracy.
+    best_epoch
+        The epoch whose weights the model has.
+    """
+
+    history: list[dict]
+    best_epoch: int

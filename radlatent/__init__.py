@@ -5,6 +5,7 @@
 ``check``           every problem of a cohort's tables and files, at once
 ``index``           the manifest of a folder of images in a known layout
 ``simulate``        a cohort with a known answer
+``simulate_wholebody``  whole-body PET with a known answer
 ``extract``         hand-crafted features of every case
 ``describe_features``  the dictionary: what every column is
 ``draw_perturbations``  slight changes of image and mask, to measure under
@@ -13,6 +14,15 @@
 ``Volume``, ``read_volume``  voxels and where they lie; from a file
 ``stability``       features measured under each perturbation, and their ICC
 ``icc``             ICC(2,1) and ICC(3,1) with intervals
+``LatentEncoder``   latent features that do not repeat the hand-crafted ones
+``Box``, ``Projections``  what an encoder looks at
+``Network``, ``Training``, ``Schedule``  what it is made of, how it is trained
+``encode_folds``    an encoder for every fold, and the features of each
+``FoldedFeatures``  features that know the fold they were fitted for
+``load_encoder``    an encoder from a folder
+``declare_fitted_on``  where the encoder of a latent block was fitted
+``redundancy``      what hand-crafted features know of latent ones, on held-out rows
+``search``, ``SearchPlan``  settings of an encoder by random search
 ``read_features``   a feature table from disk
 ``write_extraction``  a feature table, failures and provenance to disk
 ``read_settings``   extraction settings, checked key by key
@@ -20,9 +30,11 @@
 ``select_blocks``   columns by block
 ``aggregate``       one row a case -> one row a patient
 ``make_folds``      folds by patient, stratified
-``logistic``        a pipeline that fits on training patients only
+``logistic``, ``svm``, ``forest``  pipelines that fit on training patients only
 ``cross_validate``  out-of-fold predictions and metrics
 ``evaluate``        metrics with intervals
+``compare``         differences between models, paired, with intervals and p
+``coefficient_shares``, ``top_k_shares``  what each block weighs in a linear model
 ``run``             the whole path of a study file
 ``report.report``   the report of a run, made again
 ``performance``     a metrics table as a journal prints it
@@ -35,7 +47,7 @@ Importing it loads neither torch nor matplotlib: names are loaded when first use
 import importlib
 
 _HOMES = {
-    "cohort": ("Cohort", "check", "index", "simulate"),
+    "cohort": ("Cohort", "check", "index", "simulate", "simulate_wholebody"),
     "handcrafted": (
         "describe_features",
         "draw_perturbations",
@@ -48,12 +60,32 @@ _HOMES = {
     ),
     "fusion": (
         "aggregate",
+        "coefficient_shares",
+        "compare",
         "cross_validate",
         "evaluate",
+        "forest",
         "join",
         "logistic",
         "make_folds",
         "select_blocks",
+        "svm",
+        "top_k_shares",
+    ),
+    "latent": (
+        "Box",
+        "FoldedFeatures",
+        "LatentEncoder",
+        "Network",
+        "Projections",
+        "Schedule",
+        "Training",
+        "declare_fitted_on",
+        "encode_folds",
+        "load_encoder",
+        "redundancy",
+        "SearchPlan",
+        "search",
     ),
     "imaging": ("Volume", "read_volume"),
     "study": ("run",),
@@ -63,20 +95,34 @@ _HOMES = {
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "Box",
     "Cohort",
+    "FoldedFeatures",
+    "LatentEncoder",
+    "Network",
     "Perturbation",
+    "Projections",
+    "Schedule",
+    "SearchPlan",
+    "Training",
     "Volume",
     "aggregate",
     "check",
+    "coefficient_shares",
+    "compare",
     "cross_validate",
+    "declare_fitted_on",
     "describe_features",
     "doctor",
     "draw_perturbations",
+    "encode_folds",
     "evaluate",
     "extract",
+    "forest",
     "icc",
     "index",
     "join",
+    "load_encoder",
     "logistic",
     "make_folds",
     "performance",
@@ -84,10 +130,15 @@ __all__ = [
     "read_features",
     "read_settings",
     "read_volume",
+    "redundancy",
     "run",
+    "search",
     "select_blocks",
     "simulate",
+    "simulate_wholebody",
     "stability",
+    "svm",
+    "top_k_shares",
     "write_extraction",
 ]
 

@@ -7,7 +7,7 @@ import tomllib
 import pytest
 import yaml
 
-CONDA_EXTRAS = ("dask", "dev")
+CONDA_EXTRAS = ("dask", "deep", "dev")
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def conda_names(requirement):
     name, _, extra, version = re.fullmatch(
         r"([\w-]+)(\[(\w+)\])?(.*)", requirement
     ).groups()
-    yield name.lower() + version
+    yield {"torch": "pytorch"}.get(name.lower(), name.lower()) + version
     if extra:
         yield extra + version
 

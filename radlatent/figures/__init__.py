@@ -1,20 +1,62 @@
 """Drawings: a table enters, a matplotlib Axes leaves.
 
-=============  ========================================================
-``roc``        ROC curves with bands
-``forest``     one metric of several models with intervals
-``confusion``  true and predicted classes
-``heatmap``    a features table as z-scores
-``canvas``     an empty figure of a size, for the writer
-``PALETTE``    eight colors that color-blind readers can tell apart
-=============  ========================================================
+==========================  ========================================================
+``roc``                     ROC curves with bands
+``forest``                  one metric of several models with intervals
+``confusion``               true and predicted classes
+``heatmap``                 a features table as z-scores
+``top_k_shares``            how many of the largest coefficients are of some blocks
+``learning_curve``          parts of the loss by epoch
+``discriminator_accuracy``  against chance, by epoch
+``beta_sweep``              one quantity against beta
+``split_errors``            errors of reconstruction by split
+``clustered_correlations``  of latent features, in the order of their clusters
+``latent_map``              cases in two coordinates
+``ranking``                 how many cases have each rank
+``reconstructions``         originals, reconstructions, differences
+``traversal``               images along each latent feature
+``search``                  the score of a random search against every setting
+``redundancy``              what hand-crafted features know of latent ones
+``canvas``                  an empty figure of a size, for the writer
+``PALETTE``                 eight colors that color-blind readers can tell apart
+==========================  ========================================================
 
 No function here shows, saves, or sets a title; the writer of a report does.
 """
 
 from radlatent.figures.canvas import canvas
+from radlatent.figures.certificate import redundancy
 from radlatent.figures.heatmap import heatmap
+from radlatent.figures.latent import clustered_correlations, latent_map, ranking
 from radlatent.figures.palette import PALETTE
 from radlatent.figures.performance import confusion, forest, roc
+from radlatent.figures.pictures import reconstructions, traversal
+from radlatent.figures.shares import top_k_shares
+from radlatent.figures.training import (
+    beta_sweep,
+    discriminator_accuracy,
+    learning_curve,
+    split_errors,
+)
+from radlatent.figures.trials import search
 
-__all__ = ["PALETTE", "canvas", "confusion", "forest", "heatmap", "roc"]
+__all__ = [
+    "PALETTE",
+    "beta_sweep",
+    "canvas",
+    "clustered_correlations",
+    "confusion",
+    "discriminator_accuracy",
+    "forest",
+    "heatmap",
+    "latent_map",
+    "learning_curve",
+    "ranking",
+    "reconstructions",
+    "redundancy",
+    "roc",
+    "search",
+    "split_errors",
+    "top_k_shares",
+    "traversal",
+]

@@ -121,7 +121,7 @@ def resample_to(
     reference: Geometry | Volume,
     *,
     interpolation: str,
-    fill: float,
+    fill: float | None,
 ) -> Volume:
     """Resample a volume onto the grid of another.
 
@@ -134,7 +134,8 @@ def resample_to(
     interpolation
         As in :func:`resample`.
     fill
-        The value of voxels outside ``volume``: 0 for a mask, air for a CT.
+        The value of voxels outside ``volume``: 0 for a mask, air for a CT; None
+        continues its edge.
 
     Raises
     ------

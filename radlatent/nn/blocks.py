@@ -18,7 +18,6 @@ MOST_CHANNELS = 320
 
 _CONVOLUTION = {2: nn.Conv2d, 3: nn.Conv3d}
 _TRANSPOSED = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
-_NORM = {2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}
 
 
 def strides_of(size: Sequence[int]) -> list[tuple[int, ...]]:
@@ -62,7 +61,8 @@ def _convolve(before, after, kernel, stride=None):
         _CONVOLUTION[len(kernel)](
             before, after, kernel, stride=stride or 1, padding=padding
         ),
-        _NORM[len(kernel)](after, affine=True),
+        # one group a channel is instance norm; torch's own copies channels-last tensors
+        nn.GroupNorm(after, after),
         nn.LeakyReLU(0.01, inplace=True),
     )
 

@@ -252,6 +252,8 @@ class _Loop:
         return tuple(torch.cat(side) for side in zip(*pairs, strict=True))
 
     def _critic_step(self, first, second):
+        noise = self.training.schedule.noise
+        first, second = (v + noise * torch.randn_like(v) for v in (first, second))
         true = self.wrapped(first, second)
         false = self.wrapped(first, shuffled(second))
         self.critic_optimizer.zero_grad()
@@ -314,7 +316,7 @@ class _Loop:
         """Return everything that the next epoch depends on."""
         numbers = {
             "epoch": self.epoch,
-            "history": self.history,
+            "history": list(self.history),
             "best_epoch": self.best_epoch,
             "best_loss": float(self.best_loss),
         }

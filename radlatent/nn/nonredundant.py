@@ -41,9 +41,11 @@ class NonRedundantVAE(nn.Module):
     Notes
     -----
     loss = 1/2 sum over the mask of (x - f([h, d]))^2 + beta KL(q(d|x) || N(0, I))
-    + kappa max(logit D(h, d), 0). h is a constant: the gradient of the last term
-    reaches the encoder through d only. The published model ends in a sigmoid although
-    its targets are standardized; this one is linear.
+    + kappa max(logit D(h, E d), 0). h is a constant: the gradient of the last term
+    reaches the encoder through d only. The discriminator sees posterior means, because
+    they are the features: draws of an uncertain posterior can be independent of h where
+    their means are not, shrunken in small lesions for instance. The published model
+    ends in a sigmoid although its targets are standardized; this one is linear.
 
     References
     ----------
@@ -88,10 +90,8 @@ class NonRedundantVAE(nn.Module):
         return self.decode(d, minibatch.h)
 
     def pairs(self, minibatch: Minibatch) -> tuple[Tensor, Tensor]:
-        """Return h and d, whose mutual information the discriminator is to learn."""
-        posterior = self.encode(minibatch.x)
-        d = posterior.rsample() if self.training else posterior.mean
-        return minibatch.h, d
+        """Return h and the means of d, whose dependence the discriminator learns."""
+        return minibatch.h, self.encode(minibatch.x).mean
 
     def loss(
         self,
@@ -119,7 +119,7 @@ class NonRedundantVAE(nn.Module):
         total = reconstruction + self.beta * kl
         parts = {"reconstruction": reconstruction, "kl": kl}
         if discriminator is not None and self.kappa:
-            information = mutual_information(discriminator(h, d))
+            information = mutual_information(discriminator(h, posterior.mean))
             total = total + self.kappa * information
             parts["mutual_information"] = information
         return Loss(total, parts, d)

@@ -59,7 +59,8 @@ def unpack(state: State, modules: dict, optimizers: dict) -> dict | None:
         filled = {}
         for key, value in _under(state.tensors, name).items():
             place, _, what = key.partition("/")
-            filled.setdefault(int(place), {})[what] = value
+            # a copy: optimizers count on in the tensors that they are given
+            filled.setdefault(int(place), {})[what] = value.clone()
         groups = optimizer.state_dict()["param_groups"]
         optimizer.load_state_dict({"state": filled, "param_groups": groups})
     return _under(state.tensors, "best") or None

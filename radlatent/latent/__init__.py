@@ -1,0 +1,46 @@
+"""Deep latent features (DLR): encoders, what they look at, and proof of what they add.
+
+=============================================  =====================================
+:class:`LatentEncoder`, :class:`Network`       a **cases** table in, features out
+:class:`Box`, :class:`Projections`             what it looks at
+:class:`Training`, :class:`Schedule`           how it is trained
+:func:`load_encoder`                           from a folder
+:func:`encode_folds`, :class:`FoldedFeatures`  an encoder for every fold
+:func:`declare_fitted_on`                      of features from another cohort
+:func:`redundancy`, :class:`Redundancy`        what hand-crafted features know already
+:func:`search`, :class:`SearchPlan`            settings by random search
+=============================================  =====================================
+
+Torch is loaded with the first name that needs it.
+"""
+
+import importlib
+
+_HOMES = {
+    "encoder": ("LatentEncoder",),
+    "files": ("load_encoder",),
+    "folded": ("FoldedFeatures", "declare_fitted_on", "keep_origins", "origins"),
+    "folds": ("FoldedEncoding", "encode_folds"),
+    "inputs": ("Box", "Projections"),
+    "network": ("Network",),
+    "certify": ("FoldedRedundancy", "redundancy_folds"),
+    "certificate": ("Redundancy", "redundancy"),
+    "random_search": ("SearchPlan", "SearchResult", "search"),
+    "results": ("Encoding", "Posterior", "Reconstructions", "Traversal"),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+_HOME |= {"Training": "radlatent.nn", "Schedule": "radlatent.nn"}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name):
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = _HOME[name]
+    home = home if "." in home else f"{__name__}.{home}"
+    return getattr(importlib.import_module(home), name)
+
+
+def __dir__():
+    return __all__

@@ -1,0 +1,395 @@
+"""Encoders with the scikit-learn interface: a **cases** table in, latent features out.
+
+The encoder is fitted on training patients and gives one posterior mean a case, in
+columns ``<modality>_latent__mu000`` and so on.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from radlatent.cohort import Cohort
+from radlatent.latent.checks import check_fit, check_handcrafted
+from radlatent.latent.files import (
+    checkpoint_of,
+    parameters_of,
+    save_encoder,
+)
+from radlatent.latent.inputs import Box, Projections
+from radlatent.latent.network import Network, build_discriminator, build_model
+from radlatent.latent.prepared import (
+    PreparedCases,
+    cases_of,
+    hold_out,
+    prepare_cases,
+)
+from radlatent.latent.results import Encoding, Posterior, Reconstructions, Traversal
+from radlatent.latent.source import (
+    CaseSource,
+    apply_scaling,
+    fit_scaling,
+    fit_statistics,
+)
+from radlatent.nn import Training, log_variance_of, train
+from radlatent.schema import check_features
+
+__all__ = ["LatentEncoder"]
+
+#: Voxels of all channels that are encoded at once: half a gigabyte of activations.
+_TOGETHER = 2**22
+
+
+class LatentEncoder(TransformerMixin, BaseEstimator):
+    """Latent features of images that say what hand-crafted features do not.
+
+    Parameters
+    ----------
+    inputs
+        What the encoder looks at: a `Box` around the lesion, or `Projections`.
+    n_latent
+        Number of latent features; far fewer than patients.
+    beta
+        Weight of the KL term.
+    kappa
+        Weight of the mutual information of hand-crafted and latent features.
+    network, training
+        `Network` and `Training`; None takes their defaults.
+    random_state
+        Of the weights, the order of the cases and all draws.
+
+    Attributes
+    ----------
+    history_
+        One row an epoch and split: the parts of the loss, seconds.
+    statistics_
+        Percentiles, mean and standard deviation of each channel in the training cases.
+    fitted_on_
+        Name of the cohort and the training patients.
+    failures_
+        **failures** table of the training cases.
+
+    Notes
+    -----
+    Fitted without hand-crafted features it is a plain beta-VAE; with them it is the
+    non-redundant VAE of Vetil et al. 2023. The features are posterior means, never
+    draws.
+
+    References
+    ----------
+    Vetil et al. 2023, arXiv:2308.11389
+
+    Examples
+    --------
+    >>> cohort = getfixture("tiny_cohort")
+    >>> box = Box(("ct",), size_mm=(16, 16, 16), spacing_mm=(4, 4, 4))
+    >>> short = Training(epochs=2)
+    >>> encoder = LatentEncoder(box, n_latent=2, training=short).fit(cohort.located)
+    >>> encoder.transform(cohort.located).shape
+    (3, 2)
+    """
+
+    def __init__(
+        self,
+        inputs: Box | Projections,
+        *,
+        n_latent: int = 32,
+        beta: float = 1.0,
+        kappa: float = 1.0,
+        network: Network | None = None,
+        training: Training | None = None,
+        random_state: int | np.random.Generator | None = 0,
+    ):
+        self.inputs = inputs
+        self.n_latent = n_latent
+        self.beta = beta
+        self.kappa = kappa
+        self.network = network
+        self.training = training
+        self.random_state = random_state
+
+    def fit(
+        self,
+        X: pd.DataFrame | Cohort,
+        y: pd.Series | None = None,
+        *,
+        handcrafted: pd.DataFrame | None = None,
+        checkpoint: str | Path | None = None,
+    ) -> "LatentEncoder":
+        """Train on the cases of a table.
+
+        Parameters
+        ----------
+        X
+            A cohort, or a **cases** table with paths that can be opened
+            (``cohort.located``); training patients only.
+        y
+            Classes by ``case_id``, for a head with ``classification_weight``; else
+            not used. Missing values have no class.
+        handcrafted
+            The **features** table, by ``case_id``, that the latent features must not
+            repeat; None makes it a plain VAE.
+        checkpoint
+            A file that is written as training goes on and from which a training that
+            was killed goes on; it is deleted at the end.
+
+        Raises
+        ------
+        SchemaError
+            With everything that is wrong, before training starts.
+        RadlatentError
+            Training diverged, or the device ran out of memory.
+        """
+        cases = cases_of(X)
+        settings = self.settings() | {"inputs": self.inputs}
+        check_fit(cases, handcrafted, y, settings)
+        prepared = prepare_cases(cases, self.inputs)
+        return self.fit_prepared(prepared, y, handcrafted, checkpoint=checkpoint)
+
+    def fit_prepared(
+        self,
+        prepared: PreparedCases,
+        y: pd.Series | None = None,
+        handcrafted: pd.DataFrame | None = None,
+        *,
+        checkpoint: str | Path | None = None,
+        description: str = "Training the encoder",
+    ) -> "LatentEncoder":
+        """Train on cases whose files were read already; arguments as of `fit`."""
+        check_fit(prepared.cases, handcrafted, y, self.settings())
+        training, network = self.training or Training(), self.network or Network()
+        # a fit that fails leaves nothing of an earlier one
+        vars(self).pop("model_", None)
+        seed = self._seed()
+        parts = hold_out(prepared, training.validation_fraction, seed)
+        self.statistics_ = fit_statistics(parts[0], self.inputs.channels)
+        used = None if handcrafted is None else handcrafted.loc[prepared.cases.index]
+        index = parts[0].cases.index
+        self.scaling_ = None if used is None else fit_scaling(used.loc[index])
+        supervised = y is not None and network.classification_weight > 0
+        known = y.loc[prepared.cases.index].dropna() if supervised else []
+        self.classes_ = np.unique(known).tolist()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = self.build()
+            discriminator = build_discriminator(
+                training.schedule, self._n_handcrafted(), self.n_latent, self.kappa
+            )
+        sources = [p and self._source(p, used, y) for p in parts]
+        trained = train(
+            model,
+            sources,
+            training,
+            discriminator=discriminator,
+            random_state=seed,
+            checkpoint=checkpoint_of(checkpoint, self._key(prepared, used, y, seed)),
+            description=description,
+        )
+        if checkpoint is not None:
+            Path(checkpoint).unlink(missing_ok=True)
+        self.model_ = model
+        self.history_ = pd.DataFrame(trained.history)
+        self.best_epoch_ = trained.best_epoch
+        self.failures_ = prepared.failures
+        cases = prepared.cases
+        cohorts = sorted(cases["cohort"].unique()) if "cohort" in cases else []
+        self.fitted_on_ = {
+            "cohort": ", ".join(cohorts),
+            "patients": sorted(cases["patient_id"].unique()),
+        }
+        return self
+
+    def transform(self, X: pd.DataFrame | Cohort) -> pd.DataFrame:
+        """Return the **features** table of latent means, a row for every case.
+
+        Parameters
+        ----------
+        X
+            A cohort, or a **cases** table with paths that can be opened. A case that
+            cannot be read is a row of NaN; `encode` says why.
+        """
+        return self.encode(X).features
+
+    def encode(self, X: pd.DataFrame | Cohort, *, jobs: int | None = None) -> Encoding:
+        """Return latent features and what became of every case.
+
+        Parameters
+        ----------
+        X
+            As in `transform`.
+        jobs
+            Processes that read the files.
+        """
+        check_is_fitted(self)
+        cases = cases_of(X)
+        prepared = prepare_cases(cases, self.inputs, jobs=jobs)
+        features = self.encode_prepared(prepared).mean.reindex(cases.index)
+        features = check_features(features.rename_axis("case_id"))
+        features.attrs = {"fitted_on": {self.block: self.fitted_on_}}
+        if "cohort" in cases:
+            features.attrs["cohort"] = ", ".join(sorted(cases["cohort"].unique()))
+        return Encoding(features, prepared.failures)
+
+    @torch.no_grad()
+    def encode_prepared(self, prepared: PreparedCases) -> Posterior:
+        """Return means and log variances of prepared cases."""
+        check_is_fitted(self)
+        means, log_variances = [], []
+        for minibatch in self._minibatches(prepared, None):
+            posterior = self.model_.encode(minibatch.x)
+            means.append(posterior.mean)
+            log_variances.append(log_variance_of(posterior))
+        return Posterior(
+            self._table(means, prepared), self._table(log_variances, prepared)
+        )
+
+    def reconstruct(
+        self, X: pd.DataFrame | Cohort, *, handcrafted: pd.DataFrame | None = None
+    ) -> Reconstructions:
+        """Return what the decoder makes of the posterior means, beside the originals.
+
+        Parameters
+        ----------
+        X
+            As in `transform`.
+        handcrafted
+            The **features** table by case, where the decoder takes it.
+        """
+        check_is_fitted(self)
+        prepared = prepare_cases(cases_of(X), self.inputs)
+        return self.reconstruct_prepared(prepared, handcrafted)
+
+    @torch.no_grad()
+    def reconstruct_prepared(
+        self, prepared: PreparedCases, handcrafted: pd.DataFrame | None = None
+    ) -> Reconstructions:
+        """Reconstruct cases whose files were read already."""
+        check_is_fitted(self)
+        h = self._scaled(handcrafted, prepared.cases.index)
+        parts = [
+            (minibatch.x, self.model_(minibatch), minibatch.mask)
+            for minibatch in self._minibatches(prepared, h)
+        ]
+        arrays = [
+            torch.cat(side).cpu().contiguous().numpy()
+            for side in zip(*parts, strict=True)
+        ]
+        about = self.inputs.channels, self.inputs.voxel_mm
+        return Reconstructions(prepared.cases, *arrays, *about)
+
+    @torch.no_grad()
+    def traverse(self, *, limit: float = 3.0, n_steps: int = 7) -> Traversal:
+        """Return images decoded along each latent feature, all others at 0.
+
+        Parameters
+        ----------
+        limit
+            The ends, in standard deviations of the prior.
+        n_steps
+            Images a feature.
+
+        Notes
+        -----
+        Hand-crafted features, where the decoder takes them, stand at the mean of the
+        training cases.
+        """
+        check_is_fitted(self)
+        n = len(self.get_feature_names_out())
+        steps = torch.linspace(-limit, limit, n_steps)
+        z = torch.einsum("ij,s->isj", torch.eye(n), steps).reshape(-1, n)
+        model = self.model_.to("cpu")
+        if self.scaling_ is None:
+            images = model.decode(z)
+        else:
+            images = model.decode(z, torch.zeros(len(z), len(self.scaling_)))
+        images = images.contiguous().numpy().reshape(n, n_steps, *images.shape[1:])
+        names = tuple(self.get_feature_names_out())
+        about = self.inputs.channels, self.inputs.voxel_mm
+        return Traversal(images, steps.numpy(), names, *about)
+
+    @property
+    def block(self) -> str:
+        """The block of the features, ``<modality>_latent``."""
+        return "_".join(self.inputs.modalities) + "_latent"
+
+    def get_feature_names_out(self, input_features: object = None) -> np.ndarray:
+        """Return the names of the columns of `transform`."""
+        return np.array(
+            [f"{self.block}__mu{k:03d}" for k in range(self.n_latent)], dtype=object
+        )
+
+    def save(self, folder: str | Path) -> None:
+        """Write ``encoder.json`` and ``model.safetensors``; `rl.load_encoder` reads."""
+        check_is_fitted(self)
+        save_encoder(self, folder)
+
+    def settings(self) -> dict:
+        """Return what is checked against the training cases."""
+        told = {name: getattr(self, name) for name in ("n_latent", "beta", "kappa")}
+        weight = (self.network or Network()).classification_weight
+        told |= {"classification_weight": weight}
+        return told | {"training": self.training or Training()}
+
+    def _seed(self):
+        return int(np.random.default_rng(self.random_state).integers(2**31))
+
+    def build(self) -> torch.nn.Module:
+        """Return the untrained model for the cases that were given to ``fit``."""
+        lengths = (self._n_handcrafted(), self.n_latent, len(self.classes_))
+        weights = {"beta": self.beta, "kappa": self.kappa}
+        shape = (len(self.inputs.channels), *self.inputs.size)
+        return build_model(self.network or Network(), shape, lengths, **weights)
+
+    def _n_handcrafted(self):
+        return 0 if self.scaling_ is None else len(self.scaling_)
+
+    def _source(self, prepared, handcrafted, y):
+        index = prepared.cases.index
+        h = None if handcrafted is None else self._scaled(handcrafted, index)
+        codes = None
+        if self.classes_:
+            codes = pd.Categorical(y.loc[index], categories=self.classes_).codes
+            codes = codes.astype(np.int64)
+        statistics = self.statistics_.to_numpy()
+        return CaseSource(prepared, self.inputs, statistics, h, codes)
+
+    def _scaled(self, handcrafted, index):
+        if self.scaling_ is None:
+            return None
+        names = list(self.scaling_.index)
+        network = self.network or Network()
+        if handcrafted is None and not network.conditional:
+            return np.zeros((len(index), len(names)), np.float32)
+        return apply_scaling(
+            check_handcrafted(handcrafted, index, names), self.scaling_
+        )
+
+    def _minibatches(self, prepared, h):
+        """Yield the cases in order, on the device of the training."""
+        wanted = (self.training or Training()).device
+        use_gpu = wanted in ("cuda", "auto") and torch.cuda.is_available()
+        device = torch.device("cuda" if use_gpu else "cpu")
+        self.model_.to(device).eval()
+        source = CaseSource(prepared, self.inputs, self.statistics_.to_numpy(), h)
+        n = max(1, _TOGETHER // prepared.images[0].size)
+        for rows in torch.arange(len(prepared)).split(n):
+            yield source.minibatch(rows, device, augment=False)
+
+    def _table(self, parts, prepared):
+        values = torch.cat(parts).cpu().numpy().astype(np.float64)
+        columns = self.get_feature_names_out()
+        return pd.DataFrame(values, prepared.cases.index, columns)
+
+    def _key(self, prepared, handcrafted, y, seed):
+        index = prepared.cases.index
+        features = None if handcrafted is None else handcrafted.to_dict("split")
+        classes = [str(v) for v in y.loc[index]] if self.classes_ else None
+        # the statistics stand for the images
+        images = self.statistics_.to_numpy().tolist()
+        return [parameters_of(self), seed, list(index), images, features, classes]
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "model_")

@@ -1,0 +1,252 @@
+"""An encoder for every fold, each fitted on the training patients of its fold only.
+
+An unfitted encoder, a cohort and a **folds** table enter; features that know their
+fold leave, ready for ``cross_validate``.
+"""
+
+import contextlib
+import json
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.base import clone
+
+from radlatent.cohort import Cohort
+from radlatent.errors import RadlatentError, SchemaError
+from radlatent.latent.checks import check_fit
+from radlatent.latent.files import parameters_of
+from radlatent.latent.folded import FoldedFeatures
+from radlatent.latent.prepared import PreparedCases, cases_of, prepare_cases
+from radlatent.parallel import map_tasks
+from radlatent.provenance import content_key, versions
+from radlatent.schema import check_features, check_folds
+
+if TYPE_CHECKING:
+    from radlatent.latent.encoder import LatentEncoder
+
+__all__ = ["FoldedEncoding", "encode_folds"]
+
+#: Raised when the content of a kept result changes, so that old ones are not read.
+_FORMAT = 1
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class FoldedEncoding:
+    """Latent features of every fold, and what became of the encoders.
+
+    Parameters
+    ----------
+    features
+        The features of each fold, a row for every case.
+    failures
+        **failures** table: cases that could not be read, lesions that the box cuts.
+    history
+        ``repeat, fold`` and the history of that fold's training.
+    errors
+        ``repeat, fold, case_id, tested, mean_squared_error``: how well each case is
+        reconstructed, and whether it is a test case of the fold.
+    """
+
+    features: FoldedFeatures
+    failures: pd.DataFrame
+    history: pd.DataFrame
+    errors: pd.DataFrame
+
+    @property
+    def summary(self) -> pd.DataFrame:
+        """One row a fold: epochs, seconds, errors of training and test cases."""
+        keys = ["repeat", "fold"]
+        told = self.history[self.history["split"] == "train"].groupby(keys)
+        table = told.agg(epochs=("epoch", "size"), seconds=("seconds", "sum"))
+        means = self.errors.groupby([*keys, "tested"])["mean_squared_error"].mean()
+        means = means.reset_index().pivot_table(
+            index=keys, columns="tested", values="mean_squared_error"
+        )
+        table["error_train"] = means[False]
+        table["error_test"] = means[True]
+        return table.reset_index()
+
+    def __repr__(self) -> str:
+        return f"FoldedEncoding({self.features!r}, {len(self.failures)} failures)"
+
+    def _repr_html_(self) -> str:
+        return self.summary.to_html()
+
+
+def encode_folds(
+    encoder: "LatentEncoder",
+    cohort: Cohort | pd.DataFrame,
+    folds: pd.DataFrame,
+    *,
+    handcrafted: pd.DataFrame | None = None,
+    classes: pd.Series | None = None,
+    jobs: int | None = None,
+    cache: str | Path | None = None,
+) -> FoldedEncoding:
+    """Fit a copy of the encoder on the training patients of each fold, encode all.
+
+    Parameters
+    ----------
+    encoder
+        A `LatentEncoder`; it stays unfitted.
+    cohort
+        A cohort, or a **cases** table with paths that can be opened.
+    folds
+        The **folds** table that models will be tested with. Patients that it does not
+        name are training patients in every fold.
+    handcrafted
+        The **features** table by case that latent features must not repeat.
+    classes
+        Classes by ``case_id``, for an encoder with a classification head.
+    jobs
+        Processes. None leaves it to ``joblib.parallel_config``.
+    cache
+        Folder of finished folds and unfinished trainings; a run that is started again
+        goes on from there.
+
+    Raises
+    ------
+    SchemaError
+        The tables do not fit together, or a fold leaves too few training patients.
+    RadlatentError
+        An encoder could not be trained.
+    """
+    cases = cases_of(cohort)
+    settings = encoder.settings()
+    check_fit(cases, handcrafted, classes, settings)
+    if handcrafted is not None:
+        handcrafted = check_features(handcrafted).loc[cases.index]
+    splits = _splits(check_folds(folds), cases)
+    prepared = prepare_cases(cases, encoder.inputs, jobs=jobs)
+    _check_folds(splits, prepared, handcrafted, classes, settings)
+    tasks, keys = {}, {}
+    for name, train in splits.items():
+        key = _key(encoder, prepared, train, handcrafted, classes)
+        checkpoint = None if cache is None else str(Path(cache) / f"{key}.safetensors")
+        keys[name] = key
+        tasks[name] = (
+            clone(encoder),
+            prepared,
+            train,
+            (handcrafted, classes),
+            checkpoint,
+        )
+    outcome = map_tasks(
+        _encode_fold,
+        tasks,
+        jobs=jobs,
+        keys=keys,
+        cache=None if cache is None else Path(cache),
+        description="Training encoders",
+    )
+    if outcome.failures:
+        lines = [
+            f"repeat {r}, fold {f}: {why[1]}"
+            for (r, f), why in outcome.failures.items()
+        ]
+        raise RadlatentError("encoders failed: " + "; ".join(lines))
+    return _gather(outcome.results, prepared, cases, splits)
+
+
+def _splits(folds, cases):
+    """Return (repeat, fold) to the training cases."""
+    absent = sorted(set(folds["patient_id"]) - set(cases["patient_id"]))
+    if absent:
+        msg = (
+            f"{len(absent)} patients of the folds have no case: {absent[:5]}. Make the "
+            "folds of an endpoint of this cohort."
+        )
+        raise SchemaError(msg)
+    splits = {}
+    for (repeat, fold), table in folds.groupby(["repeat", "fold"]):
+        tested = cases["patient_id"].isin(table["patient_id"])
+        splits[int(repeat), int(fold)] = cases.index[~tested].tolist()
+    return splits
+
+
+def _check_folds(splits, prepared, handcrafted, classes, settings):
+    problems = []
+    for (repeat, fold), train in splits.items():
+        try:
+            check_fit(prepared.take(train).cases, handcrafted, classes, settings)
+        except SchemaError as error:
+            problems.append(f"repeat {repeat}, fold {fold}: {error}")
+    if problems:
+        raise SchemaError(" ".join(problems[:5]))
+
+
+def _key(encoder, prepared, train, handcrafted, classes):
+    tables = [None if t is None else t.to_csv() for t in (handcrafted, classes)]
+    return content_key(
+        _FORMAT,
+        json.dumps(parameters_of(encoder), sort_keys=True),
+        list(prepared.cases.index),
+        # the arrays stand for the files, the box and how it is filled
+        [sha256(a).hexdigest() for a in (prepared.images, prepared.masks)],
+        train,
+        tables,
+        [versions().get(name) for name in ("radlatent", "torch")],
+    )
+
+
+def _encode_fold(encoder, prepared, train, tables, checkpoint):
+    handcrafted, classes = tables
+    with _one_thread():
+        encoder.fit_prepared(
+            prepared.take(train),
+            classes,
+            handcrafted,
+            checkpoint=checkpoint,
+            description="",
+        )
+        means = encoder.encode_prepared(prepared).mean
+        errors = encoder.reconstruct_prepared(prepared, handcrafted).errors
+    return {
+        "columns": list(means.columns),
+        "values": means.to_numpy().tolist(),
+        "errors": errors.tolist(),
+        "history": encoder.history_.astype(object)
+        .where(encoder.history_.notna(), None)
+        .to_dict("records"),
+    }
+
+
+@contextlib.contextmanager
+def _one_thread():
+    """Let torch sum in one order, whatever the number of processes and cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _gather(results, prepared: PreparedCases, cases, splits):
+    tables, fitted_on, histories, errors = {}, {}, [], []
+    read = prepared.cases.index
+    for (repeat, fold), result in results.items():
+        table = pd.DataFrame(result["values"], read, result["columns"], dtype=float)
+        tables[repeat, fold] = table.reindex(cases.index).rename_axis("case_id")
+        train = cases.loc[splits[repeat, fold], "patient_id"]
+        fitted_on[repeat, fold] = tuple(sorted(train.unique()))
+        where = {"repeat": repeat, "fold": fold}
+        histories.append(pd.DataFrame(result["history"]).assign(**where))
+        told = {"case_id": read, "mean_squared_error": result["errors"]}
+        told |= {"tested": ~np.isin(read, splits[repeat, fold])}
+        errors.append(pd.DataFrame(told).assign(**where))
+    first = ["repeat", "fold"]
+    history, error = (
+        pd.concat(parts, ignore_index=True).pipe(
+            lambda t: t[[*first, *t.columns.drop(first)]]
+        )
+        for parts in (histories, errors)
+    )
+    return FoldedEncoding(
+        FoldedFeatures(tables, fitted_on), prepared.failures, history, error
+    )

@@ -1,0 +1,86 @@
+"""What the model of an encoder is made of: a description in, a torch module out."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from radlatent.nn import VAE, Discriminator, NonRedundantVAE, Schedule, Supervised
+
+__all__ = ["Network", "build_discriminator", "build_model"]
+
+
+@dataclass(frozen=True)
+class Network:
+    """What the model is made of.
+
+    Parameters
+    ----------
+    width
+        Channels of the first stage; the published model has 4.
+    dropout
+        Share of the encoder's features left out in training.
+    conditional
+        Whether the decoder sees the hand-crafted features.
+    capacity
+        Of a VAE without hand-crafted features: nats that the KL term is drawn to.
+    classification_weight
+        Weight of the cross-entropy of a linear head on the latents; 0 removes it.
+    """
+
+    width: int = 8
+    dropout: float = 0.0
+    conditional: bool = True
+    capacity: float | None = None
+    classification_weight: float = 0.0
+
+
+def build_model(
+    network: Network,
+    shape: tuple[int, ...],
+    lengths: tuple[int, int, int],
+    *,
+    beta: float,
+    kappa: float,
+) -> nn.Module:
+    """Return an untrained model.
+
+    Parameters
+    ----------
+    network
+        What it is made of.
+    shape
+        Channels and voxels along each axis.
+    lengths
+        Number of hand-crafted features, of latent features and of classes; without
+        hand-crafted features it is a plain VAE, without classes it has no head.
+    beta, kappa
+        Weights of the KL and of the mutual-information term.
+    """
+    n_handcrafted, n_latent, n_classes = lengths
+    common = {"width": network.width, "dropout": network.dropout, "beta": beta}
+    if n_handcrafted:
+        model = NonRedundantVAE(
+            shape,
+            (n_handcrafted, n_latent),
+            kappa=kappa,
+            conditional=network.conditional,
+            **common,
+        )
+    else:
+        model = VAE(shape, n_latent, capacity=network.capacity, **common)
+    if n_classes:
+        weight = network.classification_weight
+        model = Supervised(model, n_classes, n_latent=n_latent, weight=weight)
+    # CPUs and GPUs convolve that faster, where the images lie so as well
+    formats = {3: torch.channels_last, 4: torch.channels_last_3d}
+    return model.to(memory_format=formats[len(shape)])
+
+
+def build_discriminator(
+    schedule: Schedule, n_handcrafted: int, n_latent: int, kappa: float
+) -> Discriminator | None:
+    """Return an untrained discriminator, or None where its term is not in the loss."""
+    if not n_handcrafted or not kappa:
+        return None
+    return Discriminator(n_handcrafted, n_latent, schedule.width)

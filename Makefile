@@ -19,8 +19,12 @@ PYTHON ?= python3.11 python3.13 python3.12 python3 python
 NAMED := $(PYTHON)
 override PYTHON := $(call first,$(NAMED),11)
 NEWER = $(call first,python3.13 python3.12,12)
+COMMA := ,
 VERSION := $(if $(PYTHON),$(shell $(PYTHON) -c \
 	'import sys; print("%d.%d" % sys.version_info[:2])'))
+# torch of constraints.txt is at hand as a CPU build for 3.11; elsewhere pip would load
+# gigabytes: `pip install -c constraints.txt "radlatent[deep]"` does so when asked
+EXTRAS := $(if $(filter 3.11,$(VERSION)),deep$(COMMA))dask,dev
 VENV ?= .venv
 JOBS ?= 2
 BIN := $(VENV)/bin
@@ -84,6 +88,6 @@ $(READY): pyproject.toml constraints.txt Makefile | python
 	elif ! $(PIP) --no-build-isolation pyradiomics >$(VENV)/reference.log 2>&1; \
 	then why="its build failed, see $(VENV)/reference.log"; fi; \
 	echo "$$why" | grep . >$(VENV)/no-reference || true
-	$(PIP) --no-build-isolation --editable ".[dask,dev]"
+	$(PIP) --no-build-isolation --editable ".[$(EXTRAS)]"
 	@$(TELL)
 	@touch $@

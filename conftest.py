@@ -30,6 +30,21 @@ covariates: [age]
 RADII = {"p1": 3, "p2": 4, "p3": 5}
 
 
+#: What imports torch as it is imported, in radlatent/nn and beside it.
+NEEDS_TORCH = {"encoder", "files", "folds", "network", "search", "source"}
+
+
+def pytest_ignore_collect(collection_path):
+    """Leave modules alone that need torch where it is not installed."""
+    if importlib.util.find_spec("torch") is not None:
+        return None
+    inside = collection_path.parts[-3:-1]
+    needs = inside == ("radlatent", "nn") or (
+        inside == ("radlatent", "latent") and collection_path.stem in NEEDS_TORCH
+    )
+    return True if needs else None
+
+
 def pytest_collection_modifyitems(items):
     """Skip what needs pyradiomics where it is not installed."""
     if importlib.util.find_spec("radiomics") is not None:

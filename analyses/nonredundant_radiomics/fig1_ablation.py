@@ -1,0 +1,22 @@
+"""Fig. 1: what each part of the model contributes: AUC, certificate."""
+
+from panels import folder, read, save
+
+from radlatent import figures
+
+out = folder(globals().get("OUT"))
+auc = read(out, "ablation_auc").assign(model="")
+save(out, "fig1a_auc", (7, 4), lambda ax: figures.forest(auc, ax))
+certificates = read(out, "ablation_certificates")
+certificates = certificates.rename(columns={"n_patients": "n", "estimator": "metric"})
+certificates = certificates.assign(model=certificates["design"], blocks="", endpoint="")
+for letter, metric in zip("bcdefg", certificates["metric"].unique(), strict=False):
+    chance = certificates.query("metric == @metric")["expected_if_independent"].mean()
+    save(
+        out,
+        f"fig1{letter}_{metric}",
+        (7, 3.5),
+        lambda ax, metric=metric, chance=chance: figures.forest(
+            certificates, ax, metric=metric, chance=chance
+        ),
+    )

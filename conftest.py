@@ -31,7 +31,17 @@ RADII = {"p1": 3, "p2": 4, "p3": 5}
 
 
 #: What imports torch as it is imported, in radlatent/nn and beside it.
-NEEDS_TORCH = {"encoder", "files", "folds", "network", "search", "source"}
+NEEDS_TORCH = {
+    "encoder",
+    "files",
+    "folds",
+    "network",
+    "random_search",
+    "search_result",
+    "search_space",
+    "search_trial",
+    "source",
+}
 
 
 def pytest_ignore_collect(collection_path):

@@ -5,7 +5,6 @@
 ``check``           every problem of a cohort's tables and files, at once
 ``index``           the manifest of a folder of images in a known layout
 ``simulate``        a cohort with a known answer
-``simulate_wholebody``  whole-body PET with a known answer
 ``extract``         hand-crafted features of every case
 ``describe_features``  the dictionary: what every column is
 ``draw_perturbations``  slight changes of image and mask, to measure under
@@ -47,7 +46,7 @@ Importing it loads neither torch nor matplotlib: names are loaded when first use
 import importlib
 
 _HOMES = {
-    "cohort": ("Cohort", "check", "index", "simulate", "simulate_wholebody"),
+    "cohort": ("Cohort", "check", "index", "simulate"),
     "handcrafted": (
         "describe_features",
         "draw_perturbations",
@@ -135,7 +134,6 @@ __all__ = [
     "search",
     "select_blocks",
     "simulate",
-    "simulate_wholebody",
     "stability",
     "svm",
     "top_k_shares",

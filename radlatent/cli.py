@@ -112,18 +112,6 @@ def simulate(
 
 
 @app.command()
-def simulate_wholebody(
-    out: Path,
-    n_patients: Annotated[int, typer.Option(min=2)] = 284,
-    style: Annotated[str, typer.Option(help="remarc or lnh073b.")] = "remarc",
-    random_state: int = 0,
-):
-    """Write a cohort of whole-body FDG-PET with a known answer."""
-    about = {"n_patients": n_patients, "style": style, "random_state": random_state}
-    typer.echo(f"{rl.simulate_wholebody(out, **about)!r} in {out}")
-
-
-@app.command()
 @_friendly
 def index(
     root: Path,

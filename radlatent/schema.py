@@ -376,7 +376,6 @@ PARAMETERS = {
     "source": "where settings come from",
     "storage": "file that keeps finished trials",
     "study": "a study file",
-    "style": "which cohort a simulation resembles",
     "table": "a features table",
     "tables": "features tables",
     "target": "column that says what was rated",

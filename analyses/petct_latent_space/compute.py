@@ -30,6 +30,7 @@ from steps import (
     write_pictures,
     write_traversal,
 )
+from wholebody import simulate_wholebody
 
 import radlatent as rl
 from radlatent.errors import RadlatentError
@@ -78,7 +79,7 @@ def cohort_of(arguments: argparse.Namespace, name: str) -> rl.Cohort:
     root = getattr(arguments, name)
     if root is None:
         root = arguments.build / f"wholebody_{name}"
-        rl.cohort.simulate_wholebody(root, n_patients=TRIALS[name], style=name)
+        simulate_wholebody(root, n_patients=TRIALS[name], style=name)
     return rl.Cohort.read(HERE.parent.parent / "cohorts" / name, root=root)
 
 

@@ -15,7 +15,7 @@ for panel, value, label in (
         out,
         f"fig3{panel}",
         (6, 4),
-        lambda ax, value=value, label=label: figures.beta_sweep(
+        lambda ax, value=value, label=label: figures.sweep(
             table, ax, value=value, label=label, by="split"
         ),
     )
@@ -28,7 +28,7 @@ draw(
     out,
     "fig3d_correlations",
     (6, 4),
-    lambda ax: figures.beta_sweep(
+    lambda ax: figures.sweep(
         correlated, ax, value="mean_absolute_correlation", label=label, by="line"
     ),
 )

@@ -4,14 +4,12 @@
 - `check`: every problem of the tables and of the files, at once.
 - `index`: write the manifest of a known folder layout.
 - `simulate`: write a cohort with a known answer.
-- `simulate_wholebody`: the same, of whole-body FDG-PET.
 """
 
 from radlatent.cohort.layouts import LAYOUTS, index
 from radlatent.cohort.manifest import Cohort, Endpoint
 from radlatent.cohort.preflight import Check, check
 from radlatent.cohort.simulate import simulate
-from radlatent.cohort.wholebody import simulate_wholebody
 
 __all__ = [
     "LAYOUTS",
@@ -21,5 +19,4 @@ __all__ = [
     "check",
     "index",
     "simulate",
-    "simulate_wholebody",
 ]

@@ -28,6 +28,7 @@ the usual tables. Two factors of a patient drive the outcome:
 """
 
 import json
+import os
 from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
@@ -37,12 +38,19 @@ import pandas as pd
 
 from radlatent.cohort._lesion import GRIDS, Draw, draw, mirror, render
 from radlatent.cohort._outcome import censoring_limit, draw_outcome, oracle
-from radlatent.cohort._runs import FINISHED, STARTED, is_finished, replace_text
 from radlatent.cohort.manifest import Cohort
 from radlatent.errors import CohortError
 from radlatent.imaging import Volume, write_volume
 
-__all__ = ["SimulatedPatient", "simulate", "simulate_patient"]
+__all__ = [
+    "FINISHED",
+    "STARTED",
+    "SimulatedPatient",
+    "is_finished",
+    "replace_text",
+    "simulate",
+    "simulate_patient",
+]
 
 #: Raised whenever the same arguments give other files.
 GENERATOR_VERSION = 1
@@ -50,6 +58,8 @@ GENERATOR_VERSION = 1
 #: World position of the center of the volumes, LPS, x, y, z: not a round number, so
 #: that code which forgets the origin is found out.
 CENTER_MM = (12.5, -180.0, -347.5)
+
+STARTED, FINISHED = "truth.partial.json", "truth.json"
 
 _CARD = """\
 name: simulated
@@ -219,6 +229,33 @@ def _checked(**arguments):
     # JSON knows no numbers of numpy
     kinds = {"n_patients": int, "random_state": int}
     return {name: kinds.get(name, float)(v) for name, v in arguments.items()}
+
+
+def is_finished(out: Path, record: dict) -> bool:
+    """Return whether ``out`` holds this cohort, or raise if it holds another thing."""
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return False
+    for name in (FINISHED, STARTED):
+        if (out / name).is_file():
+            found = json.loads((out / name).read_text(encoding="utf-8"))
+            if {key: found.get(key) for key in record} == record:
+                return name == FINISHED
+            what = f"a simulation with {found.get('arguments')!r}"
+            break
+    else:
+        what = "files that simulate did not write"
+    msg = (
+        f"{out} holds {what}. Give another folder, or delete this one: nothing was "
+        "written."
+    )
+    raise FileExistsError(msg)
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a file whose name appears when its content is whole."""
+    partial = path.with_suffix(".tmp")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)
 
 
 def _write(out, record):

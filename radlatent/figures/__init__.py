@@ -8,7 +8,7 @@
 ``top_k_shares``            how many of the largest coefficients are of some blocks
 ``learning_curve``          parts of the loss by epoch
 ``discriminator_accuracy``  against chance, by epoch
-``beta_sweep``              one quantity against beta
+``sweep``                   one quantity against beta or kappa
 ``split_errors``            errors of reconstruction by split
 ``clustered_correlations``  of latent features, in the order of their clusters
 ``latent_map``              cases in two coordinates
@@ -33,16 +33,15 @@ from radlatent.figures.performance import confusion, forest, roc
 from radlatent.figures.pictures import reconstructions, traversal
 from radlatent.figures.shares import top_k_shares
 from radlatent.figures.training import (
-    beta_sweep,
     discriminator_accuracy,
     learning_curve,
     split_errors,
+    sweep,
 )
 from radlatent.figures.trials import search
 
 __all__ = [
     "PALETTE",
-    "beta_sweep",
     "canvas",
     "clustered_correlations",
     "confusion",
@@ -57,6 +56,7 @@ __all__ = [
     "roc",
     "search",
     "split_errors",
+    "sweep",
     "top_k_shares",
     "traversal",
 ]

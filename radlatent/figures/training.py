@@ -13,9 +13,13 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from radlatent.errors import SchemaError
 from radlatent.figures.palette import PALETTE
 
-__all__ = ["beta_sweep", "discriminator_accuracy", "learning_curve", "split_errors"]
+__all__ = ["discriminator_accuracy", "learning_curve", "split_errors", "sweep"]
 
 _STYLES = ("-", "--", ":", "-.")
+_WEIGHTS = {
+    "beta": "β, weight of the KL term",
+    "kappa": "κ, weight of the mutual-information term",
+}
 _MARKERS = "osD^"
 
 #: A largest value this many times the smallest asks for a logarithmic axis.
@@ -111,24 +115,27 @@ def discriminator_accuracy(
     return ax
 
 
-def beta_sweep(
+def sweep(
     table: pd.DataFrame,
     ax: Axes | None = None,
     *,
+    parameter: str = "beta",
     value: str,
     label: str,
     by: str | None = None,
     **kwargs,
 ) -> Axes:
-    """Draw one quantity against beta, on a logarithmic axis.
+    """Draw one quantity against a weight of the loss, on a logarithmic axis.
 
     Parameters
     ----------
     table
-        ``beta``, the column of ``value`` and that of ``by``; a line ends where the
-        value is missing. ``expected_if_independent``, where there, is drawn dashed.
+        The columns of ``parameter``, ``value`` and ``by``; a line ends where the value
+        is missing. ``expected_if_independent``, where there, is drawn dashed.
     ax
         Where to draw, None for the current Axes.
+    parameter
+        ``"beta"`` or ``"kappa"``; a zero stands left of the others, after a gap.
     value, label
         Column that is drawn, and what the axis calls it: unit and direction.
     by
@@ -141,7 +148,7 @@ def beta_sweep(
     SchemaError
         The table lacks a column.
     """
-    absent = [c for c in ("beta", value, by) if c is not None and c not in table]
+    absent = [c for c in (parameter, value, by) if c is not None and c not in table]
     if absent:
         msg = f"the table lacks {absent}; it has {list(table)}."
         raise SchemaError(msg)
@@ -149,20 +156,23 @@ def beta_sweep(
         ax = plt.gca()
     groups = table.groupby(by, sort=False) if by else [(None, table)]
     for number, (name, rows) in enumerate(groups):
-        rows = rows.sort_values("beta", kind="stable")
+        rows = rows.sort_values(parameter, kind="stable")
         look = {"color": PALETTE[number % 8], "label": name}
         # lines may lie on each other
         look |= {"marker": _MARKERS[number % 4], "linestyle": _STYLES[number % 4]}
-        ax.plot(rows["beta"], rows[value], **look | kwargs)
+        ax.plot(rows[parameter], rows[value], **look | kwargs)
     if "expected_if_independent" in table:
         level = table["expected_if_independent"].mean()
         dashed = {"color": "0.6", "linestyle": "--", "linewidth": 1, "zorder": 1}
         ax.axhline(level, label="expected if independent", **dashed)
-    ax.set_xscale("log")
-    values = np.sort(table["beta"].unique())
+    values = np.sort(table[parameter].unique())
+    if values[0] > 0:
+        ax.set_xscale("log")
+    else:
+        ax.set_xscale("symlog", linthresh=values[values > 0].min(), linscale=0.5)
     ax.set_xticks(values, [f"{v:g}" for v in values])
     ax.xaxis.set_minor_formatter(NullFormatter())
-    ax.set_xlabel("β, weight of the KL term")
+    ax.set_xlabel(_WEIGHTS.get(parameter, parameter))
     ax.set_ylabel(label)
     if by or "expected_if_independent" in table:
         # many lines leave no corner free: above the Axes

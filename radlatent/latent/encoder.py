@@ -194,11 +194,9 @@ class LatentEncoder(TransformerMixin, BaseEstimator):
         self.history_ = pd.DataFrame(trained.history)
         self.best_epoch_ = trained.best_epoch
         self.failures_ = prepared.failures
-        cases = prepared.cases
-        cohorts = sorted(cases["cohort"].unique()) if "cohort" in cases else []
         self.fitted_on_ = {
-            "cohort": ", ".join(cohorts),
-            "patients": sorted(cases["patient_id"].unique()),
+            "cohort": _cohort_of(prepared.cases),
+            "patients": sorted(prepared.cases["patient_id"].unique()),
         }
         return self
 
@@ -229,8 +227,8 @@ class LatentEncoder(TransformerMixin, BaseEstimator):
         features = self.encode_prepared(prepared).mean.reindex(cases.index)
         features = check_features(features.rename_axis("case_id"))
         features.attrs = {"fitted_on": {self.block: self.fitted_on_}}
-        if "cohort" in cases:
-            features.attrs["cohort"] = ", ".join(sorted(cases["cohort"].unique()))
+        if _cohort_of(cases):
+            features.attrs["cohort"] = _cohort_of(cases)
         return Encoding(features, prepared.failures)
 
     @torch.no_grad()
@@ -393,3 +391,7 @@ class LatentEncoder(TransformerMixin, BaseEstimator):
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "model_")
+
+
+def _cohort_of(cases):
+    return ", ".join(sorted(cases["cohort"].unique())) if "cohort" in cases else ""

@@ -66,7 +66,7 @@ def sweep():
 
 def test_a_sweep_has_a_line_a_name_in_the_order_of_beta(sweep):
     _, ax = plt.subplots()
-    drawn = figures.beta_sweep(sweep, ax, value="value", label="Mean |ρ|", by="units")
+    drawn = figures.sweep(sweep, ax, value="value", label="Mean |ρ|", by="units")
     assert drawn is ax
     lines = {line.get_label(): line for line in ax.lines}
     assert lines["active"].get_xdata().tolist() == [1, 4]
@@ -79,7 +79,7 @@ def test_a_sweep_has_a_line_a_name_in_the_order_of_beta(sweep):
 
 def test_a_sweep_of_an_absent_column_is_refused(sweep):
     with pytest.raises(SchemaError, match="'kl'"):
-        figures.beta_sweep(sweep, value="kl", label="KL")
+        figures.sweep(sweep, value="kl", label="KL")
 
 
 def test_boxes_hold_the_errors_of_each_split_and_model():
@@ -105,3 +105,12 @@ def test_boxes_hold_the_errors_of_each_split_and_model():
     assert "SUV, squared" in ax.get_ylabel()
     names = [text.get_text() for text in ax.get_legend().get_texts()]
     assert names == ["log", "no log"]
+
+
+def test_a_weight_of_zero_has_its_place_on_the_axis():
+    table = pd.DataFrame({"kappa": [0.0, 0.01, 10.0], "r2": [0.3, 0.2, 0.0]})
+    ax = figures.sweep(table, parameter="kappa", value="r2", label="R²")
+    assert ax.get_xscale() == "symlog"
+    assert ax.get_lines()[0].get_xdata().tolist() == [0.0, 0.01, 10.0]
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["0", "0.01", "10"]
+    assert ax.get_xlabel().startswith("κ")

@@ -3,15 +3,13 @@
 ``draw_body`` makes every random choice of a patient, ``render_body`` turns choices
 into arrays without another random number. Both work in millimeters (depth below the
 top of the head, y toward the back, x toward the left) of the patient; the tables of
-``_anatomy`` are those of a reference adult, scaled here by stature and girth.
+``anatomy`` are those of a reference adult, scaled here by stature and girth.
 """
 
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import ndimage
-
-from radlatent.cohort._anatomy import (
+from anatomy import (
     ARMS,
     BLADDER,
     HEAD,
@@ -24,6 +22,7 @@ from radlatent.cohort._anatomy import (
     Organ,
     Style,
 )
+from scipy import ndimage
 
 __all__ = ["SHAPE", "SPACING_MM", "Body", "draw_body", "render_body"]
 

@@ -2,7 +2,7 @@
 
 A style enters, a cohort folder leaves: one PET in SUV and one mask of the total tumor
 burden a patient, the tables of a cohort, and ``truth.csv`` and ``truth.json`` beside
-them. ``_anatomy`` says what a body consists of, ``_body`` draws and renders one.
+them. ``anatomy`` says what a body consists of, ``body`` draws and renders one.
 """
 
 import json
@@ -12,14 +12,19 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from anatomy import STYLES
+from body import SPACING_MM, Body, draw_body, render_body
 from scipy import ndimage
 from scipy.spatial.distance import pdist
 
-from radlatent.cohort._anatomy import STYLES
-from radlatent.cohort._body import SPACING_MM, Body, draw_body, render_body
 from radlatent.cohort._outcome import concordance
-from radlatent.cohort._runs import FINISHED, STARTED, is_finished, replace_text
 from radlatent.cohort.manifest import Cohort
+from radlatent.cohort.simulate import (
+    FINISHED,
+    STARTED,
+    is_finished,
+    replace_text,
+)
 from radlatent.errors import CohortError
 from radlatent.imaging import Volume, write_volume
 from radlatent.schema import nearest

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,22 +12,31 @@ from scipy import ndimage
 from scipy.spatial.distance import pdist
 from sklearn.metrics import roc_auc_score
 
-from radlatent.cohort import Cohort, check, index, simulate, simulate_wholebody
-from radlatent.cohort._anatomy import STYLES
-from radlatent.cohort._body import (
-    MIN_SEMI_MM,
-    SHAPE,
-    SPACING_MM,
-    draw_body,
-    render_body,
-)
-from radlatent.cohort.wholebody import _draw_outcome, _log_hazard, simulate_body
+from radlatent.cohort import Cohort, check, index, simulate
 from radlatent.errors import CohortError
 from radlatent.imaging import (
     Volume,
     maximum_intensity_projection,
     read_volume,
     write_volume,
+)
+
+ANALYSIS = Path(__file__).parents[2] / "analyses" / "petct_latent_space"
+sys.path.insert(0, str(ANALYSIS))
+
+from anatomy import STYLES  # noqa: E402
+from body import (  # noqa: E402
+    MIN_SEMI_MM,
+    SHAPE,
+    SPACING_MM,
+    draw_body,
+    render_body,
+)
+from wholebody import (  # noqa: E402
+    _draw_outcome,
+    _log_hazard,
+    simulate_body,
+    simulate_wholebody,
 )
 
 N_PATIENTS = 6

@@ -1,6 +1,7 @@
 """The files around the package agree with each other."""
 
 import importlib.resources
+import importlib.util
 import re
 import tomllib
 
@@ -92,7 +93,7 @@ def test_no_placeholder_is_left_in_the_documents(project_root):
 
 def test_the_example_of_the_readme_runs(project_root, tmp_path, monkeypatch):
     text = (project_root / "README.md").read_text("utf-8")
-    (example,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    example, latent = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
     lines = [line for line in example.splitlines() if line.strip()]
     assert len(lines) <= 12
     monkeypatch.chdir(tmp_path)
@@ -101,3 +102,12 @@ def test_the_example_of_the_readme_runs(project_root, tmp_path, monkeypatch):
     auc = names["result"].summary.set_index("metric").loc["auc"]
     assert auc["lower"] < auc["estimate"] < auc["upper"]
     assert names["ax"].get_xlabel()
+    if importlib.util.find_spec("torch") is None:
+        return
+    assert latent.count("epochs=50") == 1
+    exec(compile(latent.replace("epochs=50", "epochs=1"), "README.md", "exec"), names)
+    predictions = names["result"].predictions
+    assert len(predictions) == 60
+    assert {"pet_ct_latent__mu000", "pet_ct_latent__mu007"} <= set(
+        names["both"].columns
+    )

@@ -29,8 +29,8 @@ def check_fit(
     y
         Classes by case, or None.
     settings
-        ``n_latent, beta, kappa, classification_weight`` of the encoder, and its
-        ``inputs`` and ``training``.
+        ``n_latent, beta, kappa, classification_weight, n_salient`` of the encoder,
+        and its ``inputs`` and ``training``.
 
     Raises
     ------
@@ -44,8 +44,11 @@ def check_fit(
     found += _description(cases, settings)
     if handcrafted is not None:
         found += _handcrafted(handcrafted, cases.index, constant=True)
-    if settings["classification_weight"] > 0:
-        found += _classes(y, cases.index)
+    n_salient = settings.get("n_salient", 0)
+    if n_salient:
+        found += _separation(n_salient, settings["n_latent"], handcrafted)
+    if settings["classification_weight"] > 0 or n_salient:
+        found += _classes(y, cases.index, most=2 if n_salient else None)
     _raise(found)
 
 
@@ -67,11 +70,26 @@ def _description(cases, settings):
     return found
 
 
-def _classes(y, index):
+def _separation(n_salient, n_latent, handcrafted):
+    found = []
+    if not 1 <= n_salient < n_latent:
+        found.append(
+            f"n_salient is {n_salient!r} of n_latent {n_latent!r}; give 1 to "
+            f"{n_latent - 1}, so that common latents are left"
+        )
+    if handcrafted is not None:
+        found.append(
+            "n_salient and handcrafted are both given; SepVAE tells y apart, the "
+            "non-redundant VAE hand-crafted features: leave one out"
+        )
+    return found
+
+
+def _classes(y, index, most):
     if y is None:
         return [
-            "classification_weight is above 0 but there is no y; give the classes, or "
-            "set it to 0"
+            "classification_weight or n_salient is above 0 but there is no y; give "
+            "the classes, or set them to 0"
         ]
     if not isinstance(y, pd.Series):
         return [f"y is a {type(y).__name__}; give a Series of classes by case_id"]
@@ -81,6 +99,8 @@ def _classes(y, index):
     known = y.loc[index].dropna().unique().tolist()
     if len(known) < 2:
         return [f"y holds the classes {known} in the training cases; give two or more"]
+    if most is not None and len(known) > most:
+        return [f"y holds the classes {known}; n_salient takes background and target"]
     return []
 
 

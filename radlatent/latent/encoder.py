@@ -20,7 +20,12 @@ from radlatent.latent.files import (
     save_encoder,
 )
 from radlatent.latent.inputs import Box, Projections
-from radlatent.latent.network import Network, build_discriminator, build_model
+from radlatent.latent.network import (
+    Network,
+    build_discriminator,
+    build_model,
+    latent_names,
+)
 from radlatent.latent.prepared import (
     PreparedCases,
     cases_of,
@@ -127,8 +132,8 @@ class LatentEncoder(TransformerMixin, BaseEstimator):
             A cohort, or a **cases** table with paths that can be opened
             (``cohort.located``); training patients only.
         y
-            Classes by ``case_id``, for a head with ``classification_weight``; else
-            not used. Missing values have no class.
+            Classes by ``case_id``, for ``classification_weight`` and ``n_salient`` of
+            the network; else not used. Missing values have no class.
         handcrafted
             The **features** table, by ``case_id``, that the latent features must not
             repeat; None makes it a plain VAE.
@@ -169,15 +174,15 @@ class LatentEncoder(TransformerMixin, BaseEstimator):
         used = None if handcrafted is None else handcrafted.loc[prepared.cases.index]
         index = parts[0].cases.index
         self.scaling_ = None if used is None else fit_scaling(used.loc[index])
-        supervised = y is not None and network.classification_weight > 0
-        known = y.loc[prepared.cases.index].dropna() if supervised else []
+        uses_y = network.classification_weight > 0 or network.n_salient > 0
+        known = y.loc[prepared.cases.index].dropna() if uses_y else []
         self.classes_ = np.unique(known).tolist()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model = self.build()
-            discriminator = build_discriminator(
-                training.schedule, self._n_handcrafted(), self.n_latent, self.kappa
-            )
+            lengths = (self._n_handcrafted(), self.n_latent)
+            width = training.schedule.width
+            discriminator = build_discriminator(network, lengths, self.kappa, width)
         sources = [p and self._source(p, used, y) for p in parts]
         trained = train(
             model,
@@ -315,9 +320,8 @@ class LatentEncoder(TransformerMixin, BaseEstimator):
 
     def get_feature_names_out(self, input_features: object = None) -> np.ndarray:
         """Return the names of the columns of `transform`."""
-        return np.array(
-            [f"{self.block}__mu{k:03d}" for k in range(self.n_latent)], dtype=object
-        )
+        names = latent_names(self.network or Network(), self.n_latent)
+        return np.array([f"{self.block}__{name}" for name in names], dtype=object)
 
     def save(self, folder: str | Path) -> None:
         """Write ``encoder.json`` and ``model.safetensors``; `rl.load_encoder` reads."""
@@ -326,10 +330,10 @@ class LatentEncoder(TransformerMixin, BaseEstimator):
 
     def settings(self) -> dict:
         """Return what is checked against the training cases."""
-        told = {name: getattr(self, name) for name in ("n_latent", "beta", "kappa")}
-        weight = (self.network or Network()).classification_weight
-        told |= {"classification_weight": weight}
-        return told | {"training": self.training or Training()}
+        network = vars(self.network or Network())
+        own = {name: getattr(self, name) for name in ("n_latent", "beta", "kappa")}
+        told = {name: network[name] for name in ("classification_weight", "n_salient")}
+        return own | told | {"training": self.training or Training()}
 
     def _seed(self):
         return int(np.random.default_rng(self.random_state).integers(2**31))

@@ -17,6 +17,7 @@ from radlatent.nn.distributions import log_variance_of
 from radlatent.nn.fit import train
 from radlatent.nn.nonredundant import NonRedundantVAE
 from radlatent.nn.objective import Loss, Minibatch
+from radlatent.nn.sepvae import SepVAE
 from radlatent.nn.state import State
 from radlatent.nn.supervised import Supervised
 from radlatent.nn.training import Schedule, Source, Trained, Training
@@ -29,6 +30,7 @@ __all__ = [
     "Minibatch",
     "NonRedundantVAE",
     "Schedule",
+    "SepVAE",
     "Source",
     "State",
     "Supervised",

@@ -255,6 +255,33 @@ class TestFitted:
             handcrafted.loc[kept.cases.index].mean().to_numpy()
         )
 
+    def test_salient_latents_are_told_from_common_ones(self, prepared):
+        network = Network(width=2, n_salient=1)
+        y = pd.Series(["healthy", "tumor"] * 5, prepared.cases.index)
+        encoder = encoder_of(network=network, n_latent=3).fit_prepared(prepared, y)
+        found = latents(encoder, prepared)
+        names = ["common000", "common001", "salient000"]
+        assert list(found) == [f"{encoder.block}__{name}" for name in names]
+        assert encoder.classes_ == ["healthy", "tumor"]
+        assert {"kl_common", "kl_salient", "mutual_information"} <= set(
+            encoder.history_
+        )
+        decoded = encoder.reconstruct_prepared(prepared).decoded
+        assert decoded.shape == prepared.images.shape
+        assert len(encoder.traverse(n_steps=3).images) == 3
+
+    def test_salient_latents_need_two_classes_and_no_features(
+        self, prepared, handcrafted
+    ):
+        network = Network(width=2, n_salient=2)
+        three = pd.Series(list("abcab") * 2, prepared.cases.index)
+        with pytest.raises(SchemaError) as caught:
+            encoder_of(network=network, n_latent=2).fit_prepared(
+                prepared, three, handcrafted
+            )
+        for part in ("give 1 to 1", "are both given", "takes background and target"):
+            assert part in str(caught.value)
+
     def test_history_holds_the_parts_of_the_loss(self, prepared, handcrafted):
         encoder = encoder_of().fit_prepared(prepared, None, handcrafted)
         assert set(encoder.history_.columns) == {

@@ -240,14 +240,10 @@ class LatentEncoder(TransformerMixin, BaseEstimator):
     def encode_prepared(self, prepared: PreparedCases) -> Posterior:
         """Return means and log variances of prepared cases."""
         check_is_fitted(self)
-        means, log_variances = [], []
-        for minibatch in self._minibatches(prepared, None):
-            posterior = self.model_.encode(minibatch.x)
-            means.append(posterior.mean)
-            log_variances.append(log_variance_of(posterior))
-        return Posterior(
-            self._table(means, prepared), self._table(log_variances, prepared)
-        )
+        batches = self._minibatches(prepared, None)
+        found = [self.model_.encode(minibatch.x) for minibatch in batches]
+        sides = [q.mean for q in found], [log_variance_of(q) for q in found]
+        return Posterior(*(self._table(side, prepared) for side in sides))
 
     def reconstruct(
         self, X: pd.DataFrame | Cohort, *, handcrafted: pd.DataFrame | None = None

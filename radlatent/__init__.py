@@ -93,52 +93,7 @@ _HOMES = {
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
-__all__ = [
-    "Box",
-    "Cohort",
-    "FoldedFeatures",
-    "LatentEncoder",
-    "Network",
-    "Perturbation",
-    "Projections",
-    "Schedule",
-    "SearchPlan",
-    "Training",
-    "Volume",
-    "aggregate",
-    "check",
-    "coefficient_shares",
-    "compare",
-    "cross_validate",
-    "declare_fitted_on",
-    "describe_features",
-    "doctor",
-    "draw_perturbations",
-    "encode_folds",
-    "evaluate",
-    "extract",
-    "forest",
-    "icc",
-    "index",
-    "join",
-    "load_encoder",
-    "logistic",
-    "make_folds",
-    "performance",
-    "perturb",
-    "read_features",
-    "read_settings",
-    "read_volume",
-    "redundancy",
-    "run",
-    "search",
-    "select_blocks",
-    "simulate",
-    "stability",
-    "svm",
-    "top_k_shares",
-    "write_extraction",
-]
+__all__ = sorted(_HOME)
 
 
 def __getattr__(name):

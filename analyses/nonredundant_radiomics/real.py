@@ -44,7 +44,7 @@ QUESTIONS = {
         ("MYO", "LV"),
         {"how": "pivot"},
         8,
-        {"n_folds": 5, "n_repeats": 2},
+        {"n_folds": 5, "n_repeats": 1},
         {"n_features": 50, "C": 0.1},
     ),
     "sts": Question(
@@ -53,7 +53,7 @@ QUESTIONS = {
         ("GTV",),
         {"how": "pivot"},
         4,
-        {"n_folds": 4, "n_repeats": 5},
+        {"n_folds": 4, "n_repeats": 2},
         {"n_features": 5, "C": 0.1},
     ),
 }
@@ -125,7 +125,8 @@ def main() -> None:
     ]
     certificates, errors = [], []
     for kappa, suffix in ((0.0, ""), (10.0, "-MI")):
-        design = Design(f"DLR{suffix}", kappa=kappa, n_latent=question.n_latent)
+        about = {"kappa": kappa, "kind": "steps", "n_latent": question.n_latent}
+        design = Design(f"DLR{suffix}", **about)
         encoding = encode(problem, design)
         errors.append(encoding.summary.assign(design=design.name))
         certificates.append(certified(problem, design, encoding))

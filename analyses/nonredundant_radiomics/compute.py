@@ -45,7 +45,7 @@ ABLATION = [
     Design("both, phases"),
     Design("both, steps", kind="steps"),
 ]
-FULL = "both, steps"
+FULL = "both, phases"
 KAPPAS = (0.0, 0.01, 0.1, 1.0, 10.0, 50.0)
 
 
@@ -87,7 +87,7 @@ def ablation(known: Problem, truth: pd.DataFrame, oracle: float) -> dict:
         )
         certificates.append(certificate.summary.assign(design=design.name))
         if design.name == FULL:
-            full = encoding, certificate, both
+            full = certificate
     predictions = pd.concat([r.predictions for r in results.values()])
     metrics = rl.evaluate(predictions)
     auc = metrics[metrics["metric"] == "auc"].reset_index(drop=True)
@@ -104,8 +104,7 @@ def ablation(known: Problem, truth: pd.DataFrame, oracle: float) -> dict:
         "ablation_auc": auc,
         "ablation_compared": compared,
         "ablation_certificates": pd.concat(certificates, ignore_index=True),
-        "certificate_features": full[1].features,
-        "full": full,
+        "certificate_features": full.features,
     }
 
 
@@ -208,6 +207,13 @@ def final_encoder(known: Problem) -> rl.LatentEncoder:
     return encoder
 
 
+def write(out: Path, tables: dict[str, pd.DataFrame]) -> None:
+    """Write tables as they come."""
+    (out / "tables").mkdir(parents=True, exist_ok=True)
+    for name, table in tables.items():
+        table.to_csv(out / "tables" / f"{name}.csv", index=False)
+
+
 def main() -> None:
     """Run everything."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -222,16 +228,13 @@ def main() -> None:
     folder = known.cohort.root
     truth = pd.read_csv(folder / "truth.csv", index_col="patient_id")
     oracle = json.loads((folder / "truth.json").read_text("utf-8"))["oracle"]["auc"]
-    tables = ablation(known, truth, oracle["linear_predictor"])
-    tables.pop("full")
-    tables["kappa"] = sweep(known, truth)
-    tables |= published_table(known)
-    tables["null"] = null_cohort(arguments)
-    tables["oracle"] = pd.Series(oracle, name="auc").rename_axis("of").reset_index()
+    score = pd.Series(oracle, name="auc").rename_axis("of").reset_index()
+    write(arguments.out, {"oracle": score})
+    write(arguments.out, ablation(known, truth, oracle["linear_predictor"]))
+    write(arguments.out, {"null": null_cohort(arguments)})
+    write(arguments.out, published_table(known))
+    write(arguments.out, {"kappa": sweep(known, truth)})
     final_encoder(known)
-    (arguments.out / "tables").mkdir(parents=True, exist_ok=True)
-    for name, table in tables.items():
-        table.to_csv(arguments.out / "tables" / f"{name}.csv", index=False)
     for script in sorted(HERE.glob("fig*.py")):
         runpy.run_path(str(script), {"OUT": arguments.out}, "__main__")
 

@@ -44,7 +44,7 @@ QUESTIONS = {
         ("MYO", "LV"),
         {"how": "pivot"},
         8,
-        {"n_folds": 5, "n_repeats": 1},
+        {"n_folds": 4, "n_repeats": 1},
         {"n_features": 50, "C": 0.1},
     ),
     "sts": Question(

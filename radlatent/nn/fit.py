@@ -253,7 +253,7 @@ class _Loop:
 
     def _critic_step(self, first, second):
         noise = self.training.schedule.noise
-        first, second = (v + noise * torch.randn_like(v) for v in (first, second))
+        first = first + noise * torch.randn_like(first)
         true = self.wrapped(first, second)
         false = self.wrapped(first, shuffled(second))
         self.critic_optimizer.zero_grad()

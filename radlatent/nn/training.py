@@ -34,10 +34,10 @@ class Schedule:
     width
         Units of its hidden layer; neither paper's text gives it.
     noise
-        Standard deviation of the noise that is added to both vectors while the
-        discriminator learns. Without it, some hundred cases are learned by heart:
-        the penalty then pushes latents away from what was memorized and leaves the
-        dependence that other patients show.
+        Standard deviation of the noise that is added to the first vector (the
+        standardized hand-crafted features) while the discriminator learns. Without it,
+        some hundred cases are learned by heart: the penalty then pushes latents away
+        from what was memorized and leaves the dependence that other patients show.
     """
 
     kind: Kind = "phases"
@@ -45,7 +45,7 @@ class Schedule:
     n_steps: int = 150
     learning_rate: float = 1e-3
     width: int = 64
-    noise: float = 0.5
+    noise: float = 1.0
 
     def problems(self) -> list[str]:
         """Return what is wrong with the settings."""

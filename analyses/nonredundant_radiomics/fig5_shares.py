@@ -6,6 +6,7 @@ from radlatent import figures
 
 out = folder(globals().get("OUT"))
 shares = read(out, "table_top_k")
+shares = shares[shares["blocks"].str.endswith("_latent")]
 for letter, (name, rows) in zip(
     "abcd", shares.groupby("features", sort=False), strict=True
 ):

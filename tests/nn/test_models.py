@@ -165,7 +165,7 @@ def silent_biases(model):
     for module in model.modules():
         if isinstance(module, torch.nn.Sequential):
             for first, second in pairwise(module):
-                if "InstanceNorm" in type(second).__name__:
+                if isinstance(second, torch.nn.GroupNorm):
                     found.add(id(first.bias))
     return found
 

@@ -24,7 +24,7 @@ BETA = 0.1
 #: The classifiers of the table; one of them, named before the first run, everywhere.
 MAIN = "logistic"
 MODELS = {
-    "logistic": lambda: rl.logistic(C=0.1),
+    "logistic": lambda: rl.logistic(n_features=10, C=0.1),
     "svm": lambda: rl.svm(n_features=10),
     "forest": lambda: rl.forest(n_features=10),
 }

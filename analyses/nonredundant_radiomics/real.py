@@ -125,7 +125,7 @@ def main() -> None:
     ]
     certificates, errors = [], []
     for kappa, suffix in ((0.0, ""), (10.0, "-MI")):
-        about = {"kappa": kappa, "kind": "steps", "n_latent": question.n_latent}
+        about = {"kappa": kappa, "n_latent": question.n_latent}
         design = Design(f"DLR{suffix}", **about)
         encoding = encode(problem, design)
         errors.append(encoding.summary.assign(design=design.name))

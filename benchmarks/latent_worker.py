@@ -76,8 +76,7 @@ def setting(task):
 
 def tensors(prepared, encoder):
     """Return standardized images and masks, what a peer has in memory."""
-    channels = getattr(encoder.inputs, "channels", encoder.inputs.modalities)
-    statistics_ = fit_statistics(prepared, channels).to_numpy()
+    statistics_ = fit_statistics(prepared, encoder.inputs).to_numpy()
     source = CaseSource(prepared, encoder.inputs, statistics_)
     rows = torch.arange(len(prepared))
     found = source.minibatch(rows, torch.device("cpu"), augment=False)
@@ -222,7 +221,7 @@ def memory(task):
     cuda = task["device"] == "cuda"
     if task["what"] == "encode":
         # trained on an input of the same network but for its size: no step is taken
-        encoder.statistics_ = fit_statistics(prepared, encoder.inputs.modalities)
+        encoder.statistics_ = fit_statistics(prepared, encoder.inputs)
         encoder.scaling_, encoder.classes_ = None, []
         encoder.fitted_on_ = {}
         encoder.model_ = encoder.build().eval()

@@ -138,13 +138,7 @@ def compare_scales(encoders: dict, prepared: dict, out: Path) -> dict:
         own = {s: encoder.reconstruct_prepared(p) for s, p in cases.items()}
         scales = {
             "own": own,
-            "SUV, clipped": {
-                s: diag.restore_intensities(r, encoder) for s, r in own.items()
-            },
-            "SUV": {
-                s: diag.restore_intensities(r, encoder, cases[s])
-                for s, r in own.items()
-            },
+            "SUV": {s: diag.restore_intensities(r, encoder) for s, r in own.items()},
         }
         for unit, by_split in scales.items():
             told = {"model": model, "unit": unit}

@@ -170,7 +170,7 @@ class LatentEncoder(TransformerMixin, BaseEstimator):
         vars(self).pop("model_", None)
         seed = self._seed()
         parts = hold_out(prepared, training.validation_fraction, seed)
-        self.statistics_ = fit_statistics(parts[0], self.inputs.channels)
+        self.statistics_ = fit_statistics(parts[0], self.inputs)
         used = None if handcrafted is None else handcrafted.loc[prepared.cases.index]
         index = parts[0].cases.index
         self.scaling_ = None if used is None else fit_scaling(used.loc[index])

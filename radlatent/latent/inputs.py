@@ -71,6 +71,9 @@ class Box:
         Extent and voxel size of the box in mm, along z, y, x.
     masked
         Whether everything outside of the mask is set to 0 and left out of the loss.
+    percentiles
+        Of the intensities of the training cases, that all are clipped to; None clips
+        nothing.
     rotation_degrees, shift_mm
         Largest rotation about a random axis and largest shift along each axis that
         training applies to a case; 0 applies none. Both leave hand-crafted features
@@ -84,12 +87,14 @@ class Box:
     References
     ----------
     Cardoso et al. 2015, doi:10.1007/978-3-319-24571-3_81 (the smoothing)
+    Isensee et al. 2021, doi:10.1038/s41592-020-01008-z (the percentiles)
     """
 
     modalities: tuple[str, ...]
     size_mm: tuple[float, float, float]
     spacing_mm: tuple[float, float, float]
     masked: bool = True
+    percentiles: tuple[float, float] | None = (0.5, 99.5)
     rotation_degrees: float = 0.0
     shift_mm: float = 0.0
 
@@ -202,6 +207,8 @@ class Projections:
         Distance of pixels; the volume is resampled to it before it is projected.
     log
         Whether log(1 + SUV) is taken.
+    percentiles
+        As of `Box`; by default nothing is clipped.
 
     Notes
     -----
@@ -213,6 +220,7 @@ class Projections:
     size_mm: tuple[float, float]
     spacing_mm: float = 4.0
     log: bool = True
+    percentiles: tuple[float, float] | None = None
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -281,6 +289,12 @@ def _problems(inputs, n_axes):
         value = getattr(inputs, name, 0.0)
         if not 0 <= value < np.inf:
             found.append(f"{name} is {value!r}; give 0 or more")
+    limits = inputs.percentiles
+    if limits is not None and not (
+        len(limits) == 2 and 0 <= limits[0] < limits[1] <= 100
+    ):
+        msg = "give two ascending numbers from 0 to 100, or None"
+        found.append(f"percentiles is {limits!r}; {msg}")
     return found
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
 from radlatent.errors import SchemaError
-from radlatent.latent.inputs import Box
+from radlatent.latent.inputs import Box, Projections
 from radlatent.latent.prepared import PreparedCases
 from radlatent.nn.objective import Minibatch
 
@@ -25,29 +25,27 @@ __all__ = [
     "fit_statistics",
 ]
 
-#: Percentiles that intensities are clipped to (nnU-Net's scheme for CT).
-PERCENTILES = (0.5, 99.5)
-
 #: Standard deviations that a hand-crafted feature is clipped to: those of a new case
 #: may lie far outside of what the decoder has seen.
 LIMIT = 5.0
 
 
-def fit_statistics(prepared: PreparedCases, channels: tuple[str, ...]) -> pd.DataFrame:
+def fit_statistics(prepared: PreparedCases, inputs: Box | Projections) -> pd.DataFrame:
     """Return percentiles, mean and standard deviation of each channel.
 
     Parameters
     ----------
     prepared
         The training cases.
-    channels
-        Their names.
+    inputs
+        Names the channels and the percentiles to clip to.
 
     Returns
     -------
     DataFrame
         One row a channel; ``lower, upper, mean, standard_deviation`` of the voxels in
-        the masks of all cases, mean and standard deviation after clipping.
+        the masks of all cases, mean and standard deviation after clipping. Where
+        nothing is clipped, ``lower`` and ``upper`` are the limits of float32.
 
     Raises
     ------
@@ -59,13 +57,16 @@ def fit_statistics(prepared: PreparedCases, channels: tuple[str, ...]) -> pd.Dat
     Isensee et al. 2021, doi:10.1038/s41592-020-01008-z (CT normalization of nnU-Net)
     """
     rows = []
-    for place, channel in enumerate(channels):
+    for place, channel in enumerate(inputs.channels):
         values = prepared.images[:, place][prepared.masks[:, place]].astype(np.float64)
-        lower, upper = np.percentile(values, PERCENTILES)
+        limits = np.finfo(np.float32)
+        lower, upper = float(limits.min), float(limits.max)
+        if inputs.percentiles is not None:
+            lower, upper = np.percentile(values, inputs.percentiles)
         clipped = np.clip(values, lower, upper)
         if not clipped.std() > 0:
             msg = (
-                f"channel {channel!r} is constant ({lower}) in {len(prepared)} "
+                f"channel {channel!r} is constant ({values[0]}) in {len(prepared)} "
                 "training cases. Leave the modality out, or check its images."
             )
             raise SchemaError(msg)

@@ -331,6 +331,8 @@ class TestDescription:
             ({"modalities": "ct"}, "modalities is 'ct'; give a tuple"),
             ({"rotation_degrees": -1}, "rotation_degrees"),
             ({"shift_mm": np.nan}, "shift_mm"),
+            ({"percentiles": (99, 1)}, "percentiles is (99, 1)"),
+            ({"percentiles": (50,)}, "percentiles"),
         ],
     )
     def test_faults_are_found(self, change, word):

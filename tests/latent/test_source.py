@@ -23,9 +23,13 @@ CPU = torch.device("cpu")
 BOX = Box(("ct",), size_mm=(8, 8, 8), spacing_mm=(1, 1, 1))
 
 
+def boxed(*channels):
+    return replace(BOX, modalities=channels)
+
+
 def source_of(prepared, inputs=BOX, **kwargs):
     channels = tuple("abc"[: prepared.images.shape[1]])
-    statistics = fit_statistics(prepared, channels).to_numpy()
+    statistics = fit_statistics(prepared, boxed(*channels)).to_numpy()
     return CaseSource(prepared, inputs, statistics, **kwargs)
 
 
@@ -36,7 +40,7 @@ def all_of(source, *, augment=False):
 class TestStatistics:
     def test_are_those_of_the_voxels_in_the_masks(self, worlds):
         prepared = worlds.blobs(channels=2)
-        found = fit_statistics(prepared, ("a", "b"))
+        found = fit_statistics(prepared, boxed("a", "b"))
         for place, channel in enumerate("ab"):
             values = np.concatenate(
                 [
@@ -53,8 +57,8 @@ class TestStatistics:
         prepared = worlds.blobs()
         wild = np.where(prepared.masks, prepared.images, 1e6)
         pd.testing.assert_frame_equal(
-            fit_statistics(prepared, ("a",)),
-            fit_statistics(replace(prepared, images=wild), ("a",)),
+            fit_statistics(prepared, boxed("a")),
+            fit_statistics(replace(prepared, images=wild), boxed("a")),
         )
 
     def test_training_voxels_become_standard(self, worlds):
@@ -73,11 +77,25 @@ class TestStatistics:
         found = apply_statistics(images, masks, statistics)
         assert found.tolist() == [[[[-2.0, -1.0, 3.0]], [[-1.0, 0.0, 0.0]]]]
 
+    def test_projections_keep_their_brightest_pixels(self, worlds):
+        prepared = worlds.blobs(channels=2)
+        inputs = Projections("pet", (8, 8))
+        found = fit_statistics(prepared, inputs)
+        values = prepared.images[:, 0][prepared.masks[:, 0]].astype(float)
+        wanted = [values.mean(), values.std()]
+        np.testing.assert_allclose(found.iloc[0, 2:], wanted, rtol=1e-12)
+        bright = torch.full((1, 2, 1, 1), 1e6)
+        kept = apply_statistics(
+            bright, torch.ones(1, 2, 1, 1), torch.as_tensor(found.to_numpy())
+        )
+        wanted = (1e6 - found["mean"]) / found["standard_deviation"]
+        np.testing.assert_allclose(kept.flatten(), wanted, rtol=1e-6)
+
     def test_constant_channel_is_named(self, worlds):
         prepared = worlds.blobs(channels=2)
         prepared.images[:, 1] = 7
         with pytest.raises(SchemaError, match=r"channel 'pet' is constant \(7.0\)"):
-            fit_statistics(prepared, ("ct", "pet"))
+            fit_statistics(prepared, boxed("ct", "pet"))
 
 
 class TestScaling:

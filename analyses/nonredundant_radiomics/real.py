@@ -101,6 +101,19 @@ def certified(problem: Problem, design: Design, encoding) -> pd.DataFrame:
     return found.assign(design=design.name, held_out=False)
 
 
+def fit(problem: Problem, models: dict, table, blocks: str) -> list[rl.Result]:
+    """Return what each model predicts from the same features.
+
+    A selection may leave all latent features out; the ridge uses every column.
+    """
+    return [
+        rl.cross_validate(
+            model, table, problem.endpoint, problem.folds, name=name, blocks=blocks
+        )
+        for name, model in models.items()
+    ]
+
+
 def main() -> None:
     """Train, certify, fuse."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -112,17 +125,11 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     problem, question = read(arguments.cohort, arguments)
     handcrafted = problem.handcrafted(H32)
-    model = rl.logistic(**question.model)
-    results = [
-        rl.cross_validate(
-            model,
-            problem.patients(handcrafted),
-            problem.endpoint,
-            problem.folds,
-            name="logistic",
-            blocks="HCR",
-        )
-    ]
+    models = {
+        "selected": rl.logistic(**question.model),
+        "ridge": rl.logistic(C=question.model["C"]),
+    }
+    results = fit(problem, models, problem.patients(handcrafted), "HCR")
     certificates, errors = [], []
     for kappa, suffix in ((0.0, ""), (10.0, "-MI")):
         about = {"kappa": kappa, "n_latent": question.n_latent}
@@ -130,26 +137,19 @@ def main() -> None:
         encoding = encode(problem, design)
         errors.append(encoding.summary.assign(design=design.name))
         certificates.append(certified(problem, design, encoding))
-        for blocks, join in ((design.name, False), (f"HCR + {design.name}", True)):
-            table = encoding.features.map(
-                lambda t, join=join: problem.patients(
-                    rl.join(handcrafted, t) if join else t
-                )
-            )
-            results.append(
-                rl.cross_validate(
-                    model,
-                    table,
-                    problem.endpoint,
-                    problem.folds,
-                    name="logistic",
-                    blocks=blocks,
-                )
-            )
+        alone = encoding.features.map(problem.patients)
+        both = encoding.features.map(
+            lambda t: problem.patients(rl.join(handcrafted, t))
+        )
+        results += fit(problem, models, alone, design.name)
+        results += fit(problem, models, both, f"HCR + {design.name}")
     predictions = pd.concat([r.predictions for r in results], ignore_index=True)
     tables = {
         "metrics": rl.evaluate(predictions),
-        "compared": rl.compare(predictions, reference=("logistic", "HCR")),
+        "compared": pd.concat(
+            rl.compare(one, reference=(name, "HCR"))
+            for name, one in predictions.groupby("model", sort=False)
+        ),
         "certificates": pd.concat(certificates, ignore_index=True),
         "reconstruction": pd.concat(errors, ignore_index=True),
         "failures": encoding.failures,

@@ -63,9 +63,13 @@ _FOLDS = _Table(
 _RUN_KEYS = {"model": "string", "blocks": "string", "endpoint": "string"}
 _PREDICTIONS = _Table(
     "predictions",
-    columns=_RUN_KEYS
-    | {"repeat": "int", "fold": "int", "patient_id": "string", "truth": "string"},
+    columns=_RUN_KEYS | {"repeat": "int", "fold": "int", "patient_id": "string"},
 )
+#: The truth beside the predictions: of classes, and of survival.
+_TRUTHS = {
+    "probability_": {"truth": "string"},
+    "risk": {"time": "float", "event": "number", "risk": "float"},
+}
 _METRICS = _Table(
     "metrics",
     columns=_RUN_KEYS
@@ -167,10 +171,31 @@ def check_folds(folds: pd.DataFrame) -> pd.DataFrame:
 
 
 def check_predictions(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Return the **predictions** table, or raise with everything wrong with it."""
+    """Return the **predictions** table, or raise with everything wrong with it.
+
+    Parameters
+    ----------
+    predictions
+        ``model, blocks, endpoint, repeat, fold, patient_id`` and, of a class,
+        ``truth``, a ``probability_<class>`` for each and, where one was chosen on
+        training patients, the ``threshold`` of the last class in sorted order; of
+        survival, ``time`` (days), ``event`` (1 or 0), ``risk`` (higher = worse) and,
+        where the model gives them, ``survival_<days>``. Tables of both kinds may lie
+        below each other: the cells of the other kind are empty.
+
+    Raises
+    ------
+    SchemaError
+        A column is missing or of another kind, or a patient is predicted twice.
+    """
     found = _problems(predictions, _PREDICTIONS)
-    if not found and not any(c.startswith("probability_") for c in predictions):
-        found.append("it has no column 'probability_<class>'")
+    kinds = [
+        k for k in _TRUTHS if not found and any(predictions.columns.str.startswith(k))
+    ]
+    if not found and not kinds:
+        found.append("it has neither a column 'probability_<class>' nor 'risk'")
+    for kind in kinds:
+        found += _problems(predictions, _Table("predictions", columns=_TRUTHS[kind]))
     keys = ["model", "blocks", "endpoint", "repeat", "patient_id"]
     if not found and predictions.duplicated(keys).any():
         found.append("a patient is predicted twice by one model in one repeat")

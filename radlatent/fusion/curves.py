@@ -56,7 +56,7 @@ def roc_curve(
     seed = np.random.default_rng(random_state).integers(2**63)
     grid = np.linspace(0, 1, n_points)
     curves = []
-    for run in read_runs(predictions):
+    for run in read_runs(predictions, kind="class"):
         weights = run.draw_weights(n_boot, seed)
         for label in range(len(run.classes)) if len(run.classes) > 2 else [1]:
             estimate, draws = run.bootstrap(
@@ -104,7 +104,7 @@ def confusion(predictions: pd.DataFrame) -> pd.DataFrame:
         the largest probability, ties to the first.
     """
     rows = []
-    for run in read_runs(predictions):
+    for run in read_runs(predictions, kind="class"):
         n = len(run.classes)
         pairs = run.truth * n + run.probability.argmax(
             axis=2

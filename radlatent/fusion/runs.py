@@ -1,10 +1,11 @@
 """Predictions as arrays, and draws from them.
 
-A **predictions** table enters, one ``OutOfFold`` for each model, blocks and endpoint
-leaves; ``metrics`` and ``curves`` share it so that all intervals mean the same.
+A **predictions** table enters; an ``OutOfFold`` (classes) or a ``SurvivalRun`` for each
+model, blocks and endpoint leaves. Metrics, curves and comparisons share them, so that
+all intervals mean the same.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,26 +14,20 @@ import pandas as pd
 from radlatent.errors import SchemaError
 from radlatent.schema import check_predictions
 
-__all__ = ["OutOfFold", "interval", "read_runs"]
+__all__ = ["OutOfFold", "Risks", "SurvivalRun", "interval", "read_runs"]
 
 _KEYS = ["model", "blocks", "endpoint"]
-_PREFIX = "probability_"
+_PREFIX, _DAYS = "probability_", "survival_"
 
 
-@dataclass(frozen=True, eq=False)
-class OutOfFold:
-    """The predictions of one model, blocks and endpoint as arrays.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Paired:
+    """What classes and survival share: who was predicted, how often, and draws.
 
     Parameters
     ----------
     key
         ``model``, ``blocks`` and ``endpoint``.
-    classes
-        Class names in sorted order.
-    truth
-        Class numbers, shape (n_patients,).
-    probability
-        Shape (n_repeats, n_patients, n_classes).
     patients
         ``patient_id`` in sorted order.
     repeats
@@ -40,77 +35,206 @@ class OutOfFold:
     """
 
     key: dict
-    classes: list
-    truth: np.ndarray
-    probability: np.ndarray
     patients: list
     repeats: list
 
     def draw_weights(self, n_boot: int, seed: int) -> np.ndarray:
         """Return how often each patient is drawn, shape (n_boot, n_patients)."""
-        n = len(self.truth)
+        n = len(self.patients)
         draws = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), n_boot)
         return draws.astype(float)
 
     def bootstrap(
-        self, function: Callable, weights: np.ndarray
+        self, function: Callable, weights: np.ndarray, predicted: Sequence | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the mean of a function over repeats, and one value a draw.
 
-        Draw number i is evaluated on repeat i modulo the number of repeats.
+        Draw number i is evaluated on repeat i modulo the number of repeats. The
+        function takes ``truth``, what one repeat predicted (of ``self.predicted``, or
+        of ``predicted`` where that is given), and weights.
         """
-        n_repeats = len(self.probability)
+        n = len(self.patients)
         values = []
-        for repeat, probability in enumerate(self.probability):
-            once = np.vstack([np.ones(len(self.truth)), weights[repeat::n_repeats]])
-            values.append(function(self.truth, probability, once))
+        for repeat, predicted in enumerate(
+            self.predicted if predicted is None else predicted
+        ):
+            once = np.vstack([np.ones(n), weights[repeat :: len(self.repeats)]])
+            values.append(function(self.truth, predicted, once))
         draws = np.concatenate([value[1:] for value in values])
         return np.mean([value[0] for value in values], axis=0), draws
 
 
-def read_runs(predictions: pd.DataFrame) -> list[OutOfFold]:
-    """Return a list of ``OutOfFold``, patients sorted by ``patient_id``.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class OutOfFold(_Paired):
+    """The predicted classes of one model, blocks and endpoint as arrays.
+
+    Parameters
+    ----------
+    key, patients, repeats
+        Who was predicted, by what.
+    classes
+        Class names in sorted order.
+    truth
+        Class numbers, shape (n_patients,).
+    probability
+        Shape (n_repeats, n_patients, n_classes).
+    threshold
+        Of the last class, chosen on training patients, shape (n_repeats, n_patients);
+        None where none was.
+    """
+
+    classes: list
+    truth: np.ndarray
+    probability: np.ndarray
+    threshold: np.ndarray | None = None
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """The probabilities."""
+        return self.probability
+
+
+@dataclass(frozen=True, eq=False)
+class Risks:
+    """What one repeat predicted of survival.
+
+    Parameters
+    ----------
+    risk
+        Higher = earlier event, shape (n_patients,).
+    survival
+        Probability to be free of the event at each of ``times``, shape
+        (n_patients, n_times).
+    times
+        Days, ascending; empty where the model gives no probabilities.
+    """
+
+    risk: np.ndarray
+    survival: np.ndarray
+    times: np.ndarray
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SurvivalRun(_Paired):
+    """The predicted survival of one model, blocks and endpoint as arrays.
+
+    Parameters
+    ----------
+    key, patients, repeats
+        Who was predicted, by what.
+    truth
+        Structured, shape (n_patients,): ``event`` (bool) and ``time`` (days, float).
+    predicted
+        `Risks` of each repeat.
+    """
+
+    truth: np.ndarray
+    predicted: list
+
+
+def read_runs(
+    predictions: pd.DataFrame, *, kind: str | None = None
+) -> list[OutOfFold | SurvivalRun]:
+    """Return one run for each model, blocks and endpoint, patients in sorted order.
+
+    Parameters
+    ----------
+    predictions
+        A **predictions** table.
+    kind
+        "class" or "survival" leaves out the runs of the other kind; None keeps both.
 
     Raises
     ------
     SchemaError
-        A repeat lacks patients, or a probability or the truth of a class is missing.
+        A repeat lacks patients, or a prediction or the truth is missing or differs.
     """
-    groups = check_predictions(predictions).groupby(_KEYS, sort=False)
-    return [_read_run(dict(zip(_KEYS, key, strict=True)), t) for key, t in groups]
+    found = []
+    for key, table in check_predictions(predictions).groupby(_KEYS, sort=False):
+        key = dict(zip(_KEYS, key, strict=True))
+        survival = "risk" in table and table["risk"].notna().any()
+        if kind in (None, "survival" if survival else "class"):
+            found.append((_read_survival if survival else _read_classes)(key, table))
+    return found
 
 
-def _read_run(key, table):
+def _sorted(table):
+    """Return a table by repeat and patient, and how many there are of both."""
     table = table.sort_values(["repeat", "patient_id"])
-    shape = table["repeat"].nunique(), table["patient_id"].nunique()
+    return table, (table["repeat"].nunique(), table["patient_id"].nunique())
+
+
+def _columns(table, prefix):
     # models of other endpoints leave empty columns behind when tables are joined
-    columns = sorted(
-        c for c in table if c.startswith(_PREFIX) and table[c].notna().any()
-    )
-    classes = [column.removeprefix(_PREFIX) for column in columns]
-    probability = table[columns].to_numpy(float)
+    return sorted(c for c in table if c.startswith(prefix) and table[c].notna().any())
+
+
+def _shared_problems(table, shape, truth):
     problems = []
     if len(table) != shape[0] * shape[1]:
         problems.append(
             f"some of {shape[1]} patients are not in all {shape[0]} repeats"
         )
-    if np.isnan(probability).any():
-        rows = np.isnan(probability).any(axis=1)
-        some = table["patient_id"][rows].unique()[:5].tolist()
-        problems.append(f"probabilities of patients {some} are missing")
-    if len(table[["patient_id", "truth"]].drop_duplicates()) > shape[1]:
+    if len(table[["patient_id", *truth]].drop_duplicates()) > shape[1]:
         problems.append("the truth of a patient differs between repeats")
-    unknown = sorted(set(table["truth"].map(str)) - set(classes))
-    if unknown or len(classes) < 2:
-        problems.append(f"truth {unknown} has no probability column; found {columns}")
+    return problems
+
+
+def _raise(key, problems):
     if problems:
         msg = f"predictions of {key}: " + "; ".join(problems) + "."
         raise SchemaError(msg)
-    truth = np.searchsorted(classes, table["truth"].iloc[: shape[1]].to_list())
-    probability = probability.reshape(*shape, len(classes))
+
+
+def _who(key, table, shape):
     patients = table["patient_id"].iloc[: shape[1]].tolist()
     repeats = table["repeat"].unique().tolist()
-    return OutOfFold(key, classes, truth, probability, patients, repeats)
+    return {"key": key, "patients": patients, "repeats": repeats}
+
+
+def _missing(table, columns, what):
+    rows = table[columns].isna().any(axis=1)
+    some = table["patient_id"][rows].unique()[:5].tolist()
+    return [f"{what} of patients {some} are missing"] if some else []
+
+
+def _read_classes(key, table):
+    table, shape = _sorted(table)
+    columns = _columns(table, _PREFIX)
+    classes = [column.removeprefix(_PREFIX) for column in columns]
+    problems = _shared_problems(table, shape, ["truth"])
+    problems += _missing(table, columns, "probabilities")
+    unknown = sorted(set(table["truth"].map(str)) - set(classes))
+    if unknown or len(classes) < 2:
+        problems.append(f"truth {unknown} has no probability column; found {columns}")
+    _raise(key, problems)
+    threshold = None
+    if "threshold" in table and table["threshold"].notna().all():
+        threshold = table["threshold"].to_numpy(float).reshape(shape)
+    return OutOfFold(
+        **_who(key, table, shape),
+        classes=classes,
+        truth=np.searchsorted(classes, table["truth"].iloc[: shape[1]].to_list()),
+        probability=table[columns].to_numpy(float).reshape(*shape, len(classes)),
+        threshold=threshold,
+    )
+
+
+def _read_survival(key, table):
+    table, shape = _sorted(table)
+    columns = sorted(_columns(table, _DAYS), key=lambda c: float(c.removeprefix(_DAYS)))
+    problems = _shared_problems(table, shape, ["time", "event"])
+    problems += _missing(table, ["risk", "time", "event", *columns], "predictions")
+    _raise(key, problems)
+    first = table.iloc[: shape[1]]
+    truth = np.empty(shape[1], dtype=[("event", bool), ("time", float)])
+    truth["event"], truth["time"] = first["event"] == 1, first["time"]
+    times = np.array([float(c.removeprefix(_DAYS)) for c in columns])
+    predicted = [
+        Risks(one["risk"].to_numpy(float), one[columns].to_numpy(float), times)
+        for _, one in table.groupby("repeat")
+    ]
+    return SurvivalRun(**_who(key, table, shape), truth=truth, predicted=predicted)
 
 
 def interval(draws: np.ndarray, level: float) -> np.ndarray:

@@ -53,13 +53,12 @@ class _Paired:
         function takes ``truth``, what one repeat predicted (of ``self.predicted``, or
         of ``predicted`` where that is given), and weights.
         """
-        n = len(self.patients)
-        values = []
-        for repeat, predicted in enumerate(
+        n, values = len(self.patients), []
+        for repeat, one in enumerate(
             self.predicted if predicted is None else predicted
         ):
             once = np.vstack([np.ones(n), weights[repeat :: len(self.repeats)]])
-            values.append(function(self.truth, predicted, once))
+            values.append(function(self.truth, one, once))
         draws = np.concatenate([value[1:] for value in values])
         return np.mean([value[0] for value in values], axis=0), draws
 

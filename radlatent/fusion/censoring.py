@@ -1,0 +1,93 @@
+"""Kaplan-Meier estimates of all draws at once: of the event, and of the censoring.
+
+Days, events and weights of patients enter, step functions leave. lifelines fits one
+curve at a time, and a bootstrap needs thousands.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["Steps", "censoring_steps", "over", "survival_steps"]
+
+
+@dataclass(frozen=True, eq=False)
+class Steps:
+    """A probability that steps down at some days, one curve a draw.
+
+    Parameters
+    ----------
+    times
+        Days of the steps, ascending, shape (n_times,).
+    values
+        Probability from each of them on, shape (n_draws, n_times); 1 before the first.
+    """
+
+    times: np.ndarray
+    values: np.ndarray
+
+    def at(self, days: np.ndarray) -> np.ndarray:
+        """Return the probability to be free after each day, shape (n_draws, n_days)."""
+        return self._padded[:, np.searchsorted(self.times, days, side="right")]
+
+    def before(self, days: np.ndarray) -> np.ndarray:
+        """Return the probability to be free on the eve, shape (n_draws, n_days)."""
+        return self._padded[:, np.searchsorted(self.times, days, side="left")]
+
+    @property
+    def _padded(self):
+        return np.pad(self.values, [(0, 0), (1, 0)], constant_values=1.0)
+
+
+def over(one: np.ndarray, two: np.ndarray) -> np.ndarray:
+    """Return one array divided by another, 0 where that is 0."""
+    shape = np.broadcast_shapes(np.shape(one), np.shape(two))
+    return np.divide(one, two, out=np.zeros(shape), where=np.asarray(two) > 0)
+
+
+def survival_steps(truth: np.ndarray, weights: np.ndarray) -> Steps:
+    """Return the probability to be free of the event.
+
+    Parameters
+    ----------
+    truth
+        Structured, shape (n_patients,): ``event`` (bool), ``time`` (days).
+    weights
+        How often each patient counts, shape (n_draws, n_patients).
+
+    References
+    ----------
+    Kaplan & Meier 1958, doi:10.1080/01621459.1958.10501452
+    """
+    times, at_risk, events, _ = _counts(truth, weights)
+    return Steps(times, np.cumprod(1 - over(events, at_risk), axis=1))
+
+
+def censoring_steps(truth: np.ndarray, weights: np.ndarray) -> Steps:
+    """Return the probability not to be censored; arguments as `survival_steps`.
+
+    Notes
+    -----
+    Of an event and a censoring on one day the event comes first, so that whoever has
+    the event is no longer at risk to be censored.
+
+    References
+    ----------
+    Graf et al. 1999, doi:10.1002/(SICI)1097-0258(19990915/30)18:17/18<2529::AID-SIM274>
+    3.0.CO;2-5
+    """
+    times, at_risk, events, censored = _counts(truth, weights)
+    return Steps(times, np.cumprod(1 - over(censored, at_risk - events), axis=1))
+
+
+def _counts(truth, weights):
+    """Return distinct times, and at each how many are at risk, fail, are censored."""
+    order = np.argsort(truth["time"], kind="stable")
+    times = truth["time"][order]
+    starts = np.flatnonzero(np.diff(times, prepend=-np.inf))
+    ordered, event = weights[:, order], truth["event"][order]
+    events, censored = (
+        np.add.reduceat(ordered * which, starts, axis=1) for which in (event, ~event)
+    )
+    at_risk = np.cumsum((events + censored)[:, ::-1], axis=1)[:, ::-1]
+    return times[starts], at_risk, events, censored

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from radlatent.errors import SchemaError
-from radlatent.fusion.metrics import METRICS
+from radlatent.fusion.class_metrics import delong, over_repeats
+from radlatent.fusion.metrics import bootstrap_metric, metrics_of
 from radlatent.fusion.runs import interval, read_runs
 from radlatent.schema import nearest
 
@@ -34,7 +35,8 @@ def compare(
     predictions
         A **predictions** table of two or more (model, blocks).
     metric
-        "auc", "balanced_accuracy", "accuracy" or "brier".
+        A metric of ``evaluate`` other than "auc_delong". Endpoints without it are left
+        out.
     reference
         (model, blocks) that all others are compared with; None compares every pair,
         the one that comes first in the table being the reference.
@@ -56,14 +58,17 @@ def compare(
     Raises
     ------
     SchemaError
-        Two models of an endpoint did not predict the same patients and repeats, there
-        is nothing to compare, or the metric or the reference is not known.
+        Two models of an endpoint did not predict the same patients and repeats, or one
+        of them lacks the metric, there is nothing to compare, or the metric or the
+        reference is not known.
 
     Notes
     -----
-    The difference is the mean over repeats. A draw takes patients with replacement and
-    one of the repeats in turn, the same for both models, as ``evaluate`` does; the
-    interval holds the middle share of the B differences d* of the draws, and::
+    The difference is the mean over repeats; of a metric that is best at 0 or 1, as a
+    calibration slope, it does not tell which model is better. A draw takes patients
+    with replacement and one of the repeats in turn, the same for both models, as
+    ``evaluate`` does; the interval holds the middle share of the B differences d* of
+    the draws, and::
 
         p = min(1, 2 min(1 + #{d* <= 0}, 1 + #{d* >= 0}) / (1 + B))
 
@@ -89,21 +94,23 @@ def compare(
     Holm 1979, Scand J Statist 6:65; DeLong et al. 1988, doi:10.2307/2531595;
     Rubin 1987, section 3.1, doi:10.1002/9780470316696
     """
-    _check_options(metric, n_boot, level)
+    runs = read_runs(predictions)
+    _check_options(runs, metric, n_boot, level)
     seed = np.random.default_rng(random_state).integers(2**63)
     rows = [
         _row(model, other, metric, model.draw_weights(n_boot, seed), level)
-        for other, model in _pairs(read_runs(predictions), reference)
+        for other, model in _pairs(runs, metric, reference)
     ]
     table = pd.DataFrame(rows)
     table.insert(table.columns.get_loc("p") + 1, "p_adjusted", holm(table["p"]))
     return table
 
 
-def _check_options(metric, n_boot, level):
-    if metric not in METRICS:
-        hint = nearest(metric, METRICS)
-        msg = f"metric={metric!r} is not one of {list(METRICS)}{hint}."
+def _check_options(runs, metric, n_boot, level):
+    known = list(dict.fromkeys(name for run in runs for name in metrics_of(run)))
+    if metric not in known:
+        hint = nearest(metric, known)
+        msg = f"metric={metric!r} is not one that these predictions have: {known}{hint}"
         raise SchemaError(msg)
     if n_boot < 1 or not 0 < level < 1:
         msg = f"n_boot={n_boot}, level={level}: give at least 1, and a share below 1."
@@ -114,8 +121,10 @@ def _name(run):
     return run.key["model"], run.key["blocks"]
 
 
-def _pairs(runs, reference):
+def _pairs(runs, metric, reference):
     """Return (reference, model) of each comparison, endpoint by endpoint."""
+    having = {run.key["endpoint"] for run in runs if metric in metrics_of(run)}
+    runs = [run for run in runs if run.key["endpoint"] in having]
     names = list(dict.fromkeys(map(_name, runs)))
     if reference is not None and tuple(reference) not in names:
         msg = f"reference={reference!r} is not a (model, blocks) of {names}."
@@ -139,14 +148,19 @@ def _pairs(runs, reference):
         )
         raise SchemaError(msg)
     for pair in found:
-        _check_paired(*pair)
+        _check_paired(*pair, metric)
     return found
 
 
-def _check_paired(one, two):
-    problems = []
+def _check_paired(one, two, metric):
+    problems = [
+        f"{_name(run)} has no {metric!r}"
+        for run in (one, two)
+        if metric not in metrics_of(run)
+    ]
     for what in ("patients", "repeats", "classes"):
-        apart = sorted(set(getattr(one, what)) ^ set(getattr(two, what)))
+        # survival has no classes
+        apart = sorted(set(getattr(one, what, ())) ^ set(getattr(two, what, ())))
         if apart:
             problems.append(f"{len(apart)} {what} are in one only: {apart[:5]}")
     if not problems and (one.truth != two.truth).any():
@@ -162,7 +176,7 @@ def _check_paired(one, two):
 
 def _row(model, other, metric, weights, level):
     estimates, draws = zip(
-        *(run.bootstrap(METRICS[metric], weights) for run in (model, other)),
+        *(bootstrap_metric(run, metric, weights) for run in (model, other)),
         strict=True,
     )
     draws = draws[0] - draws[1]
@@ -182,7 +196,7 @@ def _row(model, other, metric, weights, level):
         "level": level,
         "p": _p_bootstrap(draws),
         "p_delong": _p_delong(model, other) if metric == "auc" else np.nan,
-        "n": len(model.truth),
+        "n": len(model.patients),
         "method": f"mean of {n_repeats} repeats; paired percentile bootstrap of "
         f"patients and repeats, {len(draws)} of {len(weights)} draws; Holm",
     }
@@ -203,55 +217,11 @@ def _p_delong(model, other):
         delong(positive, one[:, 1], two[:, 1])
         for one, two in zip(model.probability, other.probability, strict=True)
     ]
-    difference, variance = np.mean(found, axis=0)
-    if len(found) > 1:
-        between = np.var([one for one, _ in found], ddof=1)
-        variance += (1 + 1 / len(found)) * between
+    difference, variance = over_repeats(found)
     if variance == 0:
         # equal placements of all patients; a difference without variance has no z
         return 1.0 if difference == 0 else np.nan
     return erfc(abs(difference) / sqrt(2 * variance))
-
-
-def delong(
-    positive: np.ndarray, one: np.ndarray, two: np.ndarray
-) -> tuple[float, float]:
-    """Return the difference of two AUCs of the same patients, and its variance.
-
-    Parameters
-    ----------
-    positive
-        Whether a patient is of the positive class, shape (n_patients,); at least two
-        are, and two are not.
-    one, two
-        Scores, higher = more likely positive, shape (n_patients,).
-
-    Notes
-    -----
-    The placement of a positive is the share of negatives with a lower score, ties
-    counted half; that of a negative, the share of positives with a higher one. The
-    variance is that of the differences of placements (ddof 1) over the positives,
-    divided by their number, plus the same over the negatives.
-
-    References
-    ----------
-    DeLong et al. 1988, doi:10.2307/2531595
-    """
-    (above_one, below_one), (above_two, below_two) = (
-        _placements(score[positive], score[~positive]) for score in (one, two)
-    )
-    above, below = above_one - above_two, below_one - below_two
-    variance = above.var(ddof=1) / len(above) + below.var(ddof=1) / len(below)
-    return float(above.mean()), float(variance)
-
-
-def _placements(positives, negatives):
-    def lower(scores, among):
-        among = np.sort(among)
-        sides = (np.searchsorted(among, scores, side) for side in ("left", "right"))
-        return sum(sides) / 2 / len(among)
-
-    return lower(positives, negatives), 1 - lower(negatives, positives)
 
 
 def holm(p: pd.Series) -> np.ndarray:

@@ -1,16 +1,32 @@
 """How well predictions agree with the truth, with intervals over patients.
 
-A **predictions** table enters, a **metrics** table leaves. The four metrics below are
-arrays in, numbers out: ``truth`` holds class numbers, shape (n_patients,),
-``probability`` has shape (n_patients, n_classes), ``weights`` has shape
-(n_draws, n_patients), and the result one number a draw.
+A **predictions** table enters, a **metrics** table leaves. The metrics themselves are
+in ``class_metrics``, ``calibration`` and ``survival_metrics``.
 """
+
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 
 from radlatent.errors import SchemaError
-from radlatent.fusion.runs import interval, read_runs
+from radlatent.fusion.calibration import (
+    calibration_intercept,
+    calibration_slope,
+    ici,
+)
+from radlatent.fusion.class_metrics import (
+    accuracy,
+    auc,
+    auprc,
+    balanced_accuracy,
+    brier,
+    delong_interval,
+    sensitivity,
+    specificity,
+    tied_weights,
+)
+from radlatent.fusion.runs import OutOfFold, SurvivalRun, interval, read_runs
 from radlatent.schema import check_metrics
 
 __all__ = [
@@ -18,120 +34,63 @@ __all__ = [
     "accuracy",
     "auc",
     "balanced_accuracy",
+    "bootstrap_metric",
     "brier",
     "evaluate",
+    "metrics_of",
     "tied_weights",
 ]
 
-
-def tied_weights(
-    positive: np.ndarray, score: np.ndarray, weights: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return weights of positives and negatives at each distinct score, ascending.
-
-    Parameters
-    ----------
-    positive
-        Whether a patient is of the positive class, shape (n_patients,).
-    score
-        Higher = more likely positive, shape (n_patients,).
-    weights
-        Shape (n_draws, n_patients).
-
-    Returns
-    -------
-    tuple
-        Two arrays of shape (n_draws, n_distinct_scores).
-    """
-    order = np.argsort(score, kind="stable")
-    starts = np.flatnonzero(np.diff(score[order], prepend=-np.inf))
-    ordered, positive = weights[:, order], positive[order]
-    return (
-        np.add.reduceat(ordered * positive, starts, axis=1),
-        np.add.reduceat(ordered * ~positive, starts, axis=1),
-    )
-
-
-def auc(truth: np.ndarray, probability: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return the area under the ROC curve; for several classes the macro average.
-
-    Notes
-    -----
-    The Mann-Whitney form: the weighted share of pairs of a positive and a negative in
-    which the positive has the higher probability, ties counted half. With two classes
-    the last is positive; with more, each is compared with the rest and the unweighted
-    mean is taken. NaN in a draw that lacks a class.
-
-    References
-    ----------
-    Hanley & McNeil 1982, doi:10.1148/radiology.143.1.7063747
-    """
-    n_classes = probability.shape[1]
-    areas = []
-    for label in range(n_classes) if n_classes > 2 else [1]:
-        positive, negative = tied_weights(
-            truth == label, probability[:, label], weights
-        )
-        below = np.cumsum(negative, axis=1) - negative
-        won = (positive * (below + negative / 2)).sum(axis=1)
-        with np.errstate(invalid="ignore"):
-            areas.append(won / (positive.sum(axis=1) * negative.sum(axis=1)))
-    return np.mean(areas, axis=0)
-
-
-def balanced_accuracy(
-    truth: np.ndarray, probability: np.ndarray, weights: np.ndarray
-) -> np.ndarray:
-    """Return the mean over classes of the share assigned to the right class.
-
-    A patient is assigned to the class of the largest probability (with two classes
-    the threshold is 0.5), ties to the first. NaN in a draw that lacks a class.
-
-    References
-    ----------
-    Brodersen et al. 2010, doi:10.1109/ICPR.2010.764
-    """
-    member = truth[:, None] == np.arange(probability.shape[1])
-    hits = member & (truth == probability.argmax(axis=1))[:, None]
-    with np.errstate(invalid="ignore"):
-        return ((weights @ hits) / (weights @ member)).mean(axis=1)
-
-
-def accuracy(
-    truth: np.ndarray, probability: np.ndarray, weights: np.ndarray
-) -> np.ndarray:
-    """Return the share of patients assigned to the right class."""
-    hits = truth == probability.argmax(axis=1)
-    return weights @ hits / weights.sum(axis=1)
-
-
-def brier(
-    truth: np.ndarray, probability: np.ndarray, weights: np.ndarray
-) -> np.ndarray:
-    """Return the mean squared error of the probabilities (lower = better).
-
-    Notes
-    -----
-    With two classes the squared error of the positive class, from 0 to 1; with more,
-    the sum over all classes, from 0 to 2, as in the original.
-
-    References
-    ----------
-    Brier 1950, eq. 2, doi:10.1175/1520-0493(1950)078<0001:VOFEIT>2.0.CO;2
-    """
-    member = truth[:, None] == np.arange(probability.shape[1])
-    error = (probability - member) ** 2  # (n_patients, n_classes)
-    loss = error[:, 1] if probability.shape[1] == 2 else error.sum(axis=1)
-    return weights @ loss / weights.sum(axis=1)
-
-
-#: Metric to function; of all but the Brier score, more is better.
-METRICS = {
+_SEVERAL = {
     "auc": auc,
     "balanced_accuracy": balanced_accuracy,
     "accuracy": accuracy,
     "brier": brier,
 }
+_TWO = {
+    "auprc": auprc,
+    "calibration_intercept": calibration_intercept,
+    "calibration_slope": calibration_slope,
+    "ici": ici,
+}
+_AT_THRESHOLD = {"sensitivity": sensitivity, "specificity": specificity}
+
+#: Metric of classes to function; more is better, but of the Brier score and the ICI
+#: less is, and the best intercept is 0, the best slope 1. All from ``auprc`` on are of
+#: two classes; the last two take who reaches the threshold in place of probabilities.
+METRICS = _SEVERAL | _TWO | _AT_THRESHOLD
+
+
+def metrics_of(run: OutOfFold | SurvivalRun) -> dict[str, Callable]:
+    """Return the metrics that a run has: name to function."""
+    if isinstance(run, SurvivalRun):
+        from radlatent.fusion.survival_metrics import SURVIVAL_METRICS
+
+        return SURVIVAL_METRICS
+    if len(run.classes) > 2:
+        return _SEVERAL
+    return _SEVERAL | _TWO | ({} if run.threshold is None else _AT_THRESHOLD)
+
+
+def bootstrap_metric(
+    run: OutOfFold | SurvivalRun, metric: str, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean of a metric over repeats, and one value a draw.
+
+    Parameters
+    ----------
+    run
+        Predictions that have the metric.
+    metric
+        A name of `metrics_of`.
+    weights
+        Of ``run.draw_weights``, shape (n_draws, n_patients).
+    """
+    assigned = None
+    if metric in _AT_THRESHOLD:
+        # a patient at the threshold is assigned to the last class
+        assigned = run.probability[:, :, 1] >= run.threshold
+    return run.bootstrap(metrics_of(run)[metric], weights, assigned)
 
 
 def evaluate(
@@ -158,7 +117,8 @@ def evaluate(
     -------
     DataFrame
         ``n_events`` counts the positive class (the last in sorted order) of two
-        classes, the smallest class of several; ``method`` says which.
+        classes, the smallest class of several, the events of survival; ``method`` says
+        which. Metrics that an endpoint or a model does not have are left out.
 
     Notes
     -----
@@ -170,12 +130,17 @@ def evaluate(
     simulated cohorts (60 to 100 patients) such 95% intervals held the true AUC in 60%
     to 88% with ten repeats, those of this function in 90% to 100%, and in 80% to 88%
     with one repeat (``benchmarks/intervals.py``). The models are not refitted in a
-    draw: with few repeats the interval is too narrow. A draw without one of the classes
-    is left out where the metric needs it.
+    draw: with few repeats the interval is too narrow. A draw in which a metric is not
+    defined, without one of the classes for instance, is left out.
+
+    The row ``auc_delong`` of two classes holds the same AUC with DeLong's interval on
+    the logit scale, its variance over repeats by Rubin's rule. ``sensitivity`` and
+    ``specificity`` are there where predictions have a ``threshold``.
 
     References
     ----------
-    Efron & Tibshirani 1993, chapter 13, ISBN 0-412-04231-2
+    Efron & Tibshirani 1993, chapter 13, ISBN 0-412-04231-2;
+    DeLong et al. 1988, doi:10.2307/2531595
     """
     if n_boot < 1 or not 0 < level < 1:
         msg = f"n_boot={n_boot}, level={level}: give at least 1, and a share below 1."
@@ -190,22 +155,34 @@ def evaluate(
 
 
 def _metric_rows(run, weights, level):
+    n_events, role = _events(run)
+    n_repeats = f"mean of {len(run.repeats)} repeats"
+    shared = {"level": level, "n": len(run.patients), "n_events": n_events}
+    for metric in metrics_of(run):
+        estimate, draws = bootstrap_metric(run, metric, weights)
+        draws = draws[~np.isnan(draws)]
+        lower, upper = interval(draws, level)
+        ends = {"estimate": float(estimate), "lower": lower, "upper": upper}
+        method = (
+            f"{n_repeats}; percentile bootstrap of patients and repeats, "
+            f"{len(draws)} of {len(weights)} draws; {role}"
+        )
+        yield run.key | {"metric": metric} | ends | shared | {"method": method}
+        if metric == "auc" and "auprc" in metrics_of(run):
+            scores = run.probability[:, :, 1]
+            lower, upper = delong_interval(run.truth == 1, scores, level)
+            ends |= {"lower": lower, "upper": upper}
+            method = f"{n_repeats}; DeLong's interval on the logit scale; {role}"
+            yield (
+                run.key | {"metric": "auc_delong"} | ends | shared | {"method": method}
+            )
+
+
+def _events(run):
+    """Return how many events a run has, and what counts as one."""
+    if isinstance(run, SurvivalRun):
+        return int(run.truth["event"].sum()), "events"
     sizes = np.bincount(run.truth, minlength=len(run.classes))
     event = 1 if len(sizes) == 2 else int(sizes.argmin())
     role = "positive" if len(sizes) == 2 else "smallest"
-    for metric, function in METRICS.items():
-        estimate, draws = run.bootstrap(function, weights)
-        draws = draws[~np.isnan(draws)]
-        lower, upper = interval(draws, level)
-        yield run.key | {
-            "metric": metric,
-            "estimate": estimate,
-            "lower": lower,
-            "upper": upper,
-            "level": level,
-            "n": len(run.truth),
-            "n_events": int(sizes[event]),
-            "method": f"mean of {len(run.probability)} repeats; percentile bootstrap "
-            f"of patients and repeats, {len(draws)} of {len(weights)} draws; "
-            f"{role} class {run.classes[event]!r}",
-        }
+    return int(sizes[event]), f"{role} class {run.classes[event]!r}"

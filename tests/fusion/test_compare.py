@@ -9,6 +9,7 @@ from scipy.stats import binom
 from radlatent.errors import SchemaError
 from radlatent.fusion import compare, evaluate
 from radlatent.fusion.compare import delong, holm
+from radlatent.fusion.metrics import METRICS
 
 TRUTH = ["a", "a", "b", "b"]
 #: Two negatives, two positives; the placements are worked out in the first test.
@@ -70,7 +71,8 @@ def test_p_delong_of_repeats_is_rubins(join_models):
 
 def test_delong_variance_is_the_published_one():
     # ratings of 58 normal and 51 abnormal CT images, Hanley & McNeil 1982, table 1;
-    # Stata 18, `roctab disease rating`, prints 0.8932, 0.0307, 0.83295, 0.95339
+    # Stata 18, `roctab disease rating`, prints 0.8932, 0.0307, 0.83295, 0.95339;
+    # Delong_test of MLstatkit 0.1.91 gives the interval 0.8329523 to 0.9533898
     ratings = np.arange(1.0, 6.0)
     normal, abnormal = (33, 6, 6, 11, 2), (3, 2, 2, 11, 33)
     score = np.r_[np.repeat(ratings, normal), np.repeat(ratings, abnormal)]
@@ -84,10 +86,42 @@ def test_delong_variance_is_the_published_one():
     assert round(area + z * error, 5) == 0.95339
 
 
+#: Albumin, total protein, 10 minus the K-G score and the outcome of 43 patients with
+#: ovarian cancer: DeLong et al. 1988, as printed in SAS/STAT, example "Comparing
+#: Receiver Operating Characteristic Curves" of PROC LOGISTIC.
+OVARIAN = """
+3.0 5.8 10 0  3.2 6.3 5 1  3.9 6.8 3 1  2.8 4.8 6 0  3.2 5.8 3 1  0.9 4.0 5 0
+2.5 5.7  8 0  1.6 5.6 5 1  3.8 5.7 5 1  3.7 6.7 6 1  3.2 5.4 4 1  3.8 6.6 6 1
+4.1 6.6  5 1  3.6 5.7 5 1  4.3 7.0 4 1  3.6 6.7 4 0  2.3 4.4 6 1  4.2 7.6 4 0
+4.0 6.6  6 0  3.5 5.8 6 1  3.8 6.8 7 1  3.0 4.7 8 0  4.5 7.4 5 1  3.7 7.4 5 1
+3.1 6.6  6 1  4.1 8.2 6 1  4.3 7.0 5 1  4.3 6.5 4 1  3.2 5.1 5 1  2.6 4.7 6 1
+3.3 6.8  6 0  1.7 4.0 7 0  3.7 6.1 5 1  3.3 6.3 7 1  4.2 7.7 6 1  3.5 6.2 5 1
+2.9 5.7  9 0  2.1 4.8 7 1  2.8 6.2 8 0  4.0 7.0 7 1  3.3 5.7 6 1  3.7 6.9 5 1
+3.6 6.6  5 1
+"""
+
+
+def test_p_delong_of_delongs_patients_is_that_of_mlstatkit(join_models):
+    table = np.array(OVARIAN.split(), dtype=float).reshape(43, 4)
+    albumin, protein, score = table[:, :3].T / 10
+    predictions = join_models(
+        np.where(table[:, 3] == 1, "b", "a"),
+        score=1 - score,
+        albumin=albumin,
+        protein=protein,
+    )
+    found = compare(predictions, reference=("score", "all"), n_boot=9)
+    # pip install MLstatkit==0.1.91; areas and p of its Delong_test
+    areas = np.array([0.7365591397849462, 0.6478494623655915])
+    np.testing.assert_allclose(found["difference"], areas - 0.7258064516129032)
+    expected = [0.9102063472010351, 0.45613970750747357]
+    np.testing.assert_allclose(found["p_delong"], expected, atol=1e-12)
+
+
 def test_identical_models_do_not_differ(join_models, rng):
     truth, scores = binormal(rng, 50, {"a": 1.0})
-    table = join_models(truth, one=scores["a"], two=scores["a"])
-    for metric in ("auc", "balanced_accuracy", "accuracy", "brier"):
+    table = join_models(truth, one=scores["a"], two=scores["a"]).assign(threshold=0.5)
+    for metric in METRICS:
         row = compare(table, metric=metric, n_boot=50).iloc[0]
         assert row[["difference", "lower", "upper"]].tolist() == [0, 0, 0]
         assert row[["p", "p_adjusted"]].tolist() == [1, 1]
@@ -226,6 +260,52 @@ def test_models_of_other_patients_are_refused(join_models, what, message):
     table = unpaired(join_models(TRUTH, one=ONE, two=TWO), what)
     with pytest.raises(SchemaError, match=message):
         compare(table)
+
+
+def test_calibration_of_models_is_compared(join_models, rng):
+    truth, scores = binormal(rng, 300, {"one": 1.0})
+    logits = np.log(scores["one"] / (1 - scores["one"]))
+    twice = 1 / (1 + np.exp(-2 * logits))
+    table = join_models(truth, one=scores["one"], twice=twice)
+    row = compare(table, metric="calibration_slope", n_boot=200).iloc[0]
+    slope = evaluate(table, n_boot=5).set_index(["model", "metric"])["estimate"]
+    # logits twice as far apart have half the slope; Newton's steps end at 1e-9
+    expected = -slope["one", "calibration_slope"] / 2
+    assert row["difference"] == pytest.approx(expected, abs=1e-6)
+    assert row["upper"] < 0
+
+
+def test_survival_models_are_compared(join_models, rng):
+    table = join_models(TRUTH * 10, one=np.tile(ONE, 10), two=np.tile(TWO, 10))
+    time = np.tile(rng.exponential(500, 40), 2)
+    risks = {"risk": -time, "time": time, "event": 1.0, "endpoint": "death"}
+    columns = ["model", "blocks", "repeat", "fold", "patient_id"]
+    survival = table[columns].assign(**risks)
+    noise = rng.normal(0, 500, 80) * (survival["model"] == "one")
+    survival["risk"] += noise
+    row = compare(pd.concat([table, survival]), metric="c_harrell", n_boot=200)
+    assert row["endpoint"].tolist() == ["death"]
+    one, two = (
+        evaluate(survival[survival["model"] == model], n_boot=5).iloc[0]
+        for model in ("one", "two")
+    )
+    assert two["estimate"] == 1
+    assert row["difference"][0] == two["estimate"] - one["estimate"]
+    assert row["lower"][0] > 0
+    assert np.isnan(row["p_delong"][0])
+
+
+def test_a_model_without_the_metric_is_refused(join_models):
+    table = join_models(TRUTH, one=ONE, two=TWO)
+    with pytest.raises(SchemaError, match="metric='sensitivity' is not one"):
+        compare(table, metric="sensitivity")
+    one = table.assign(threshold=np.where(table["model"] == "one", 0.3, np.nan))
+    with pytest.raises(SchemaError, match=r"\('two', 'all'\) has no 'sensitivity'"):
+        compare(one, metric="sensitivity")
+    both = table.assign(threshold=0.3)
+    row = compare(both, metric="sensitivity", n_boot=20).iloc[0]
+    # of the positives 0.4 and 0.2 reach it once, 0.4 and 0.3 twice
+    assert row["difference"] == 1 / 2
 
 
 def test_what_cannot_be_compared_is_refused(join_models):

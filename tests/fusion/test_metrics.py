@@ -3,13 +3,24 @@ import pandas as pd
 import pytest
 from sklearn.metrics import (
     accuracy_score,
+    average_precision_score,
     balanced_accuracy_score,
+    recall_score,
     roc_auc_score,
 )
 
 from radlatent.errors import SchemaError
 from radlatent.fusion import confusion, evaluate, roc_curve
-from radlatent.fusion.metrics import accuracy, auc, balanced_accuracy, brier
+from radlatent.fusion.class_metrics import auprc, delong_interval
+from radlatent.fusion.metrics import (
+    METRICS,
+    accuracy,
+    auc,
+    balanced_accuracy,
+    brier,
+    metrics_of,
+)
+from radlatent.fusion.runs import read_runs
 
 # sums of a few hundred float64 numbers near one
 ROUNDING = 1e-12
@@ -74,13 +85,60 @@ def test_brier_by_hand():
     assert brier(truth, p, np.ones((1, 2)))[0] == pytest.approx(expected, abs=ROUNDING)
 
 
-def test_auc_of_hanley_and_mcneil_1982():
-    # table I: CT ratings of 58 normal and 51 abnormal patients; W = 0.893
+@pytest.mark.parametrize("weighted", [False, True])
+def test_auprc_equals_sklearn_with_ties(generator, weighted):
+    truth, p, weights = with_ties(generator, 200, 2)
+    weights = weights if weighted else np.ones((1, 200))
+    expected = average_precision_score(truth, p[:, 1], sample_weight=weights[0])
+    assert auprc(truth, p, weights)[0] == pytest.approx(expected, abs=ROUNDING)
+
+
+def test_auprc_of_a_draw_without_a_positive_is_nan(generator):
+    truth, p, _ = with_ties(generator, 20, 2)
+    found = auprc(truth, p, np.stack([truth == 0, truth == 1]).astype(float))
+    assert np.isnan(found).tolist() == [True, False]
+    assert found[1] == 1
+
+
+def hanley_and_mcneil():
+    """Return classes and CT ratings of 58 normal and 51 abnormal patients, table I."""
     normal, abnormal = [33, 6, 6, 11, 2], [3, 2, 2, 11, 33]
     rating = np.repeat([0.1, 0.3, 0.5, 0.7, 0.9] * 2, normal + abnormal)
-    truth = np.repeat([0, 1], [sum(normal), sum(abnormal)])
+    return np.repeat([0, 1], [sum(normal), sum(abnormal)]), rating
+
+
+def test_auc_of_hanley_and_mcneil_1982():
+    truth, rating = hanley_and_mcneil()
     area = auc(truth, np.c_[1 - rating, rating], np.ones((1, 109)))[0]
-    assert round(area, 3) == 0.893
+    assert round(area, 3) == 0.893  # their W
+
+
+def test_delong_interval_has_the_standard_error_of_stata(make_predictions):
+    truth, rating = hanley_and_mcneil()
+    p = np.c_[1 - rating, rating][None]
+    table = evaluate(make_predictions(truth.astype(str), p), n_boot=9)
+    row = table.set_index("metric").loc["auc_delong"]
+    # roctab of Stata 18 prints area and error with four digits: 0.8932, 0.0307
+    arm = 1.959964 * 0.0307 / (0.8932 * 0.1068)
+    odds = 0.8932 / 0.1068 * np.exp([-arm, arm])
+    found = row[["estimate", "lower", "upper"]].astype(float)
+    np.testing.assert_allclose(found, [0.8932, *odds / (1 + odds)], atol=2e-4)
+    assert row["method"].startswith("mean of 1 repeats; DeLong's interval on the logit")
+
+
+def test_delong_interval_widens_where_repeats_differ(generator):
+    truth, p, _ = with_ties(generator, 60, 2)
+    shuffled = np.stack([p[:, 1], generator.permutation(p[:, 1])])
+    equal = delong_interval(truth == 1, shuffled[[0, 0]], 0.95)
+    np.testing.assert_allclose(equal, delong_interval(truth == 1, shuffled[:1], 0.95))
+    lower, upper = delong_interval(truth == 1, shuffled, 0.95)
+    assert upper - lower > equal[1] - equal[0]
+
+
+def test_delong_interval_of_one_positive_or_a_perfect_model_is_nan():
+    p = np.linspace(0.1, 0.9, 8)[None]
+    assert np.isnan(delong_interval(np.arange(8) == 3, p, 0.95)).all()
+    assert np.isnan(delong_interval(np.arange(8) > 3, p, 0.95)).all()
 
 
 def test_perfect_ranking_has_auc_one(make_predictions):
@@ -88,6 +146,69 @@ def test_perfect_ranking_has_auc_one(make_predictions):
     predictions = make_predictions(["0"] * 10 + ["1"] * 10, [np.c_[1 - p, p]])
     row = evaluate(predictions).set_index("metric").loc["auc"]
     assert row[["estimate", "lower", "upper"]].tolist() == [1, 1, 1]
+
+
+def test_sensitivity_and_specificity_are_at_the_threshold_of_each_patient(
+    generator, make_predictions
+):
+    truth, p, _ = with_ties(generator, 60, 2)
+    predictions = make_predictions(truth.astype(str), np.stack([p, p[:, ::-1]]))
+    thresholds = generator.choice([0.25, 0.5, 0.75], 120)
+    found = evaluate(predictions.assign(threshold=thresholds), n_boot=50)
+    found = found.set_index("metric")
+    # a probability that equals the threshold reaches it
+    assigned = predictions["probability_1"] >= thresholds
+    assert (predictions["probability_1"] == thresholds).any()
+    for metric, label in (("sensitivity", True), ("specificity", False)):
+        expected = [
+            recall_score(truth == 1, one, pos_label=label)
+            for one in assigned.to_numpy().reshape(2, 60)
+        ]
+        row = found.loc[metric]
+        assert row["estimate"] == pytest.approx(np.mean(expected), abs=ROUNDING)
+        assert row["lower"] < row["estimate"] < row["upper"]
+
+
+def test_metrics_that_an_endpoint_lacks_are_left_out(three_classes, make_predictions):
+    several = ["auc", "balanced_accuracy", "accuracy", "brier"]
+    assert evaluate(three_classes, n_boot=5)["metric"].tolist() == several
+    two = make_predictions(["0"] * 5 + ["1"] * 5, np.full((2, 10, 2), 0.5))
+    found = evaluate(two, n_boot=5)["metric"].tolist()
+    at_threshold = {"sensitivity", "specificity"}
+    assert set(found) == set(METRICS) - at_threshold | {"auc_delong"}
+    (run,) = read_runs(two.assign(threshold=0.5))
+    assert list(metrics_of(run)) == list(METRICS)
+
+
+@pytest.fixture
+def survival(generator):
+    time = generator.exponential(900, 40).round() + 1
+    parts = []
+    for repeat in range(2):
+        table = pd.DataFrame({"model": "cox", "blocks": "all"}, range(40))
+        table = table.assign(endpoint="death", repeat=repeat, fold=0)
+        table["patient_id"] = [f"p{i:02d}" for i in range(40)]
+        event = (np.arange(40) % 3 > 0).astype(float)
+        risk = generator.normal(size=40) - time / 900
+        parts.append(table.assign(time=time, event=event, risk=risk))
+    return pd.concat(parts, ignore_index=True)
+
+
+def test_survival_is_evaluated_beside_classes(survival, three_classes):
+    both = evaluate(pd.concat([three_classes, survival]), n_boot=50)
+    alone = both[both["endpoint"] == "death"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(alone, evaluate(survival, n_boot=50))
+    row = alone.set_index("metric").loc["c_harrell"]
+    assert (row["n"], row["n_events"]) == (40, 26)
+    lifelines = pytest.importorskip("lifelines.utils")
+    expected = [
+        lifelines.concordance_index(one["time"], -one["risk"], one["event"])
+        for _, one in survival.groupby("repeat")
+    ]
+    assert row["estimate"] == pytest.approx(np.mean(expected), abs=ROUNDING)
+    assert row["lower"] < row["estimate"] < row["upper"]
+    assert row["method"].startswith("mean of 2 repeats; percentile bootstrap")
+    assert row["method"].endswith("; events")
 
 
 @pytest.fixture

@@ -17,6 +17,13 @@
 ``traversal``               images along each latent feature
 ``search``                  the score of a random search against every setting
 ``redundancy``              what hand-crafted features know of latent ones
+``calibration``             predicted against observed shares
+``decision_curve``          net benefit against the threshold
+``kaplan_meier``            survival by group of risk, with numbers at risk
+``survival_calibration``    predicted against observed survival at a horizon
+``survival_auc``            the AUC over time
+``importance``              what blocks and columns are worth, with intervals
+``metric_by_patients``      a metric against the number of training patients
 ``canvas``                  an empty figure of a size, for the writer
 ``PALETTE``                 eight colors that color-blind readers can tell apart
 ==========================  ========================================================
@@ -24,14 +31,22 @@
 No function here shows, saves, or sets a title; the writer of a report does.
 """
 
+from radlatent.figures.calibration import calibration
 from radlatent.figures.canvas import canvas
 from radlatent.figures.certificate import redundancy
+from radlatent.figures.decision import decision_curve
 from radlatent.figures.heatmap import heatmap
+from radlatent.figures.importance import importance, metric_by_patients
 from radlatent.figures.latent import clustered_correlations, latent_map, ranking
 from radlatent.figures.palette import PALETTE
 from radlatent.figures.performance import confusion, forest, roc
 from radlatent.figures.pictures import reconstructions, traversal
 from radlatent.figures.shares import top_k_shares
+from radlatent.figures.survival import (
+    kaplan_meier,
+    survival_auc,
+    survival_calibration,
+)
 from radlatent.figures.training import (
     discriminator_accuracy,
     learning_curve,
@@ -42,20 +57,27 @@ from radlatent.figures.trials import search
 
 __all__ = [
     "PALETTE",
+    "calibration",
     "canvas",
     "clustered_correlations",
     "confusion",
+    "decision_curve",
     "discriminator_accuracy",
     "forest",
     "heatmap",
+    "importance",
+    "kaplan_meier",
     "latent_map",
     "learning_curve",
+    "metric_by_patients",
     "ranking",
     "reconstructions",
     "redundancy",
     "roc",
     "search",
     "split_errors",
+    "survival_auc",
+    "survival_calibration",
     "sweep",
     "top_k_shares",
     "traversal",

@@ -16,7 +16,7 @@ from radlatent.errors import SchemaError
 from radlatent.latent.folded import keep_origins
 from radlatent.schema import check_features, nearest, split_column
 
-__all__ = ["join", "select_blocks"]
+__all__ = ["block_coverage", "has_values", "join", "select_blocks"]
 
 _log = logging.getLogger(__name__)
 
@@ -29,8 +29,9 @@ def join(*tables: pd.DataFrame, how: str = "inner") -> pd.DataFrame:
     tables
         **features** tables, all indexed by ``case_id`` or all by ``patient_id``.
     how
-        "inner" keeps the rows that every table has and logs how many each table
-        loses; "outer" keeps every row, NaN where a table lacks it.
+        "inner" keeps the rows that every table has, the complete ones, and logs how
+        many each table loses; "outer" keeps every row, NaN where a table lacks it,
+        which models fill from their training patients. ``block_coverage`` counts both.
 
     Raises
     ------
@@ -129,3 +130,46 @@ def select_blocks(features: pd.DataFrame, blocks: str | Iterable[str]) -> pd.Dat
     chosen = {b for b in available if any(fnmatchcase(b, p) for p in patterns)}
     kept = features[[c for c, block in block_of.items() if block in chosen]]
     return keep_origins(kept, features)
+
+
+def has_values(table: pd.DataFrame) -> pd.Series:
+    """Return for each row of a **features** table whether it has any value."""
+    return table.notna().any(axis=1)
+
+
+def block_coverage(features: pd.DataFrame) -> pd.DataFrame:
+    """Return how many patients have which blocks.
+
+    Parameters
+    ----------
+    features
+        A **features** table. A patient has a block who has any value in it.
+
+    Returns
+    -------
+    DataFrame
+        A row for each pattern of blocks that occurs, named ``ct + pet``, the most
+        frequent first, and a row ``all``, the sum; a column for each block with its
+        patients, and ``n`` with all of the row, counts of rows of ``features``. In the
+        row ``none`` are patients without any value.
+
+    Examples
+    --------
+    >>> index = pd.Index(["p1", "p2", "p3"], name="patient_id")
+    >>> ct = pd.DataFrame({"ct__x": [0.1, 0.2, 0.3]}, index)
+    >>> pet = pd.DataFrame({"pet__x": [0.4]}, index[:1])
+    >>> block_coverage(join(ct, pet, how="outer"))
+              ct  pet  n
+    pattern
+    ct         2    0  2
+    ct + pet   1    1  1
+    all        3    1  3
+    """
+    blocks = list(dict.fromkeys(split_column(c)[0] for c in check_features(features)))
+    there = pd.DataFrame({b: has_values(select_blocks(features, b)) for b in blocks})
+    counts = there.astype("int64").assign(n=1)
+    patterns = [" + ".join(row.index[row]) or "none" for _, row in there.iterrows()]
+    table = counts.groupby(pd.Index(patterns, name="pattern"), sort=False).sum()
+    table = table.sort_values("n", ascending=False, kind="stable")
+    table.loc["all"] = counts.sum()
+    return table

@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from radlatent.errors import SchemaError
 from radlatent.fusion import aggregate, fractional_decrease
@@ -187,3 +188,77 @@ def test_fractional_decrease_is_missing_without_a_timepoint(heart):
 def test_fractional_decrease_names_the_nearest(heart):
     with pytest.raises(SchemaError, match=r"last='EZ' is not .*'ED', 'ES'"):
         fractional_decrease(*heart, **EJECTION | {"last": "EZ"})
+
+
+PET = "pet_handcrafted__original_firstorder_Maximum"
+
+
+@pytest.fixture
+def hot(lesions):
+    """Return the lesions with a PET, and a block that patient b lacks."""
+    features, cases = lesions
+    features = features.assign(**{PET: [9.0, 4.0, 5.0], "ct_latent__mu0": [1, 2, 3]})
+    features.loc["c2", "ct_latent__mu0"] = np.nan
+    return features, cases
+
+
+def test_hottest_takes_the_row_of_the_lesion_with_the_largest_maximum(hot):
+    assert aggregate(*hot, how="hottest")[MEAN].tolist() == [1, 7]
+    other = aggregate(*hot, how="hottest", intensity=MEAN)
+    assert other[MEAN].tolist() == [5, 7]
+
+
+def test_lesion_without_a_maximum_is_not_the_hottest(hot):
+    features, cases = hot
+    features.loc[["c0", "c2"], PET] = np.nan
+    table = aggregate(features, cases, how="hottest")
+    assert table.loc["a", MEAN] == 5
+    assert table.loc["b"].isna().all()
+
+
+def test_hottest_needs_one_pet(hot, lesions):
+    with pytest.raises(SchemaError, match=r"0 columns could be the intensity.*ity="):
+        aggregate(*lesions, how="hottest")
+    two = hot[0].assign(**{PET.replace("pet_", "petlate_"): 1.0})
+    with pytest.raises(SchemaError, match="2 columns could be the intensity"):
+        aggregate(two, hot[1], how="hottest")
+    with pytest.raises(SchemaError, match="did you mean 'pet_handcrafted"):
+        aggregate(*hot, how="hottest", intensity=PET[:-1])
+
+
+@pytest.mark.parametrize(
+    ("statistic", "reference"),
+    [("std", lambda v: np.std(v, ddof=1)), ("range", np.ptp), ("iqr", stats.iqr)],
+)
+def test_dispersion_is_that_of_scipy_and_numpy(statistic, reference):
+    values = np.random.default_rng(1).normal(size=5)
+    rows = [("a", str(i), None, i + 1, v) for i, v in enumerate(values)]
+    table = aggregate(*cohort(rows), how="dispersion", statistic=statistic)
+    # the same sums in another order
+    expected = pytest.approx(reference(values), rel=1e-12)
+    assert table.loc["a", f"{MEAN}__{statistic}"] == expected
+
+
+def test_dispersion_of_one_lesion_is_missing_and_its_number_is_not(hot):
+    table = aggregate(*hot, how="dispersion")
+    assert table.loc["b", [f"{VOLUME}__std", f"{MEAN}__std"]].isna().all()
+    assert table["ct_handcrafted__n_lesions"].tolist() == [2, 1]
+    # of b nothing was measured in that block
+    np.testing.assert_array_equal(table["ct_latent__n_lesions"], [2, np.nan])
+
+
+def test_dispersion_leaves_out_a_lesion_without_the_value(hot):
+    features, cases = hot
+    features.loc["c0", MEAN] = np.nan
+    table = aggregate(features, cases, how="dispersion", statistic="range")
+    assert np.isnan(table.loc["a", f"{MEAN}__range"])
+    assert table.loc["a", f"{VOLUME}__range"] == 20
+    assert table.loc["a", "ct_handcrafted__n_lesions"] == 2
+
+
+def test_dispersion_is_within_a_timepoint(heart):
+    table = aggregate(*heart, how="dispersion", statistic="range")
+    assert table.loc["a", f"{VOLUME}__range__ED"] == 20
+    assert table["ct_handcrafted__n_lesions__ED"].tolist() == [2, 1]
+    with pytest.raises(SchemaError, match="'std', 'range', 'iqr'"):
+        aggregate(*heart, how="dispersion", statistic="variance")

@@ -1,10 +1,13 @@
 import logging
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from radlatent.errors import SchemaError
-from radlatent.fusion import join, select_blocks
+from radlatent.fusion import join, logistic, make_folds, select_blocks
+from radlatent.fusion.blocks import block_coverage
+from radlatent.fusion.validate import fit_folds
 
 
 def table(ids, column, index="case_id"):
@@ -67,3 +70,51 @@ def test_select_blocks_takes_names_and_patterns():
 def test_unknown_block_names_the_nearest():
     with pytest.raises(SchemaError, match="did you mean 'ct_latent'"):
         select_blocks(table("a", "ct_latent__mu0"), "ct_latnet")
+
+
+@pytest.fixture
+def outer(make_features):
+    """Return 60 patients with CT, of whom the first 20 lack PET; one has nothing."""
+    rng = np.random.default_rng(2)
+    names = [f"p{i:03d}" for i in range(60)]
+    ct = make_features(rng.normal(size=(60, 3)), names, "ct")
+    pet = make_features(rng.normal(loc=5, size=(40, 3)), names[20:], "pet")
+    joined = join(ct, pet, how="outer")
+    joined.loc["p000"] = np.nan
+    joined.loc["p030", "pet__mu0000"] = np.nan
+    return joined
+
+
+def test_coverage_counts_patients_of_each_block_and_of_each_pattern(outer):
+    counts = block_coverage(outer)
+    assert counts.loc["ct + pet"].to_dict() == {"ct": 40, "pet": 40, "n": 40}
+    assert counts.loc["ct"].to_dict() == {"ct": 19, "pet": 0, "n": 19}
+    assert counts.loc["none"].to_dict() == {"ct": 0, "pet": 0, "n": 1}
+    assert counts.loc["all"].to_dict() == {"ct": 59, "pet": 40, "n": 60}
+    assert counts.index.tolist() == ["ct + pet", "ct", "none", "all"]
+    assert counts.index.name == "pattern"
+
+
+def test_a_missing_block_is_filled_from_the_training_patients_of_the_fold(
+    outer, make_endpoint
+):
+    endpoint = make_endpoint("ab" * 30)
+    folds = make_folds(endpoint, n_folds=4, n_repeats=1)
+    filled = 0
+    for _, _, model, train, test in fit_folds(logistic(), outer, endpoint, folds):
+        medians = train.median()
+        np.testing.assert_array_equal(model["impute"].statistics_, medians)
+        without = test[test.isna().any(axis=1)]
+        filled += len(without)
+        np.testing.assert_array_equal(
+            model.predict_proba(without), model.predict_proba(without.fillna(medians))
+        )
+    assert filled == 21
+
+
+def test_a_block_that_no_training_patient_has_is_left_out(outer, make_endpoint):
+    outer.loc["p020":, "pet__mu0000":] = np.nan
+    endpoint = make_endpoint("ab" * 30)
+    folds = make_folds(endpoint, n_folds=4, n_repeats=1)
+    for _, _, model, *_ in fit_folds(logistic(), outer, endpoint, folds):
+        assert model["drop_constant"].get_support().tolist() == [True] * 3 + [False] * 3

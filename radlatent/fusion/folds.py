@@ -4,6 +4,7 @@ An endpoint enters, a **folds** table leaves. Patients, not cases, are dealt out
 two lesions of one patient are never on both sides.
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +17,7 @@ from radlatent.schema import check_folds
 if TYPE_CHECKING:
     from radlatent.cohort import Endpoint
 
-__all__ = ["make_folds"]
+__all__ = ["make_folds", "read_folds", "site_folds"]
 
 
 def make_folds(
@@ -60,6 +61,60 @@ def make_folds(
             pd.DataFrame({"patient_id": strata.index, "repeat": repeat, "fold": fold})
         )
     return check_folds(pd.concat(parts, ignore_index=True))
+
+
+def site_folds(sites: pd.Series) -> pd.DataFrame:
+    """Return a **folds** table in which each site is tested by models of the others.
+
+    Parameters
+    ----------
+    sites
+        ``patient_id`` to site, of the patients of an endpoint.
+
+    Raises
+    ------
+    SchemaError
+        There is one site only, or a patient has none, or two.
+
+    Notes
+    -----
+    Leave-one-site-out: folds are numbered in the order of the sorted names. A site of
+    one patient is a fold of one; metrics pool the predictions of all sites. A model
+    that harmonizes must have a rule for sites it has not seen (`Combat`).
+    """
+    problems = []
+    twice = sites.index[sites.index.duplicated()].unique()
+    if len(twice):
+        problems.append(f"{len(twice)} patients occur twice: {twice[:5].tolist()}")
+    silent = sites.index[sites.isna()]
+    if len(silent):
+        problems.append(f"{len(silent)} patients have no site: {silent[:5].tolist()}")
+    names = sorted(sites.dropna().unique())
+    if len(names) < 2:
+        problems.append(f"there is one site only: {names}")
+    if problems:
+        raise SchemaError("sites: " + "; ".join(problems) + ".")
+    fold = pd.Categorical(sites, categories=names).codes.astype(np.int64)
+    return check_folds(
+        pd.DataFrame({"patient_id": sites.index, "repeat": 0, "fold": fold})
+    )
+
+
+def read_folds(path: str | Path) -> pd.DataFrame:
+    """Return a **folds** table from a CSV file, checked.
+
+    Parameters
+    ----------
+    path
+        Columns ``patient_id, repeat, fold``, such as ``folds.csv`` of a run.
+
+    Raises
+    ------
+    SchemaError
+        The file does not hold a folds table.
+    """
+    table = pd.read_csv(path, dtype={"patient_id": str})
+    return check_folds(table)
 
 
 def _check_strata(strata, name, n_folds):

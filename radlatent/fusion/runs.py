@@ -54,9 +54,8 @@ class _Paired:
         of ``predicted`` where that is given), and weights.
         """
         n, values = len(self.patients), []
-        for repeat, one in enumerate(
-            self.predicted if predicted is None else predicted
-        ):
+        predicted = self.predicted if predicted is None else predicted
+        for repeat, one in enumerate(predicted):
             once = np.vstack([np.ones(n), weights[repeat :: len(self.repeats)]])
             values.append(function(self.truth, one, once))
         draws = np.concatenate([value[1:] for value in values])

@@ -15,7 +15,7 @@ class StandIn:
 
     @property
     def strata(self):
-        return self.frame["class"]
+        return self.frame["class" if self.kind == "class" else "event"].astype(str)
 
 
 @pytest.fixture
@@ -24,6 +24,26 @@ def make_endpoint():
         index = pd.Index([f"{prefix}{i:03d}" for i in range(len(classes))])
         series = pd.Series(list(classes), index.rename("patient_id"), name="class")
         return StandIn(series.to_frame())
+
+    return make
+
+
+@pytest.fixture
+def make_survival():
+    """Return survival of n patients: Weibull, hazard exp(risk), a third censored."""
+
+    def make(n, risk=0.0, seed=0):
+        rng = np.random.default_rng(seed)
+        time = 1000 * (rng.exponential(size=n) / np.exp(risk)) ** (1 / 1.3)
+        end = rng.uniform(0, 3000, n)
+        frame = pd.DataFrame(
+            {
+                "time": np.ceil(np.minimum(time, end)),
+                "event": (time <= end).astype(int),
+            },
+            pd.Index([f"p{i:03d}" for i in range(n)], name="patient_id"),
+        )
+        return StandIn(frame, "survival", "survival")
 
     return make
 

@@ -1,14 +1,24 @@
 import logging
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 import sklearn.base
+from sklearn.base import BaseEstimator
 
+from radlatent.cohort.manifest import Endpoint
 from radlatent.errors import LeakageError, SchemaError
-from radlatent.fusion import cross_validate, logistic, make_folds, validate
+from radlatent.fusion import (
+    cox,
+    cross_validate,
+    logistic,
+    make_folds,
+    validate,
+    validate_externally,
+)
 from radlatent.fusion.models import SelectAtMost
 
 
@@ -140,11 +150,110 @@ def test_cases_must_be_aggregated_first(small):
         cross_validate(logistic(), features.rename_axis("case_id"), endpoint, folds)
 
 
-def test_survival_endpoint_is_refused(small):
-    features, endpoint, folds = small
-    endpoint.kind = "survival"
-    with pytest.raises(SchemaError, match="supports 'class'"):
-        cross_validate(logistic(), features, endpoint, folds)
+class ByFirstColumn(BaseEstimator):
+    """A survival model whose risk is a column, and whose survival falls with it."""
+
+    def fit(self, X, y):
+        self.n_events_ = int(y["event"].sum())
+        return self
+
+    def predict(self, X):
+        return X.iloc[:, 0].to_numpy()
+
+    def predict_survival(self, X, times):
+        return np.exp(-np.exp(self.predict(X))[:, None] * times / 1000)
+
+
+class TestSurvival:
+    @pytest.fixture
+    def world(self, make_survival, make_features):
+        risk = np.random.default_rng(1).normal(size=90)
+        endpoint = make_survival(90, risk)
+        features = make_features(risk[:, None], endpoint.frame.index)
+        return features, endpoint, make_folds(endpoint, n_folds=3, n_repeats=2)
+
+    def test_risks_and_chances_of_tested_patients_lie_beside_the_truth(self, world):
+        features, endpoint, _ = world
+        table = cross_validate(ByFirstColumn(), *world, name="known").predictions
+        assert len(table) == 180
+        first = table[table["repeat"] == 0].set_index("patient_id")
+        assert (first["time"] == endpoint.frame["time"][first.index]).all()
+        assert (first["risk"] == features.iloc[:, 0][first.index]).all()
+        days = [float(c.removeprefix("survival_")) for c in table.filter(like="vival_")]
+        assert days == sorted(days)
+        assert len(days) == 19
+        assert table.filter(like="survival_").notna().all(axis=None)
+
+    def test_a_planted_risk_ranks_and_a_permuted_one_does_not(self, world):
+        metrics = cross_validate(ByFirstColumn(), *world).metrics.set_index("metric")
+        assert metrics.loc["c_harrell", "lower"] > 0.6
+        assert metrics.loc["c_harrell", "n_events"] == world[1].frame["event"].sum()
+        found = []
+        for seed in range(6):
+            features = world[0].sample(frac=1, random_state=seed)
+            features = features.set_axis(world[0].index)
+            other = cross_validate(ByFirstColumn(), features, *world[1:]).metrics
+            found.append(other.set_index("metric").loc["c_harrell", "estimate"])
+        # a C of 90 patients has a standard error of 0.04, the mean of 6 of 0.016
+        assert abs(np.mean(found) - 0.5) < 0.05
+
+    def test_several_processes_give_the_same(self, world):
+        features, stand_in, folds = world
+        # another process cannot import what stands in a conftest
+        endpoint = Endpoint("survival", "survival", stand_in.frame)
+        one, two = (
+            cross_validate(cox(), features, endpoint, folds, jobs=jobs).predictions
+            for jobs in (1, 2)
+        )
+        pd.testing.assert_frame_equal(one, two, check_exact=True)
+
+
+class TestExternal:
+    @pytest.fixture
+    def cohorts(self, make_endpoint, make_features):
+        rng, found = np.random.default_rng(5), []
+        for prefix, n in (("a", 60), ("b", 30)):
+            endpoint = make_endpoint("xy" * (n // 2), prefix=prefix)
+            values = rng.normal(size=(n, 3))
+            values[1::2, 0] += 2
+            found.append((make_features(values, endpoint.frame.index), endpoint))
+        return found
+
+    def test_the_other_cohort_is_predicted_by_a_model_of_all_of_the_first(
+        self, cohorts
+    ):
+        (features, endpoint), external = cohorts
+        found = validate_externally(logistic(), features, endpoint, external)
+        assert set(found.predictions["patient_id"]) == set(external[0].index)
+        fitted = logistic().fit(features, endpoint.frame["class"])
+        wanted = fitted.predict_proba(external[0])[:, 1]
+        np.testing.assert_array_equal(found.predictions["probability_y"], wanted)
+        assert found.metrics.set_index("metric").loc["auc", "lower"] > 0.7
+        assert found.fits["n_train"].tolist() == [60]
+
+    def test_outcomes_of_the_other_cohort_change_no_probability(self, cohorts):
+        (features, endpoint), (other, wanted) = cohorts
+        turned = wanted.frame.replace({"x": "y", "y": "x"})
+        pair = [
+            validate_externally(logistic(), features, endpoint, (other, one))
+            for one in (wanted, replace(wanted, frame=turned))
+        ]
+        one, two = (found.predictions["probability_y"] for found in pair)
+        pd.testing.assert_series_equal(one, two)
+
+    def test_shared_patients_are_leakage(self, cohorts):
+        (features, endpoint), _ = cohorts
+        with pytest.raises(LeakageError, match="60 patients are in both cohorts"):
+            validate_externally(logistic(), features, endpoint, (features, endpoint))
+
+    def test_what_does_not_fit_is_told_at_once(self, cohorts):
+        (features, endpoint), (other, wanted) = cohorts
+        strange = replace(wanted, frame=wanted.frame.replace({"y": "z"}))
+        external = (other.iloc[5:, 1:], strange)
+        with pytest.raises(SchemaError) as error:
+            validate_externally(logistic(), features, endpoint, external)
+        for word in ("5 external patients", "lack 1 columns", "classes ['z']"):
+            assert word in str(error.value)
 
 
 def test_empty_patient_is_imputed_and_logged(small, caplog):

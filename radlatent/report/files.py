@@ -1,14 +1,34 @@
 """Tables to disk and back: Parquet between stages, CSV for people."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 import pandas as pd
 
 from radlatent.errors import SchemaError
 from radlatent.handcrafted import Extraction
-from radlatent.schema import check_features
+from radlatent.schema import (
+    check_failures,
+    check_features,
+    check_metrics,
+    check_predictions,
+)
 
-__all__ = ["read_features", "write_extraction", "write_table"]
+__all__ = ["read_features", "read_tables", "write_extraction", "write_table"]
+
+#: Columns of the tables of a run that are text whatever they look like.
+_TEXT_COLUMNS = (
+    *("model", "blocks", "endpoint", "metric", "method", "class", "truth", "predicted"),
+    *("reference_model", "reference_blocks", "patient_id", "group", "strategy"),
+    *("case_id", "stage", "error", "message", "what", "modality", "name", "block"),
+)
+
+_INDEXED = ("flow", "extraction")
+_CHECKS = {
+    "failures": check_failures,
+    "metrics": check_metrics,
+    "predictions": check_predictions,
+}
 
 
 def read_features(path: str | Path) -> pd.DataFrame:
@@ -78,3 +98,41 @@ def write_extraction(extraction: Extraction, out: str | Path) -> None:
     write_table(extraction.features, out)
     write_table(extraction.failures, out.with_suffix(".failures.csv"))
     write_table(extraction.provenance, out.with_suffix(".provenance.csv"))
+
+
+def read_tables(folder: Path, names: Collection[str]) -> dict[str, pd.DataFrame]:
+    """Return the tables of a run, by the name of their file without its ending.
+
+    Parameters
+    ----------
+    folder
+        ``data/`` of the run folder.
+    names
+        Files of the run; others that lie there are of another run. The features of
+        cases are not read.
+
+    Raises
+    ------
+    SchemaError
+        A table does not have its written form.
+    """
+    tables = {}
+    for name in names:
+        path = Path(folder, name)
+        key = path.stem.removeprefix("features.")
+        if key == "features":
+            continue
+        table = pd.read_parquet(path) if path.suffix == ".parquet" else _csv(path, key)
+        tables[key] = _CHECKS.get(key, lambda table: table)(table)
+    return tables
+
+
+def _csv(path, key):
+    index = 0 if key in _INDEXED else None
+    # a class may be called None or NA; only an empty cell is missing
+    options = {"keep_default_na": False, "na_values": [""], "index_col": index}
+    # numbers of `predicted` are text only where they are classes
+    text = set(_TEXT_COLUMNS) - ({"predicted"} if "calibration" in key else set())
+    if key == "table_one":
+        return pd.read_csv(path, dtype=str, keep_default_na=False)
+    return pd.read_csv(path, dtype=dict.fromkeys(text, str), **options)

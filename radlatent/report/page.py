@@ -4,41 +4,33 @@ Everything is read from disk, so that a report can be made again without the ima
 """
 
 import base64
-import functools
 import importlib.resources
 import json
 import re
 from pathlib import Path
 
 import jinja2
-import pandas as pd
 
 from radlatent import figures
 from radlatent.errors import SchemaError
 from radlatent.provenance import file_hash
-from radlatent.report import tables
-from radlatent.schema import check_failures, check_metrics, check_predictions
+from radlatent.report.checklists import (
+    CHECKLISTS,
+    STATUSES,
+    checklist,
+    evidenced_share,
+    read_checklist,
+)
+from radlatent.report.evidence import outcome
+from radlatent.report.files import read_tables
+from radlatent.report.latex import latex
+from radlatent.report.methods import methods_paragraph, stages
+from radlatent.report.sections import FIGURES, SECTIONS, TABLES, planned, printed
+from radlatent.report.tables import flow, pieces
 
 __all__ = ["report"]
 
-#: Captions of the figures, by file name.
-_CAPTIONS = {
-    "roc": "Receiver operating characteristic of the out-of-fold predictions, averaged "
-    "over repeats, with pointwise bootstrap bands.",
-    "auc": "Area under the ROC curve with its bootstrap interval.",
-    "balanced_accuracy": "Balanced accuracy with its bootstrap interval.",
-    "confusion": "Predicted against true class, mean count over repeats.",
-    "features": "Feature heat map: patients by class, features by block and family, "
-    "each feature standardized; gray is missing.",
-}
-
 _RESOLUTION_DPI = 150
-
-#: Columns of the tables in ``data/`` that are text whatever they look like.
-_TEXT_COLUMNS = (
-    *("model", "blocks", "endpoint", "metric", "method", "class", "truth", "predicted"),
-    *("case_id", "stage", "error", "message", "what", "modality"),
-)
 
 
 def report(folder: str | Path) -> Path:
@@ -70,16 +62,22 @@ def report(folder: str | Path) -> Path:
         raise FileNotFoundError(msg)
     record = _record(folder / "run.json")
     _check_unchanged(folder, record["outputs"])
-    data = _read(folder / "data")
-    printed = _tables(data)
-    for name, table in printed.items():
-        path = folder / "tables" / f"{name}.csv"
-        path.parent.mkdir(exist_ok=True)
-        table.to_csv(path, index=False, lineterminator="\n")
-    data["failures"].to_csv(folder / "failures.csv", index=False, lineterminator="\n")
-    drawn = _figures(data, folder / "figures")
+    data = read_tables(folder / "data", record["outputs"])
+    _remove_stale(folder)
+    shown = {
+        "tables": _tables(data, folder),
+        "figures": _figures(data, folder),
+        "checklists": _checklists(record, data, folder),
+        "paragraphs": methods_paragraph(record, data).splitlines(),
+        "outcome": outcome(record, data),
+        "survival": "risk" in data["predictions"],
+    }
+    if "failures" in data:
+        data["failures"].to_csv(
+            folder / "failures.csv", index=False, lineterminator="\n"
+        )
     page = folder / "index.html"
-    page.write_text(_page(record, printed, drawn), "utf-8")
+    page.write_text(_page(record, shown), "utf-8")
     return page
 
 
@@ -111,113 +109,109 @@ def _check_unchanged(folder, outputs):
         raise SchemaError(msg)
 
 
-def _read(folder):
-    """Return the tables of a run, checked."""
-    text = dict.fromkeys(_TEXT_COLUMNS, str)
-    # a class may be called None or NA; only an empty cell is missing
-    csv = functools.partial(
-        pd.read_csv, dtype=text, keep_default_na=False, na_values=[""]
-    )
-    failures = csv(folder / "features.failures.csv")
-    return {
-        "patients": pd.read_parquet(folder / "patients.parquet"),
-        "predictions": check_predictions(
-            pd.read_parquet(folder / "predictions.parquet")
-        ),
-        "metrics": check_metrics(csv(folder / "metrics.csv")),
-        "roc": csv(folder / "roc.csv"),
-        "confusion": csv(folder / "confusion.csv"),
-        "failures": check_failures(failures),
-        "flow": csv(folder / "flow.csv", index_col=0),
-        "extraction": csv(folder / "extraction.csv", index_col=0),
-    }
+def _remove_stale(folder):
+    """Remove what an earlier report of the folder wrote, and nothing else."""
+    names = "|".join(one.name for one in (*TABLES, *FIGURES))
+    ours = re.compile(rf"({names}|flow|checklist_\w+)(_\d+)?\.(png|pdf|csv|tex)")
+    for part in ("tables", "figures"):
+        (folder / part).mkdir(exist_ok=True)
+        for path in (folder / part).iterdir():
+            if ours.fullmatch(path.name):
+                path.unlink()
 
 
-def _tables(data):
-    return {
-        "performance": tables.performance(data["metrics"]),
-        "flow": tables.flow(data["flow"]),
-        "extraction": tables.extraction(data["extraction"]),
-        "failures": tables.failures(data["failures"]),
-    }
+def _write(table, folder, name, caption, cut=None):
+    """Write a table as CSV, and as LaTeX cut to the width of a page."""
+    path = folder / "tables" / name
+    table.to_csv(f"{path}.csv", index=False, lineterminator="\n")
+    parts = [
+        latex(part, caption=caption, label=f"tab:{name}-{number}")
+        for number, part in enumerate(cut or [table], start=1)
+    ]
+    path.with_suffix(".tex").write_text("\n".join(parts), "utf-8")
+
+
+def _tables(data, folder):
+    """Write every table; return what the page prints of each."""
+    if "flow" in data:
+        counts = flow(data["flow"])
+        _write(counts, folder, "flow", "Patients and cases.")
+    shown = []
+    for table, text in printed(data):
+        # a line of LaTeX holds less than one of the page
+        narrow = pieces(text, table.n_keys, min(3, table.at_most))
+        _write(text, folder, table.name, table.caption, narrow)
+        parts = pieces(text, table.n_keys, table.at_most)
+        shown += [
+            {
+                "name": table.name if number == 0 else f"{table.name}-{number + 1}",
+                "section": table.section,
+                "caption": table.caption + (" Continued." if number else ""),
+                "columns": list(part),
+                "rows": part.astype(object).where(part.notna(), "–").to_numpy(),
+            }
+            for number, part in enumerate(parts)
+            if len(part)
+        ]
+    return shown
 
 
 def _figures(data, folder):
-    """Write every figure as PNG and PDF; return name, caption and PNG of each."""
-    folder.mkdir(exist_ok=True)
-    for stale in folder.iterdir():  # of a run with other models
-        if re.fullmatch(rf"({'|'.join(_CAPTIONS)})(_\d+)?\.(png|pdf)", stale.name):
-            stale.unlink()
-    drawn = []
-    for name, caption, size, draw in _plans(data):
-        with figures.canvas(size) as (figure, ax):
-            draw(ax)
-            paths = [folder / f"{name}.{kind}" for kind in ("png", "pdf")]
+    """Write every figure as PNG and PDF; return what the page needs of each."""
+    shown = []
+    for name, figure, caption, rows in planned(data):
+        size = figure.size(rows)
+        with figures.canvas(size) as (drawing, ax):
+            figure.draw(ax, rows, data)
+            paths = [folder / "figures" / f"{name}.{kind}" for kind in ("png", "pdf")]
             for path in paths:
-                figure.savefig(path, dpi=_RESOLUTION_DPI)
+                drawing.savefig(path, dpi=_RESOLUTION_DPI)
         png = base64.b64encode(paths[0].read_bytes()).decode("ascii")
-        drawn.append({"name": name, "caption": caption, "png": png})
-    return drawn
+        about = {"name": name, "section": figure.section, "caption": caption}
+        shown.append(about | {"png": png, "wide": size[0] > 6.6})
+    return shown
 
 
-def _plans(data):
-    """Yield name, caption, size in inches and drawing function of each figure."""
-    metrics = data["metrics"]
-    n_models = len(metrics.groupby(["model", "blocks"]))
-    height = 1.2 + 0.6 * n_models
-    several = len(set(data["roc"]["class"])) > 1
-    chance = {"auc": 0.5, "balanced_accuracy": 1 / len(set(data["confusion"]["truth"]))}
-    for metric in chance:
-        yield (
-            metric,
-            _CAPTIONS[metric],
-            (7, height),
-            lambda ax, m=metric: figures.forest(
-                metrics, ax, metric=m, chance=chance[m]
-            ),
+def _checklists(record, data, folder):
+    shown = []
+    for name in CHECKLISTS:
+        about = read_checklist(name)
+        table = checklist(name, record, data)
+        weighted = table["weight"].notna().any()
+        text = table if weighted else table.drop(columns="weight")
+        caption = f"{about['name']}, {about['source']}."
+        narrow = text.drop(columns=["id", "group", "link"])
+        _write(text, folder, f"checklist_{name}", caption, [narrow])
+        counts = table["status"].value_counts()
+        shown.append(
+            {
+                "id": name,
+                "name": about["name"],
+                "source": about["source"],
+                "items": table.to_dict("records"),
+                "counts": {status: int(counts.get(status, 0)) for status in STATUSES},
+                "shares": evidenced_share(table) if weighted else None,
+            }
         )
-    keys = ["model", "blocks"]
-    # several classes: a figure a model; two classes: all models in one
-    curves_of = (
-        data["roc"].groupby(keys, sort=False) if several else [("", data["roc"])]
-    )
-    for number, (key, curves) in enumerate(curves_of):
-        yield (
-            f"roc_{number + 1}" if several else "roc",
-            _caption("roc", key),
-            (6, 6),
-            lambda ax, c=curves: figures.roc(c, ax, metrics=metrics),
-        )
-    for number, (key, counts) in enumerate(data["confusion"].groupby(keys, sort=False)):
-        yield (
-            f"confusion_{number + 1}",
-            _caption("confusion", key),
-            (6, 5),
-            lambda ax, c=counts: figures.confusion(c, ax),
-        )
-    truth = data["predictions"].drop_duplicates("patient_id")
-    groups = truth.set_index("patient_id")["truth"]
-    table = data["patients"].loc[groups.index]
-    yield (
-        "features",
-        _CAPTIONS["features"],
-        (11, 7),
-        lambda ax: figures.heatmap(table, ax, groups=groups),
-    )
+    return shown
 
 
-def _caption(name, key):
-    which = f" Model: {', '.join(key)}." if key else ""
-    return _CAPTIONS[name] + which
-
-
-def _page(record, printed, drawn):
+def _page(record, shown):
     here = importlib.resources.files("radlatent.report")
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True)
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
     template = environment.from_string((here / "page.html").read_text("utf-8"))
-    html = {
-        name: table.to_html(index=False, border=0, na_rep="–")
-        for name, table in printed.items()
-        if len(table)
+    filled = {one["section"] for one in shown["tables"] + shown["figures"]}
+    sections = {
+        anchor: title
+        for anchor, title in SECTIONS.items()
+        if anchor in filled | {"cohort", "failures"}
     }
-    return template.render(record=record, tables=html, figures=drawn)
+    return template.render(
+        record=record,
+        sections=sections,
+        statuses=STATUSES,
+        stages=stages(record),
+        **shown,
+    )

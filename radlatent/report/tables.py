@@ -4,13 +4,38 @@ import pandas as pd
 
 from radlatent.schema import check_metrics
 
-__all__ = ["METRIC_NAMES", "extraction", "failures", "flow", "performance"]
+__all__ = [
+    "METRIC_NAMES",
+    "comparison",
+    "extraction",
+    "failures",
+    "flow",
+    "performance",
+    "pieces",
+    "plain",
+    "risk_groups",
+]
 
 METRIC_NAMES = {
     "auc": "AUC",
+    "auprc": "AUPRC",
+    "auc_horizons": "AUC over horizons",
+    "auc_at_quartiles": "AUC at quartiles of time",
     "balanced_accuracy": "Balanced accuracy",
     "accuracy": "Accuracy",
+    "sensitivity": "Sensitivity",
+    "specificity": "Specificity",
+    "ppv": "PPV",
+    "npv": "NPV",
+    "f1": "F1",
     "brier": "Brier score",
+    "calibration_slope": "Calibration slope",
+    "calibration_intercept": "Calibration intercept",
+    "ici": "ICI",
+    "c_harrell": "C (Harrell)",
+    "c_uno": "C (Uno)",
+    "integrated_brier": "Integrated Brier score",
+    "observed_expected": "Observed / expected",
 }
 
 
@@ -25,7 +50,8 @@ def performance(metrics: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        ``Endpoint, Model, Features, n, Events`` and the metrics with their intervals.
+        ``Endpoint, Model, Features, n, Events`` and the metrics with their intervals; a
+        metric without a name of its own here keeps that of the table.
     """
     check_metrics(metrics)
     cells = metrics.assign(
@@ -46,6 +72,58 @@ def performance(metrics: pd.DataFrame) -> pd.DataFrame:
     return table.rename(columns=names | {"n_events": "Events"} | METRIC_NAMES)
 
 
+def comparison(compared: pd.DataFrame) -> pd.DataFrame:
+    """Return one row a pair of models: the difference with its interval, and p.
+
+    Parameters
+    ----------
+    compared
+        What `radlatent.compare` returned.
+    """
+    sides = {"Model": ("model", "blocks")}
+    sides["Reference"] = ("reference_model", "reference_blocks")
+    columns = {"Endpoint": compared["endpoint"]}
+    for side, (model, blocks) in sides.items():
+        columns[side] = compared[model] + " on " + compared[blocks]
+    metric = compared["metric"].map(lambda name: METRIC_NAMES.get(name, name))
+    columns["Metric"] = metric
+    columns["Difference"] = [
+        _interval(*row)
+        for row in compared[["difference", "lower", "upper"]].itertuples(index=False)
+    ]
+    names = {"p": "p", "p_adjusted": "p (Holm)", "p_delong": "p (DeLong)"}
+    for name, title in names.items():
+        columns[title] = compared[name].map(_p_value)
+    return pd.DataFrame(columns).assign(n=compared["n"])
+
+
+def risk_groups(groups: pd.DataFrame) -> pd.DataFrame:
+    """Return one row a group of risk: events and the mean of the days without one.
+
+    Parameters
+    ----------
+    groups
+        Summary of what `radlatent.kaplan_meier` returned.
+    """
+    means = [
+        f"{mean:.0f} ({lower:.0f}–{upper:.0f}) of {horizon:.0f}"
+        for mean, lower, upper, horizon in groups[
+            ["restricted_mean", "lower", "upper", "horizon"]
+        ].itertuples(index=False)
+    ]
+    return pd.DataFrame(
+        {
+            "Endpoint": groups["endpoint"],
+            "Model": groups["model"] + " on " + groups["blocks"],
+            "Risk": groups["group"],
+            "n": groups["n"],
+            "Events": groups["n_events"],
+            "Restricted mean (days)": means,
+            "p (log-rank)": groups["p"].map(_p_value),
+        }
+    )
+
+
 def flow(counts: pd.DataFrame) -> pd.DataFrame:
     """Return the counts of patients and cases, in words."""
     names = {"what": "", "count": "Number"}
@@ -56,15 +134,62 @@ def extraction(summary: pd.DataFrame) -> pd.DataFrame:
     """Return cases and features a modality; seconds without decimals."""
     table = summary.rename_axis("modality").reset_index()
     table["seconds"] = table["seconds"].round().astype(int)
-    return table.rename(columns=lambda name: str(name).capitalize())
+    return _titled(table)
 
 
 def failures(table: pd.DataFrame) -> pd.DataFrame:
     """Return the **failures** table with a person's column names."""
+    return _titled(table)
+
+
+def plain(table: pd.DataFrame) -> pd.DataFrame:
+    """Return any table with three digits a number and a person's column names."""
+    floats = table.select_dtypes("float").columns
+    return _titled(table.assign(**{name: table[name].map(_short) for name in floats}))
+
+
+def pieces(table: pd.DataFrame, n_keys: int, at_most: int = 4) -> list[pd.DataFrame]:
+    """Return a wide table as several that fit a page, each with the first columns.
+
+    Parameters
+    ----------
+    table
+        Its first ``n_keys`` columns name the rows.
+    n_keys
+        Columns that every piece repeats.
+    at_most
+        Further columns of one piece.
+    """
+    keys, rest = list(table.columns[:n_keys]), list(table.columns[n_keys:])
+    if not n_keys or len(rest) <= at_most:
+        return [table]
+    return [
+        table[keys + rest[start : start + at_most]]
+        for start in range(0, len(rest), at_most)
+    ]
+
+
+def _titled(table):
     return table.rename(columns=lambda name: str(name).replace("_", " ").capitalize())
 
 
+def _short(value):
+    if pd.isna(value):
+        return ""
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _p_value(value):
+    if pd.isna(value):
+        return ""
+    return "< 0.001" if value < 0.001 else f"{value:.2g}"
+
+
 def _interval(estimate, lower, upper):
+    numbers = [f"{value:.2f}" for value in (estimate, lower, upper)]
+    # a dash after a minus sign is hard to read
+    signed = [number.replace("-", "−") for number in numbers]
+    between = " to " if "−" in "".join(signed) else "–"
     if pd.isna(lower):
-        return f"{estimate:.2f}"
-    return f"{estimate:.2f} ({lower:.2f}–{upper:.2f})"
+        return signed[0]
+    return f"{signed[0]} ({signed[1]}{between}{signed[2]})"

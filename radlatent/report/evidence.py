@@ -1,0 +1,52 @@
+"""What a rule of a checklist answers with, and what several read of a record.
+
+The run record enters; parts of it leave, in words.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+__all__ = ["Absent", "Found", "images", "outcome"]
+
+
+@dataclass(frozen=True)
+class Found:
+    """The run holds evidence.
+
+    Parameters
+    ----------
+    words
+        What was found, with its numbers.
+    link
+        Where: ``#section`` of the page, or a file of the run folder.
+    """
+
+    words: str
+    link: str
+
+
+@dataclass(frozen=True)
+class Absent:
+    """The item does not apply to this run.
+
+    Parameters
+    ----------
+    words
+        Why not.
+    """
+
+    words: str
+
+
+def images(record: Mapping) -> dict[str, dict]:
+    """Return modality to the settings of its extraction, as the record holds them."""
+    return record["settings"].get("settings") or {}
+
+
+def outcome(record: Mapping, tables: Mapping) -> str:
+    """Return how many patients have which outcome, in words."""
+    predictions = tables.get("predictions")
+    survival = predictions is not None and "risk" in predictions
+    names = {"0": "censored", "1": "event"} if survival else {}
+    counts = record["counts"].get("outcome") or {}
+    return ", ".join(f"{names.get(name, name)} ({n})" for name, n in counts.items())

@@ -1,0 +1,217 @@
+"""The methods paragraph of a run, from its record.
+
+The run record enters, text leaves that claims nothing that the record does not hold:
+what is not there is named in brackets, for the authors to fill.
+"""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from radlatent.report.evidence import images, outcome
+from radlatent.report.evidence_images import bins, engine_name, filters
+from radlatent.report.evidence_models import (
+    RULES,
+    model_name,
+    steps_words,
+)
+
+__all__ = ["methods_paragraph", "stages"]
+
+#: What no run can know, and the item of CLEAR under which a user may tell it.
+_ASKED = {
+    "nature of the study": "clear-10",
+    "eligibility criteria": "clear-11",
+    "imaging protocol": "clear-16",
+    "reference standard": "clear-18",
+    "segmentation": "clear-19",
+    "ethics": "clear-8",
+    "sample size": "clear-9",
+}
+
+_NOT_RECORDED = "[not recorded: {}]"
+
+
+def methods_paragraph(
+    record: Mapping, tables: Mapping[str, pd.DataFrame] | None = None
+) -> str:
+    """Return a description of the methods of a run, a paragraph a line.
+
+    Parameters
+    ----------
+    record
+        The run record. What the user says in ``settings.reporting`` of the items of
+        CLEAR that no run can prove is taken over word by word.
+    tables
+        The tables of the run, by name of their file without its ending, whose hashes
+        are in the record; None describes the record alone.
+
+    Returns
+    -------
+    str
+        ``[not recorded: ...]`` stands where the record is silent.
+    """
+    tables = tables or {}
+    parts = (
+        _patients(record, tables),
+        _features(record, tables),
+        _models(record, tables),
+    )
+    return "\n".join((*parts, _software(record)))
+
+
+def stages(record: Mapping) -> list[str]:
+    """Return the stages of the pipeline with what went through them, in order."""
+    counts = record["counts"]
+    flow, settings = counts.get("flow") or {}, record["settings"]
+    known = [
+        (
+            "Images and masks: {}",
+            _join(record["cohort"].get("units") or images(record)),
+        ),
+        ("Hand-crafted features of {} cases", flow.get("cases included")),
+        ("Lesions to patients: {}", settings.get("aggregate")),
+        ("{} patients with the endpoint", counts.get("patients with the endpoint")),
+        ("Folds: {}", _folds(record)),
+        ("Models: {}", len(settings.get("models") or [])),
+    ]
+    return [text.format(value) for text, value in known if value]
+
+
+def _join(names):
+    return ", ".join(map(str, names))
+
+
+def _or_not(value, what, text="{}"):
+    return text.format(value) if value else _NOT_RECORDED.format(what)
+
+
+def _patients(record, tables):
+    about, counts = record["cohort"], record["counts"]
+    flow = counts.get("flow") or {}
+    excluded = _join(
+        f"{what.removeprefix('excluded: ')} ({n})"
+        for what, n in flow.items()
+        if what.startswith("excluded: ")
+    )
+    said = record["settings"].get("reporting") or {}
+    told = [
+        f"{what.capitalize()}: {said[item].rstrip('.')}."
+        if said.get(item)
+        else _NOT_RECORDED.format(what)
+        for what, item in _ASKED.items()
+    ]
+    return " ".join(
+        [
+            f"Patients. The cohort {about['name']}"
+            + (f" (freeze {about['freeze']})" if about.get("freeze") else "")
+            + f" holds {_or_not(flow.get('patients'), 'patients')} patients with "
+            f"{_or_not(flow.get('cases'), 'cases')} cases.",
+            f"Cases excluded: {excluded or 'none'}."
+            if flow
+            else _NOT_RECORDED.format("exclusions"),
+            f"{_or_not(flow.get('patients included'), 'patients included')} patients "
+            f"were included, {counts.get('patients with the endpoint')} of them with "
+            f"the endpoint {record['settings']['endpoint']}: "
+            f"{outcome(record, tables)}.",
+            *told,
+        ]
+    )
+
+
+def _features(record, tables):
+    said = [
+        f"{modality}{_unit(record, modality)}: classes {_join(one['featureClass'])}; "
+        f"images {filters(one)}; {bins(one)}; {_resampled(one)}."
+        for modality, one in images(record).items()
+    ]
+    settings = record["settings"]
+    failed = record["counts"].get("failed cases")
+    return " ".join(
+        [
+            "Features. Hand-crafted features were measured with "
+            f"{_or_not(engine_name(record, tables), 'engine')}.",
+            *(said or [_NOT_RECORDED.format("settings of the extraction")]),
+            "Parameters that the record does not name were left at their defaults.",
+            "Lesions were brought to patients by the rule "
+            f"{_or_not(settings.get('aggregate'), 'aggregation')!r}.",
+            "Derived quantities: " + _join(settings["derived"]) + "."
+            if settings.get("derived")
+            else "",
+            f"{failed} cases failed in part or whole and kept their rows."
+            if failed is not None
+            else _NOT_RECORDED.format("failures"),
+        ]
+    ).replace("  ", " ")
+
+
+def _unit(record, modality):
+    unit = (record["cohort"].get("units") or {}).get(modality)
+    return f" ({unit})" if unit else ""
+
+
+def _resampled(settings):
+    spacing = settings["setting"].get("resampledPixelSpacing")
+    if not spacing:
+        return "not resampled"
+    return f"resampled to {' × '.join(f'{value:g}' for value in spacing)} mm"
+
+
+def _folds(record):
+    plan = record["settings"].get("folds") or {}
+    if isinstance(plan, str):
+        return f"one fold for each of the {plan}"
+    if "n_folds" not in plan:
+        return _join(
+            f"{key} {value}" for key, value in plan.items() if value is not None
+        )
+    return (
+        f"{plan['n_folds']}-fold cross-validation, {plan.get('n_repeats', 1)} times, "
+        f"random state {plan.get('random_state')}"
+    )
+
+
+def _models(record, tables):
+    specs = record["settings"].get("models") or []
+    said = "; ".join(model_name(spec) + _choices(spec) for spec in specs)
+    metrics = tables.get("metrics")
+    measured = _NOT_RECORDED.format("metrics")
+    if metrics is not None and len(metrics):
+        # parts that the methods of several metrics share are said once
+        parts = metrics["method"].str.split("; ").explode()
+        methods = "; ".join(dict.fromkeys(parts))
+        measured = (
+            f"Performance was measured as {_join(metrics['metric'].unique())}, with "
+            f"{100 * metrics['level'].iloc[0]:g} % intervals ({methods})."
+        )
+    steps = all(spec.get("steps") for spec in specs)
+    split = RULES["split"](record, tables)
+    return " ".join(
+        [
+            f"Models. {_or_not(said, 'models')}.",
+            f"Fitted in each fold: {steps_words(specs)}."
+            if steps
+            else _NOT_RECORDED.format("imputation, scaling and selection"),
+            f"Validation: {_or_not(_folds(record), 'folds')}.",
+            f"Folds held {split.words}." if split else "",
+            measured,
+        ]
+    ).replace("  ", " ")
+
+
+def _choices(spec):
+    """Return the options of a model, and what was searched on inner folds."""
+    said = [f"{name} {value}" for name, value in (spec.get("options") or {}).items()]
+    said += [
+        f"{name} of {_join(values)} on inner folds"
+        for name, values in (spec.get("grid") or {}).items()
+    ]
+    return f" ({', '.join(said)})" if said else ""
+
+
+def _software(record):
+    versions = record.get("versions") or {}
+    commit = (record.get("git") or {}).get("commit")
+    said = _join(f"{name} {version}" for name, version in versions.items())
+    end = f"; commit {commit}." if commit else "."
+    return f"Software. {_or_not(said, 'versions')}{end}"

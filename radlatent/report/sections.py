@@ -1,0 +1,325 @@
+"""What the page shows of which table: the one place to enter a table or a figure.
+
+The tables of a run enter, tables to print and plans of figures leave, in the order of
+the page. What a run does not have is not shown.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from radlatent import figures
+from radlatent.figures.calibration import calibration
+from radlatent.figures.decision import decision_curve
+from radlatent.figures.importance import importance
+from radlatent.figures.survival import (
+    kaplan_meier,
+    survival_auc,
+    survival_calibration,
+)
+from radlatent.report import tables
+
+__all__ = ["FIGURES", "SECTIONS", "TABLES", "Figure", "Table", "planned", "printed"]
+
+#: Anchor of a section to its title, in the order of the page.
+SECTIONS = {
+    "cohort": "Cohort",
+    "performance": "Performance",
+    "comparison": "Comparison of models",
+    "calibration": "Calibration",
+    "decision": "Decision curves",
+    "survival": "Survival",
+    "importance": "Importance",
+    "features": "Features",
+    "certificate": "Redundancy certificate",
+    "quality": "Mask quality",
+    "failures": "Failures",
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the page, and of ``tables/`` as CSV and LaTeX.
+
+    Parameters
+    ----------
+    name
+        Its file, and the table of the run that it is made of.
+    section
+        Where it stands.
+    caption
+        What it shows.
+    print
+        The table of the run enters, text leaves.
+    n_keys
+        A table that is too wide is cut into several; each repeats that many columns.
+    at_most
+        Further columns of each.
+    source
+        The table of the run that it is made of, where that has another name.
+    """
+
+    name: str
+    section: str
+    caption: str
+    print: Callable[[pd.DataFrame], pd.DataFrame] = tables.plain
+    n_keys: int = 0
+    at_most: int = 4
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A kind of figure of the page, and of ``figures/`` as PNG and PDF.
+
+    Parameters
+    ----------
+    name
+        Its file; a number follows where there are several of the kind.
+    section, caption
+        As of a `Table`.
+    source
+        The table of the run that it is made of.
+    draw
+        Axes, the rows to draw and all tables of the run enter.
+    size
+        Rows enter, width and height in inches leave.
+    keys
+        One figure for each value of these columns, or of those that rows give.
+    metric
+        Only the rows of this metric are drawn.
+    """
+
+    name: str
+    section: str
+    caption: str
+    source: str
+    draw: Callable[[Any, pd.DataFrame, Mapping], object]
+    size: Callable[[pd.DataFrame], tuple] = lambda rows: (5, 4.6)
+    keys: tuple[str, ...] | Callable[[pd.DataFrame], tuple] = ()
+    metric: str = ""
+
+
+_MODEL = ("model", "blocks", "endpoint")
+
+
+def _forest(metric, name, chance=lambda data: None):
+    def draw(ax, rows, data):
+        figures.forest(rows, ax, metric=metric, chance=chance(data))
+
+    return Figure(
+        metric,
+        "performance",
+        f"{name} with its bootstrap interval.",
+        "metrics",
+        draw,
+        lambda rows: (6, 1.2 + 0.6 * len(rows)),
+        metric=metric,
+    )
+
+
+def _one_class_in(data):
+    """Return the balanced accuracy of guessing; that of no class is not known."""
+    truth = data["predictions"].get("truth", pd.Series(dtype=str)).dropna()
+    return 1 / truth.nunique() if len(truth) else None
+
+
+def _roc_keys(curves):
+    # several classes: a figure a model; two classes: all models in one
+    return _MODEL if len(set(curves["class"])) > 1 else ()
+
+
+def _outcome(data):
+    """Return the class of each patient, or whether there was an event."""
+    patients = data["predictions"].drop_duplicates("patient_id")
+    patients = patients.set_index("patient_id")
+    if "truth" in patients:
+        return patients["truth"].dropna()
+    return patients["event"].map({1: "event", 0: "censored"})
+
+
+def _heatmap(ax, rows, data):
+    groups = _outcome(data)
+    figures.heatmap(rows.loc[groups.index], ax, groups=groups)
+
+
+def _survival(ax, rows, data):
+    groups = data.get("risk_groups")
+    if groups is not None:
+        groups = groups.merge(rows[[*_MODEL]].drop_duplicates(), on=[*_MODEL])
+    kaplan_meier(rows, ax, groups=groups)
+
+
+TABLES = (
+    Table(
+        "table_one",
+        "cohort",
+        "Baseline characteristics by outcome. SMD: standardized mean difference.",
+        lambda table: table.fillna(""),
+        1,
+        8,
+    ),
+    Table(
+        "performance",
+        "performance",
+        "Out-of-fold performance: estimate (interval).",
+        tables.performance,
+        5,
+        source="metrics",
+    ),
+    Table(
+        "comparison",
+        "comparison",
+        "Difference of each model to its reference on the same patients.",
+        tables.comparison,
+        source="compared",
+    ),
+    Table(
+        "permuted",
+        "comparison",
+        "Control: the same validation with outcomes that changed owners.",
+    ),
+    Table(
+        "risk_groups",
+        "survival",
+        "Groups of predicted risk: mean days without an event until the horizon.",
+        tables.risk_groups,
+    ),
+    Table("extraction", "features", "Cases measured, by modality.", tables.extraction),
+    Table("quality", "quality", "Quality of the masks."),
+    Table("failures", "failures", "What failed, by case.", tables.failures),
+)
+
+FIGURES = (
+    _forest("auc", "Area under the ROC curve", lambda data: 0.5),
+    _forest("balanced_accuracy", "Balanced accuracy", _one_class_in),
+    _forest("c_harrell", "Harrell's C", lambda data: 0.5),
+    _forest("c_uno", "Uno's C", lambda data: 0.5),
+    _forest("integrated_brier", "Integrated Brier score"),
+    Figure(
+        "roc",
+        "performance",
+        "Receiver operating characteristic of the out-of-fold predictions, averaged "
+        "over repeats, with pointwise bootstrap bands.",
+        "roc",
+        lambda ax, rows, data: figures.roc(rows, ax, metrics=data.get("metrics")),
+        keys=_roc_keys,
+    ),
+    Figure(
+        "confusion",
+        "performance",
+        "Predicted against true class, mean count over repeats.",
+        "confusion",
+        lambda ax, rows, data: figures.confusion(rows, ax),
+        keys=_MODEL,
+    ),
+    Figure(
+        "calibration",
+        "calibration",
+        "Observed against predicted probability: bins with intervals, smooth curves "
+        "with bootstrap bands.",
+        "calibration",
+        lambda ax, rows, data: calibration(rows, ax),
+        keys=_roc_keys,
+    ),
+    Figure(
+        "decision",
+        "decision",
+        "Net benefit by threshold, with bootstrap bands.",
+        "net_benefit",
+        lambda ax, rows, data: decision_curve(rows, ax),
+        lambda rows: (6, 4.6),
+        keys=("endpoint",),
+    ),
+    Figure(
+        "kaplan_meier",
+        "survival",
+        "Kaplan-Meier curves of groups of predicted risk, with numbers at risk.",
+        "kaplan_meier",
+        _survival,
+        lambda rows: (6, 5),
+        keys=_MODEL,
+    ),
+    Figure(
+        "survival_calibration",
+        "survival",
+        "Observed against predicted risk.",
+        "survival_calibration",
+        lambda ax, rows, data: survival_calibration(rows, ax),
+    ),
+    Figure(
+        "survival_auc",
+        "survival",
+        "Area under the time-dependent ROC curve by day.",
+        "survival_auc",
+        lambda ax, rows, data: survival_auc(rows, ax),
+        lambda rows: (6, 4.4),
+    ),
+    Figure(
+        "importance",
+        "importance",
+        "What a model loses on test patients when columns change owners.",
+        "importance",
+        lambda ax, rows, data: importance(rows, ax),
+        lambda rows: (6, 1.5 + 0.3 * len(rows)),
+        keys=_MODEL,
+    ),
+    Figure(
+        "features",
+        "features",
+        "Feature heat map: patients by outcome, features by block and family, "
+        "each feature standardized; gray is missing.",
+        "patients",
+        _heatmap,
+        lambda rows: (10, 6.5),
+    ),
+    Figure(
+        "certificate",
+        "certificate",
+        "What hand-crafted features know of each latent feature, held out.",
+        "certificate",
+        lambda ax, rows, data: figures.redundancy(rows, ax),
+        lambda rows: (7, min(12, 2 + 0.2 * len(rows))),
+    ),
+)
+
+
+def printed(data: Mapping[str, pd.DataFrame]) -> Iterator[tuple[Table, pd.DataFrame]]:
+    """Yield each table of the page that the run has, with what it prints."""
+    for table in TABLES:
+        rows = data.get(table.source or table.name)
+        if rows is not None:
+            yield table, table.print(rows)
+
+
+def planned(data: Mapping[str, pd.DataFrame]) -> Iterator[tuple]:
+    """Yield each figure of the run: its file, kind, caption and rows."""
+    for figure in FIGURES:
+        rows = data.get(figure.source)
+        if rows is None or rows.empty:
+            continue
+        if figure.metric:
+            rows = rows[rows["metric"] == figure.metric]
+        keys = figure.keys(rows) if callable(figure.keys) else figure.keys
+        keys = [key for key in keys if key in rows]
+        parts = list(rows.groupby(keys, sort=False)) if keys else [((), rows)]
+        for number, (key, part) in enumerate(parts, start=1):
+            if part.empty:
+                continue
+            file = f"{figure.name}_{number}" if keys else figure.name
+            about = f"{figure.caption}{_which(dict(zip(keys, key, strict=True)))}"
+            yield file, figure, f"{about}{_size(data)}", part
+
+
+def _which(key):
+    """Return whose figure it is, where there is one for each model."""
+    return f" Model: {key['model']} on {key['blocks']}." if "model" in key else ""
+
+
+def _size(data):
+    predictions = data.get("predictions")
+    if predictions is None:
+        return ""
+    return f" n = {predictions['patient_id'].nunique()} patients."

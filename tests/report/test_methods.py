@@ -1,0 +1,52 @@
+from radlatent.report import methods_paragraph
+from radlatent.report.files import read_tables
+from radlatent.report.methods import stages
+
+
+def test_the_paragraph_tells_the_numbers_of_the_record(record):
+    text = methods_paragraph(record)
+    for told in (
+        "made & up (freeze 2026-01-01) holds 43 patients",
+        "Cases excluded: no contrast (3)",
+        "40 of them with the endpoint response: no (20), yes (20)",
+        "bins of width 25",
+        "2-fold cross-validation, 2 times, random state 7",
+        "logistic on ct_handcrafted + clinical",
+        "radlatent 0.1; commit aaaa",
+    ):
+        assert told in text
+
+
+def test_what_the_record_does_not_hold_is_asked_for(record):
+    text = methods_paragraph(record)
+    for asked in ("ethics", "metrics", "engine", "imputation, scaling and selection"):
+        assert f"[not recorded: {asked}]" in text
+    record["settings"] |= {"reporting": {"clear-8": "Approved."}, "engine": "other"}
+    for spec in record["settings"]["models"]:
+        spec["steps"] = ["SimpleImputer()", "StandardScaler()"]
+    text = methods_paragraph(record)
+    assert "Ethics: Approved." in text
+    assert "measured with other." in text
+    assert "SimpleImputer(), StandardScaler() (logistic on clinical, logistic" in text
+    assert "[not recorded: ethics]" not in text
+    assert "[not recorded: imputation" not in text
+
+
+def test_choices_of_a_study_are_told(record):
+    record["settings"]["folds"] = "sites"
+    record["settings"]["models"][0]["grid"] = {"C": [0.1, 1.0]}
+    del record["versions"], record["settings"]["settings"]
+    text = methods_paragraph(record)
+    assert "one fold for each of the sites" in text
+    assert "(C of 0.1, 1.0 on inner folds)" in text
+    assert "[not recorded: versions]" in text
+    assert "[not recorded: settings of the extraction]" in text
+    assert stages(record)[-1] == "Models: 2"
+
+
+def test_metrics_are_told_from_their_table(class_run, record):
+    text = methods_paragraph(record, read_tables(class_run / "data", record["outputs"]))
+    assert "Performance was measured as auc, " in text
+    assert "balanced_accuracy" in text
+    assert text.count("percentile bootstrap of patients and repeats") == 1
+    assert "Folds held 40 patients in 2 folds, 2 times, random state 7" in text

@@ -1,0 +1,64 @@
+import pandas as pd
+
+from radlatent.report import tables
+from radlatent.report.latex import latex
+
+
+def test_unknown_metrics_keep_their_name(class_run):
+    metrics = pd.read_csv(class_run / "data" / "metrics.csv")
+    metrics["metric"] = metrics["metric"].replace({"auc": "c_uno", "brier": "new_one"})
+    names = list(tables.performance(metrics))
+    assert names[:5] == ["Endpoint", "Model", "Features", "n", "Events"]
+    assert {"C (Uno)", "Balanced accuracy", "new_one"} <= set(names)
+
+
+def test_comparisons_print_differences_and_p():
+    compared = pd.DataFrame(
+        {
+            **{"model": ["b", "c"], "blocks": "ct", "reference_model": "a"},
+            **{"reference_blocks": "clinical", "endpoint": "os", "metric": "auc"},
+            **{
+                "difference": [0.1, -0.004],
+                "lower": [0.02, -0.1],
+                "upper": [0.2, 0.09],
+            },
+            **{"p": [0.0004, 0.456], "p_adjusted": [0.0008, 0.456]},
+            **{"p_delong": [0.012, float("nan")], "n": 80},
+        }
+    )
+    printed = tables.comparison(compared)
+    assert printed["Difference"].tolist() == [
+        *("0.10 (0.02–0.20)", "−0.00 (−0.10 to 0.09)"),
+    ]
+    assert printed["p"].tolist() == ["< 0.001", "0.46"]
+    assert printed["p (DeLong)"].tolist() == ["0.012", ""]
+    assert printed["Model"].tolist() == ["b on ct", "c on ct"]
+
+
+def test_a_wide_table_is_cut_and_loses_no_column():
+    wide = pd.DataFrame([range(8)], columns=list("abcdefgh"))
+    parts = tables.pieces(wide, 2, 3)
+    assert [list(part) for part in parts] == [list("abcde"), list("abfgh")]
+    assert tables.pieces(wide, 0) == [wide]
+
+
+def test_numbers_of_any_table_are_short():
+    printed = tables.plain(pd.DataFrame({"n_days": [1234.5, 0.012345, None]}))
+    assert printed["N days"].tolist() == ["1234", "0.0123", ""]
+
+
+def test_latex_escapes_every_special_character():
+    table = pd.DataFrame({"a_b": [r"50% & $1 #2 {x} ~ ^ \ <", None]})
+    text = latex(table, caption="All & _", label="tab:x")
+    row = r"50\% \& \$1 \#2 \{x\} \textasciitilde{} \textasciicircum{} \textbackslash{}"
+    assert rf"{row} \textless{{}} \\" in text
+    assert r"a\_b \\" in text
+    assert r"\caption{All \& \_} \label{tab:x}" in text
+    assert "-- \\\\" in text
+
+
+def test_latex_breaks_cells_of_tables_wider_than_a_line():
+    narrow = pd.DataFrame({"a": ["x"], "b": ["y"]})
+    assert r"\begin{longtable}{ll}" in latex(narrow, caption="", label="")
+    wide = latex(narrow.assign(b="a long text " * 9), caption="", label="")
+    assert wide.count(r"\raggedright") == 2

@@ -1,7 +1,7 @@
 """The tables that cross from room to room: columns, dtypes, checks.
 
 A table enters, the same table leaves, or a ``SchemaError`` that lists everything
-wrong with it at once. ``PARAMETERS`` is the vocabulary of the public functions.
+wrong with it at once.
 """
 
 import difflib
@@ -18,7 +18,6 @@ import yaml
 from radlatent.errors import SchemaError
 
 __all__ = [
-    "PARAMETERS",
     "check_cases",
     "check_endpoints",
     "check_failures",
@@ -334,76 +333,3 @@ def _innermost(annotation):
         if hasattr(inner, "model_fields"):
             return inner
     return annotation
-
-
-#: One word, one meaning: every parameter of a function in `radlatent.__all__`.
-PARAMETERS = {
-    "allow_failures": "problems of files that are put up with",
-    "block": "a named group of columns from one source",
-    "blocks": "names of blocks of features, or what the tables call them",
-    "X": "a cohort or a cases table",
-    "C": "inverse strength of a penalty",
-    "cache": "folder of finished results",
-    "cases": "the cases table",
-    "censoring": "expected fraction of censored times",
-    "classes": "class of each case",
-    "cohort": "a Cohort, or the folder of one",
-    "dtype": "type of the voxels that are read",
-    "encoded": "cohort of the rows of a table",
-    "encoder": "a LatentEncoder",
-    "endpoint": "an Endpoint of a cohort",
-    "engine": "what measures hand-crafted features",
-    "extraction": "what extract returned",
-    "features": "a features table, or FoldedFeatures",
-    "folder": "folder that is read",
-    "folds": "a folds table",
-    "gamma": "width of a kernel",
-    "groups": "names of blocks that are counted together",
-    "handcrafted": "a features table of hand-crafted features",
-    "hidden_effect": "strength of the factor that features do not see",
-    "how": "which of a closed set of ways",
-    "image": "an image, or where images lie, with placeholders",
-    "jobs": "processes",
-    "kinds": "kinds of perturbation",
-    "latent": "a features table of latent features",
-    "layout": "name of a known folder layout",
-    "level": "coverage that an interval aims at",
-    "mask": "a mask, or where masks lie, with placeholders",
-    "max_features": "columns that a split of a tree chooses from",
-    "metric": "which metric",
-    "metrics": "a metrics table",
-    "min_samples_leaf": "patients in a leaf of a tree",
-    "model": "an unfitted scikit-learn estimator",
-    "n": "how many are drawn",
-    "n_boot": "bootstrap draws",
-    "n_estimators": "trees of a forest",
-    "n_features": "features kept by a selection",
-    "n_folds": "parts that patients are dealt into",
-    "n_patients": "number of patients",
-    "n_permutations": "orders that a test compares with",
-    "n_repeats": "times that patients are dealt",
-    "name": "what the tables call it",
-    "out": "file or folder that is written",
-    "plan": "what is searched and how",
-    "path": "file that is read",
-    "patients": "patient_id of rows, or of whom something was fitted on",
-    "perturbation": "what was drawn for one changed copy of a lesion",
-    "perturbations": "what was drawn, one a copy, or how many to draw",
-    "predictions": "a predictions table",
-    "random_state": "seed, Generator or None",
-    "rater": "column that says by whom or how something was rated",
-    "ratings": "one row a target and rater, one column a feature",
-    "reference": "what others are compared with",
-    "root": "folder that image paths start from",
-    "seen_effect": "strength of the factor that features see",
-    "settings": "settings of an extraction",
-    "shares": "what coefficient_shares returned",
-    "source": "where settings come from",
-    "storage": "file that keeps finished trials",
-    "study": "a study file",
-    "table": "a features table",
-    "tables": "features tables",
-    "target": "column that says what was rated",
-    "volume": "column with the volume of a lesion",
-    "y": "classes by case",
-}

@@ -7,13 +7,13 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from radlatent import study
 from radlatent.cli import app
 from radlatent.cohort import simulate
 from radlatent.errors import CohortError, SchemaError
 from radlatent.provenance import file_hash
-from radlatent.report import page, read_features, report
-from radlatent.study import read_study, run
+from radlatent.report import read_features, report
+from radlatent.report.files import read_tables
+from radlatent.study import models, read_study, run
 
 STUDY = """\
 title: A study
@@ -83,7 +83,7 @@ def test_the_record_says_what_was_run(finished, folder):
 def test_the_page_needs_no_other_file(finished):
     page = (finished.folder / "index.html").read_text("utf-8")
     assert "<title>A study</title>" in page
-    assert page.count("data:image/png;base64,") == 6
+    assert page.count("data:image/png;base64,") == 8
     for outside in ("http://", "https://", "<script", 'src="figures'):
         assert outside not in page
     estimate = finished.summary.query("metric == 'auc'")["estimate"].iloc[1]
@@ -110,7 +110,7 @@ def test_a_run_that_breaks_leaves_no_record_of_the_earlier_one(
         raise KeyboardInterrupt
 
     # what a user does while the models are fitted
-    monkeypatch.setattr(study, "_models", interrupt)
+    monkeypatch.setattr(models, "validate", interrupt)
     with pytest.raises(KeyboardInterrupt):
         run(folder / "study.yml", out=out, jobs=1)
     with pytest.raises(FileNotFoundError, match="no run was finished there"):
@@ -142,7 +142,7 @@ def test_a_class_may_have_a_name_that_reads_as_missing(finished, tmp_path):
             path.write_text(text.replace(",1,", ",NA,"), "utf-8")
         record["outputs"][name] = file_hash(path)
     (copy / "run.json").write_text(json.dumps(record), "utf-8")
-    tables = page._read(copy / "data")
+    tables = read_tables(copy / "data", record["outputs"])
     assert set(tables["confusion"]["truth"]) == {"None", "NA"}
     assert set(tables["roc"]["class"]) == {"NA"}
 
@@ -206,7 +206,7 @@ def test_a_faulty_study_is_refused_by_key(folder, tmp_path, old, new, expected):
     ("old", "new", "expected"),
     [
         ("endpoint: response", "endpoint: respons", "did you mean 'response'"),
-        ("endpoint: response", "endpoint: survival", "supports 'class'"),
+        ("endpoint: response", "endpoint: survival", "not for an endpoint of kind"),
         ("[clinical]", "[clincal]", "no block fits"),
         ("settings: settings.yaml", "settings: setings.yaml", "neither a file"),
         ("settings: settings.yaml", "settings: {mr: hu}", "'mr'"),

@@ -4,121 +4,31 @@
 here is only the order, and the files between the stages.
 """
 
-import inspect
 import json
 import logging
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from radlatent.cohort import check
 from radlatent.errors import CohortError, SchemaError
-from radlatent.fusion import (
-    MODELS,
-    aggregate,
-    check_inputs,
-    confusion,
-    cross_validate,
-    fractional_decrease,
-    join,
-    make_folds,
-    roc_curve,
-    select_blocks,
-)
+from radlatent.fusion import aggregate, fractional_decrease, join
 from radlatent.handcrafted import empty_features, extract, read_settings
 from radlatent.provenance import environment, file_hash, run_record
 from radlatent.report import report, write_extraction, write_table
-from radlatent.schema import nearest, read_yaml
+from radlatent.study import latents, models
+from radlatent.study.plan import read_study
+from radlatent.study.tables import run_tables
 
-__all__ = ["Run", "Study", "read_study", "run"]
+__all__ = ["Run", "run"]
 
 _log = logging.getLogger(__name__)
 
 #: What `write_extraction` writes into the data folder of a run.
 _EXTRACTED = ("features.parquet", "features.failures.csv", "features.provenance.csv")
-
-_STRICT = ConfigDict(extra="forbid", frozen=True)
-
-
-class Derived(BaseModel):
-    """A clinical quantity from one feature at two timepoints."""
-
-    model_config = _STRICT
-
-    feature: str
-    lesion_id: str
-    first: str
-    last: str
-
-    @model_validator(mode="after")
-    def _two_timepoints(self):
-        if self.first == self.last:
-            raise ValueError(f"first and last are both {self.first!r}")
-        return self
-
-
-class ModelSpec(BaseModel):
-    """One model on some blocks of features."""
-
-    model_config = _STRICT
-
-    model: str = "logistic"
-    name: str | None = None
-    blocks: tuple[str, ...] = Field(min_length=1)
-    options: dict[str, Any] = {}
-
-    @field_validator("model")
-    @classmethod
-    def _known(cls, value):
-        if value not in MODELS:
-            raise ValueError(f"unknown model {value!r}{nearest(value, MODELS)}")
-        return value
-
-    @property
-    def label(self) -> str:
-        """What the tables call the model."""
-        return self.name or self.model
-
-
-class FoldSpec(BaseModel):
-    """How patients are divided."""
-
-    model_config = _STRICT
-
-    n_folds: int = Field(default=5, ge=2)
-    n_repeats: int = Field(default=10, ge=1)
-    random_state: int = Field(default=0, ge=0)
-
-
-class Study(BaseModel):
-    """What ``study.yml`` may hold: which stages run, with what."""
-
-    model_config = _STRICT
-
-    title: str
-    cohort: str
-    endpoint: str
-    settings: dict[str, str] | str | None = None
-    engine: Literal["radlatent", "pyradiomics"] = "radlatent"
-    aggregate: Literal["pivot", "largest", "volume_weighted_mean", "sum"] = "pivot"
-    volume: str | None = None
-    derived: dict[str, Derived] = {}
-    models: tuple[ModelSpec, ...] = Field(min_length=1)
-    folds: FoldSpec = FoldSpec()
-
-    @field_validator("models")
-    @classmethod
-    def _told_apart(cls, models):
-        keys = [(spec.label, spec.blocks) for spec in models]
-        if len(set(keys)) < len(keys):
-            raise ValueError("two models share name and blocks; name them apart")
-        return models
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -152,17 +62,6 @@ class Run:
         return self.metrics.to_html(index=False)
 
 
-def read_study(path: str | Path) -> Study:
-    """Return a study file, checked key by key.
-
-    Raises
-    ------
-    SchemaError
-        Keys are unknown, missing or of another kind: all of them at once.
-    """
-    return read_yaml(path, Study)
-
-
 def run(
     study: str | Path,
     *,
@@ -194,16 +93,16 @@ def run(
     """
     path, out = Path(study), Path(out)
     plan = read_study(path)
-    folder = path.parent / plan.cohort
     settings = _settings(plan, path.parent)
     _make_folder(out)
     clock = {}
     with _stage("check", clock):
-        checked = check(folder, root=root, jobs=jobs)
+        checked = check(path.parent / plan.cohort, root=root, jobs=jobs)
         checked.raise_if_any(allow=allow_failures)
         cohort = checked.cohort
         endpoint = cohort.endpoint(plan.endpoint)
-        _rehearse(plan, cohort, endpoint, settings)
+        folds = models.deal(plan, endpoint, _sites(cohort))
+        _rehearse(plan, cohort, endpoint, folds, settings)
     # from here on the folder is not that of an earlier run
     (out / "run.json").unlink(missing_ok=True)
     with _stage("extract", clock):
@@ -211,28 +110,43 @@ def run(
         extraction = extract(cohort, settings=settings, **how)
         data = out / "data"
         write_extraction(extraction, data / _EXTRACTED[0])
-    with _stage("models", clock):
         _check_measured(extraction)
-        patients = _patients(plan, cohort, extraction.features)
-        results = _models(plan, patients, endpoint)
-    tables = _tables(patients, results, extraction, cohort)
+    encoding, certificate = None, pd.DataFrame()
+    if plan.latent:
+        with _stage("latent", clock):
+            about = (plan.latent, cohort, extraction.features)
+            how = {"jobs": jobs, "cache": out / "cache"}
+            encoding = latents.encode(*about, folds, **how)
+            certificate = latents.certify(*about, encoding, folds, jobs)
+    with _stage("models", clock):
+        folded = encoding.features if encoding else None
+        patients = _patients(plan, cohort, extraction.features, folded)
+        results = models.validate(plan, patients, endpoint, folds, jobs)
+        tables = run_tables(plan, patients, endpoint, results, jobs)
+    failures = extraction.failures
+    if encoding:
+        failures = pd.concat([failures, encoding.failures], ignore_index=True)
+        tables |= {"certificate.csv": certificate, "encoders.csv": encoding.summary}
+    tables |= {
+        "failures.csv": failures,
+        "extraction.csv": extraction.summary,
+        "flow.csv": cohort.flow.rename_axis("what").to_frame(),
+    }
+    tables = {name: table for name, table in tables.items() if len(table.columns)}
     for name, table in tables.items():
         write_table(table, data / name)
     record = run_record(
         command={"study": str(path), "root": str(cohort.root), "jobs": jobs},
         cohort=_about(cohort),
-        settings=_choices(plan, settings, cohort),
-        counts=_counts(cohort, endpoint, extraction)
-        | {"patients without a feature": _without_features(extraction, cohort)},
+        settings=_choices(plan, settings, cohort, endpoint.kind),
+        counts=_counts(cohort, endpoint, extraction, results),
         outputs={name: file_hash(data / name) for name in (*tables, *_EXTRACTED)},
         seconds=clock,
         environment=environment(),
     )
     _write_record(record, out)
     report(out)
-    return Run(
-        out, tables["metrics.csv"], tables["predictions.parquet"], extraction.failures
-    )
+    return Run(out, tables["metrics.csv"], tables["predictions.parquet"], failures)
 
 
 @contextmanager
@@ -258,36 +172,74 @@ def _settings(plan, here):
     return {modality: resolve(source) for modality, source in plan.settings.items()}
 
 
-def _patients(plan, cohort, features):
-    """Return one row a patient: aggregated features, covariates, derived quantities."""
+def _sites(cohort):
+    """Return the site of each patient, of the first case; missing without a column."""
     cases = cohort.included
-    patients = aggregate(features, cases, how=plan.aggregate, volume=plan.volume)
+    if "site" not in cases:
+        return pd.Series(pd.NA, cases["patient_id"].unique())
+    return cases.groupby("patient_id")["site"].first()
+
+
+def _patients(plan, cohort, features, folded=None):
+    """Return one row a patient: features, latent ones, covariates, derived ones."""
+    cases = cohort.included
+    clinical = _clinical(plan, cohort, features)
+    how = {"how": plan.aggregate, "volume": plan.volume}
+
+    def of_patients(table):
+        patients = _ratios(plan, aggregate(table, cases, **how))
+        beside = clinical.loc[patients.index]
+        return join(patients, beside) if beside.shape[1] else patients
+
+    together = None
+    if folded is not None:
+        # cases that no encoder saw keep their rows
+        together = folded.map(
+            lambda table: of_patients(join(features, table.reindex(features.index)))
+        )
+    return models.Patients(of_patients(features), together)
+
+
+def _clinical(plan, cohort, features):
     clinical = cohort.clinical()
     for name, spec in plan.derived.items():
         if f"clinical__{name}" in clinical:
             msg = f"derived {name!r} is a covariate of {cohort.name!r} too; rename it."
             raise SchemaError(msg)
-        values = fractional_decrease(features, cases, **spec.model_dump())
-        clinical[f"clinical__{name}"] = values
-    clinical = clinical.loc[patients.index]
-    return join(patients, clinical) if clinical.shape[1] else patients
+        if spec.feature:
+            about = spec.model_dump(include={"feature", "lesion_id", "first", "last"})
+            values = fractional_decrease(features, cohort.included, **about)
+            clinical[f"clinical__{name}"] = values
+    return clinical
 
 
-def _rehearse(plan, cohort, endpoint, settings):
+def _ratios(plan, patients):
+    """Return the table with the ratios of its columns that a study names."""
+    found = {}
+    for name, spec in plan.derived.items():
+        if spec.numerator:
+            absent = {spec.numerator, spec.denominator} - set(patients)
+            if absent:
+                msg = (
+                    f"derived {name!r}: {sorted(absent)} are not columns of a patient; "
+                    f"there are {list(patients)[:3]} ..."
+                )
+                raise SchemaError(msg)
+            below = patients[spec.denominator]
+            found[f"ratio__{name}"] = patients[spec.numerator] / below.where(below != 0)
+    return patients.assign(**found) if found else patients
+
+
+def _rehearse(plan, cohort, endpoint, folds, settings):
     """Walk the rest of the path with missing values, so that faults show at once."""
-    patients = _patients(plan, cohort, empty_features(cohort, settings))
-    folds = make_folds(endpoint, **plan.folds.model_dump())
-    noise = np.random.default_rng(0).standard_normal(patients.shape)
-    patients = pd.DataFrame(noise, patients.index, patients.columns)
-    for spec in plan.models:
-        table = select_blocks(patients, spec.blocks)
-        check_inputs(table, endpoint, folds)
-        classes = endpoint.frame["class"]
-        try:
-            _model(spec).fit(table.loc[classes.index], classes)
-        except (TypeError, ValueError) as error:
-            msg = f"model {spec.label!r} with options {spec.options}: {error}"
-            raise SchemaError(msg) from error
+    features, folded = empty_features(cohort, settings), None
+    if plan.latent:
+        latents.encoder_of(plan.latent)
+        latents.handcrafted_of(plan.latent, features)
+        owners = cohort.included["patient_id"]
+        folded = latents.pretend(plan.latent, features.index, folds, owners)
+    patients = _patients(plan, cohort, features, folded)
+    models.rehearse(plan, patients, endpoint, folds)
 
 
 def _make_folder(out):
@@ -315,44 +267,6 @@ def _check_measured(extraction):
     raise CohortError(msg)
 
 
-def _model(spec):
-    known = inspect.signature(MODELS[spec.model]).parameters
-    for option in spec.options.keys() - known.keys():
-        msg = (
-            f"model {spec.label!r}: unknown option {option!r}{nearest(option, known)} "
-            f"(known are {list(known)})."
-        )
-        raise SchemaError(msg)
-    return MODELS[spec.model](**spec.options)
-
-
-def _models(plan, patients, endpoint):
-    folds = make_folds(endpoint, **plan.folds.model_dump())
-    results = []
-    for spec in plan.models:
-        blocks = " + ".join(spec.blocks)
-        _log.info("%s on %s", spec.label, blocks)
-        table = select_blocks(patients, spec.blocks)
-        names = {"name": spec.label, "blocks": blocks}
-        results.append(cross_validate(_model(spec), table, endpoint, folds, **names))
-    return results
-
-
-def _tables(patients, results, extraction, cohort):
-    """Return file name to table, for everything that the report is made from."""
-    predictions = pd.concat([r.predictions for r in results], ignore_index=True)
-    return {
-        "patients.parquet": patients,
-        "folds.csv": results[0].folds,
-        "predictions.parquet": predictions,
-        "metrics.csv": pd.concat([r.metrics for r in results], ignore_index=True),
-        "roc.csv": roc_curve(predictions),
-        "confusion.csv": confusion(predictions),
-        "extraction.csv": extraction.summary,
-        "flow.csv": cohort.flow.rename_axis("what").to_frame(),
-    }
-
-
 def _about(cohort):
     return {
         "name": cohort.name,
@@ -364,9 +278,14 @@ def _about(cohort):
     }
 
 
-def _choices(plan, settings, cohort):
-    """Return what the user chose, the settings of the extraction written out."""
+def _choices(plan, settings, cohort, kind):
+    """Return what the user chose; settings of the extraction and steps written out."""
     chosen = plan.model_dump()
+    for spec, about in zip(plan.models, chosen["models"], strict=True):
+        model = models.build(spec, kind)
+        model = getattr(model, "estimator", model)
+        steps = [step for _, step in getattr(model, "steps", [("", model)])]
+        about["steps"] = [" ".join(str(step).split()) for step in steps]
     per_modality = settings if isinstance(settings, dict) else {}
     default = None if isinstance(settings, dict) else settings
     read = {
@@ -380,17 +299,15 @@ def _choices(plan, settings, cohort):
     return chosen
 
 
-def _without_features(extraction, cohort):
-    """Return how many patients have not one value; models impute all of theirs."""
+def _counts(cohort, endpoint, extraction, results):
     measured = extraction.features.notna().any(axis=1)
-    patients = cohort.included["patient_id"]
-    return int((~measured.groupby(patients).any()).sum())
-
-
-def _counts(cohort, endpoint, extraction):
+    owners = cohort.included["patient_id"]
     return {
         "flow": {what: int(n) for what, n in cohort.flow.items()},
         "patients with the endpoint": len(endpoint.frame),
         "outcome": endpoint.strata.value_counts().sort_index().to_dict(),
         "failed cases": int(extraction.failures["case_id"].nunique()),
+        # models impute all of theirs
+        "patients without a feature": int((~measured.groupby(owners).any()).sum()),
+        "pipelines fitted": sum(result.n_pipelines for result in results),
     }

@@ -1,0 +1,164 @@
+"""What a study file may say.
+
+``study.yml`` enters, a ``Study`` leaves: every key checked, with the nearest known name
+for one that is not.
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from radlatent.fusion import MODELS, SURVIVAL_MODELS
+from radlatent.schema import nearest, read_yaml
+
+__all__ = ["LatentSpec", "ModelSpec", "Study", "read_study"]
+
+_STRICT = ConfigDict(extra="forbid", frozen=True)
+
+
+class Derived(BaseModel):
+    """A clinical quantity: of one feature at two timepoints, or a ratio of columns."""
+
+    model_config = _STRICT
+
+    feature: str | None = None
+    lesion_id: str | None = None
+    first: str | None = None
+    last: str | None = None
+    numerator: str | None = None
+    denominator: str | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self):
+        decrease = (self.feature, self.lesion_id, self.first, self.last)
+        ratio = (self.numerator, self.denominator)
+        if not (
+            (all(decrease) and not any(ratio)) or (all(ratio) and not any(decrease))
+        ):
+            raise ValueError(
+                "give feature, lesion_id, first and last (a decrease), or numerator "
+                "and denominator (columns of a patient)"
+            )
+        if self.first and self.first == self.last:
+            raise ValueError(f"first and last are both {self.first!r}")
+        return self
+
+
+class Myocardium(BaseModel):
+    """Structures between which the wall of the heart is measured."""
+
+    model_config = _STRICT
+
+    wall: str
+    cavity: str
+    modality: str
+
+
+class LatentSpec(BaseModel):
+    """An encoder that is fitted in every fold."""
+
+    model_config = _STRICT
+
+    modalities: tuple[str, ...] = Field(min_length=1)
+    size_mm: tuple[float, float, float]
+    spacing_mm: tuple[float, float, float]
+    masked: bool = True
+    n_latent: int = Field(default=8, ge=1)
+    beta: float = Field(default=0.1, ge=0)
+    kappa: float = Field(default=10.0, ge=0)
+    repeats: str = "original_(shape|firstorder)_"
+    training: dict[str, Any] = {}
+    random_state: int = Field(default=0, ge=0)
+
+
+class ModelSpec(BaseModel):
+    """One model on some blocks of features."""
+
+    model_config = _STRICT
+
+    model: str = "logistic"
+    name: str | None = None
+    blocks: tuple[str, ...] = Field(min_length=1)
+    options: dict[str, Any] = {}
+    grid: dict[str, list] = {}
+    late: bool = False
+
+    @field_validator("model")
+    @classmethod
+    def _known(cls, value):
+        known = MODELS | SURVIVAL_MODELS
+        if value not in known:
+            raise ValueError(f"unknown model {value!r}{nearest(value, known)}")
+        return value
+
+    @model_validator(mode="after")
+    def _late_has_blocks(self):
+        if self.late and len(self.blocks) < 2:
+            raise ValueError("late fusion needs two blocks or more")
+        return self
+
+    @property
+    def label(self) -> str:
+        """What the tables call the model."""
+        return self.name or (f"late {self.model}" if self.late else self.model)
+
+    @property
+    def told(self) -> str:
+        """What the tables call its blocks."""
+        return " + ".join(self.blocks)
+
+
+class FoldSpec(BaseModel):
+    """How patients are divided."""
+
+    model_config = _STRICT
+
+    n_folds: int = Field(default=5, ge=2)
+    n_repeats: int = Field(default=10, ge=1)
+    random_state: int = Field(default=0, ge=0)
+    leave_site_out: bool = False
+
+
+class Study(BaseModel):
+    """What ``study.yml`` may hold: which stages run, with what."""
+
+    model_config = _STRICT
+
+    title: str
+    cohort: str
+    endpoint: str
+    settings: dict[str, str] | str | None = None
+    engine: Literal["radlatent", "pyradiomics"] = "radlatent"
+    aggregate: Literal["pivot", "largest", "volume_weighted_mean", "sum"] = "pivot"
+    volume: str | None = None
+    derived: dict[str, Derived] = {}
+    myocardium: Myocardium | None = None
+    latent: LatentSpec | None = None
+    models: tuple[ModelSpec, ...] = Field(min_length=1)
+    folds: FoldSpec = FoldSpec()
+    compare_with: int = Field(default=1, ge=1)
+    permutations: int = Field(default=0, ge=0)
+    importance: int = Field(default=0, ge=0)
+    reporting: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _models_fit(self):
+        keys = [(spec.label, spec.blocks) for spec in self.models]
+        if len(set(keys)) < len(keys):
+            raise ValueError("two models share name and blocks; name them apart")
+        if self.compare_with > len(self.models):
+            n = len(self.models)
+            raise ValueError(f"compare_with is {self.compare_with}, of {n} models")
+        return self
+
+
+def read_study(path: str | Path) -> Study:
+    """Return a study file, checked key by key.
+
+    Raises
+    ------
+    SchemaError
+        Keys are unknown, missing or of another kind: all of them at once.
+    """
+    return read_yaml(path, Study)

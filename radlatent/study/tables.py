@@ -1,0 +1,114 @@
+"""The tables of a run that the report is made from.
+
+Features by patient, an endpoint and results enter; file name to table leaves.
+"""
+
+import pandas as pd
+
+from radlatent.cohort import Endpoint
+from radlatent.fusion import (
+    Result,
+    calibration_curve,
+    compare,
+    confusion,
+    kaplan_meier,
+    net_benefit,
+    permutation_importance,
+    permute_outcomes,
+    roc_curve,
+    survival_auc_curve,
+    survival_calibration,
+    survival_net_benefit,
+)
+from radlatent.report import table_one
+from radlatent.study.models import Patients, build
+from radlatent.study.plan import Study
+
+__all__ = ["run_tables"]
+
+
+def run_tables(
+    plan: Study,
+    patients: Patients,
+    endpoint: Endpoint,
+    results: list[Result],
+    jobs: int | None,
+) -> dict[str, pd.DataFrame]:
+    """Return file name to table, for everything that the report is made from."""
+    predictions = pd.concat([r.predictions for r in results], ignore_index=True)
+    clinical = patients.table.filter(regex="^clinical__")
+    found = {
+        "patients.parquet": patients.table,
+        "endpoints.parquet": endpoint.frame,
+        "folds.csv": results[0].folds,
+        "fits.csv": pd.concat([r.fits for r in results], ignore_index=True),
+        "predictions.parquet": predictions,
+        "metrics.csv": pd.concat([r.metrics for r in results], ignore_index=True),
+    }
+    if clinical.shape[1]:
+        found["table_one.csv"] = table_one(clinical, endpoint)
+    if len(results) > 1:
+        found["compared.csv"] = _compared(plan, endpoint, predictions)
+    curves = _of_classes if endpoint.kind == "class" else _of_survival
+    found |= curves(endpoint, predictions)
+    if plan.importance:
+        found["importance.csv"] = _importance(plan, patients, endpoint, results)
+    if plan.permutations:
+        found["permuted.csv"] = _permuted(plan, patients, endpoint, results, jobs)
+    return found
+
+
+def _compared(plan, endpoint, predictions):
+    spec = plan.models[plan.compare_with - 1]
+    metric = "auc" if endpoint.kind == "class" else "c_harrell"
+    return compare(predictions, metric=metric, reference=(spec.label, spec.told))
+
+
+def _of_classes(endpoint, predictions):
+    found = {"roc.csv": roc_curve(predictions), "confusion.csv": confusion(predictions)}
+    if endpoint.strata.nunique() == 2:
+        found["calibration.csv"] = calibration_curve(predictions)
+        found["net_benefit.csv"] = net_benefit(predictions)
+    return found
+
+
+def _of_survival(_, predictions):
+    groups = kaplan_meier(predictions)
+    return {
+        "kaplan_meier.csv": groups.curves,
+        "risk_groups.csv": groups.summary,
+        "survival_auc.csv": survival_auc_curve(predictions),
+        "survival_calibration.csv": survival_calibration(predictions),
+        "net_benefit.csv": survival_net_benefit(predictions),
+    }
+
+
+def _importance(plan, patients, endpoint, results):
+    """Return the importance of the blocks of every model that has several."""
+    parts = []
+    for spec, result in zip(plan.models, results, strict=True):
+        features = patients.select(spec.blocks)
+        if len({column.split("__")[0] for column in features.columns}) > 1:
+            found = permutation_importance(
+                build(spec, endpoint.kind),
+                features,
+                endpoint,
+                result.folds,
+                n_permutations=plan.importance,
+            )
+            parts.append(found.assign(model=spec.label, blocks=spec.told))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+def _permuted(plan, patients, endpoint, results, jobs):
+    """Return the control of the last model: the one with most behind it."""
+    spec, result = plan.models[-1], results[-1]
+    found = permute_outcomes(
+        build(spec, endpoint.kind),
+        patients.select(spec.blocks),
+        endpoint,
+        result.folds,
+        n_permutations=plan.permutations,
+        jobs=jobs,
+    )
+    return found.summary.assign(model=spec.label, blocks=spec.told)

@@ -1,50 +1,131 @@
 """Models on joined features: join, aggregate, select, validate, evaluate.
 
-=======================  ===============================================
-``join``                 features tables side by side
-``select_blocks``        columns by block
-``aggregate``            one row a case -> one row a patient
-``fractional_decrease``  the ejection fraction of a cavity volume
-``make_folds``           an endpoint -> a **folds** table
-``logistic, svm``        pipelines that fit on training patients only
-``forest, MODELS``       another, and all of them by name
-``cross_validate``       -> ``Result``: predictions, metrics, folds
-``evaluate``             a **predictions** table -> a **metrics** table
-``compare``              paired differences of models, with p-values
-``coefficient_shares``   what each column weighs in a linear model
-``top_k_shares``         how many of the largest weights are of a block
-``roc_curve``            -> averaged ROC curves with a band
-``confusion``            -> counts of true and predicted classes
-=======================  ===============================================
+===========================  ===========================================================
+``join``                     features tables side by side
+``select_blocks``            columns by block
+``block_coverage``           which patients have which blocks
+``aggregate``                one row a case -> one row a patient
+``lesion_burden``            number, volume and spread of a patient's lesions
+``fractional_decrease``      the ejection fraction of a cavity volume
+``Combat``                   site effects, learned on training patients
+``make_folds``               an endpoint -> a **folds** table
+``site_folds, read_folds``   a fold a site; folds that were saved
+``logistic, svm, forest``    pipelines that fit on training patients only
+``boosted``                  gradient-boosted trees
+``sign_average``             the strong simple baseline, for classes
+``cox, aft``                 proportional hazards, accelerated failure times
+``boosted_survival``         gradient-boosted trees for survival
+``late_fusion``              a model a block, stacked
+``MODELS, SURVIVAL_MODELS``  all of them by name
+``Preparation``              what happens to columns before a model
+``tune``                     settings chosen on inner folds
+``cross_validate``           -> ``Result``: predictions, metrics, folds, fits
+``validate_externally``      a model of one cohort on another
+``permute_outcomes``         the same with outcomes of other patients
+``learning_curve``           a metric against the number of training patients
+``evaluate``                 a **predictions** table -> a **metrics** table
+``compare``                  paired differences of models, with p-values
+``roc_curve, confusion``     tables behind figures of classes
+``calibration_curve``        predicted against observed
+``net_benefit``              decision curves
+``kaplan_meier``             survival by group of risk
+``survival_calibration``     predicted against observed at a horizon
+``survival_auc_curve``       the AUC over time
+``survival_net_benefit``     decision curves of survival
+``permutation_importance``   what blocks and features are worth to a model
+``shap_values``              what columns contribute to each prediction
+``coefficient_shares``       what each column weighs in a linear model
+``top_k_shares``             how many of the largest weights are of a block
+``univariable``              odds or hazard ratios, one column at a time
+``multivariable``            an unpenalized model of few columns
+``likelihood_ratio_test``    what columns add to others
+``sample_size, study_size``  how many patients a model needs, and has
+===========================  ===========================================================
 """
 
 from radlatent.fusion.aggregate import aggregate, fractional_decrease
-from radlatent.fusion.blocks import join, select_blocks
+from radlatent.fusion.blocks import block_coverage, join, select_blocks
+from radlatent.fusion.calibration import calibration_curve
+from radlatent.fusion.combat import Combat
 from radlatent.fusion.compare import compare
+from radlatent.fusion.controls import permute_outcomes
 from radlatent.fusion.curves import confusion, roc_curve
-from radlatent.fusion.folds import make_folds
+from radlatent.fusion.decision import net_benefit
+from radlatent.fusion.families import MODELS, SURVIVAL_MODELS
+from radlatent.fusion.folds import make_folds, read_folds, site_folds
+from radlatent.fusion.importance import permutation_importance, shap_values
+from radlatent.fusion.inference import (
+    likelihood_ratio_test,
+    multivariable,
+    univariable,
+)
+from radlatent.fusion.late import late_fusion
+from radlatent.fusion.learning import learning_curve
+from radlatent.fusion.lesions import lesion_burden
 from radlatent.fusion.metrics import evaluate
-from radlatent.fusion.models import MODELS, forest, logistic, svm
+from radlatent.fusion.models import Preparation, boosted, forest, logistic, svm
+from radlatent.fusion.sample_size import r_squared_of_auc, sample_size, study_size
 from radlatent.fusion.shares import coefficient_shares, top_k_shares
-from radlatent.fusion.validate import Result, check_inputs, cross_validate
+from radlatent.fusion.splits import check_inputs, outcome_of
+from radlatent.fusion.survival import aft, boosted_survival, cox, sign_average
+from radlatent.fusion.survival_curves import (
+    kaplan_meier,
+    survival_auc_curve,
+    survival_calibration,
+    survival_net_benefit,
+)
+from radlatent.fusion.tuning import tune
+from radlatent.fusion.validate import Result, cross_validate, validate_externally
 
 __all__ = [
     "MODELS",
+    "SURVIVAL_MODELS",
+    "Combat",
+    "Preparation",
     "Result",
+    "aft",
     "aggregate",
+    "block_coverage",
+    "boosted",
+    "boosted_survival",
+    "calibration_curve",
     "check_inputs",
     "coefficient_shares",
     "compare",
     "confusion",
+    "cox",
     "cross_validate",
     "evaluate",
     "forest",
     "fractional_decrease",
     "join",
+    "kaplan_meier",
+    "late_fusion",
+    "learning_curve",
+    "lesion_burden",
+    "likelihood_ratio_test",
     "logistic",
     "make_folds",
+    "multivariable",
+    "net_benefit",
+    "outcome_of",
+    "permutation_importance",
+    "permute_outcomes",
+    "r_squared_of_auc",
+    "read_folds",
     "roc_curve",
+    "sample_size",
     "select_blocks",
+    "shap_values",
+    "sign_average",
+    "site_folds",
+    "study_size",
+    "survival_auc_curve",
+    "survival_calibration",
+    "survival_net_benefit",
     "svm",
     "top_k_shares",
+    "tune",
+    "univariable",
+    "validate_externally",
 ]

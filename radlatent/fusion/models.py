@@ -4,70 +4,148 @@ Each name gives an unfitted scikit-learn Pipeline. Imputation, scaling and selec
 are inside it, so that ``cross_validate`` fits them on training patients only.
 """
 
-from numbers import Integral
+from dataclasses import dataclass, fields
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import RandomForestClassifier
-from sklearn.feature_selection import SelectorMixin, VarianceThreshold
+from sklearn.feature_selection import VarianceThreshold
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-__all__ = ["MODELS", "SelectAtMost", "forest", "logistic", "svm"]
+from radlatent.errors import SchemaError
+from radlatent.fusion.combat import Combat
+from radlatent.fusion.filters import DropCorrelated, DropNearConstant, StableColumns
+from radlatent.fusion.selection import SELECTIONS, SelectAtMost
+from radlatent.fusion.sparse import SparseLogistic
+from radlatent.schema import nearest
+
+__all__ = [
+    "Boosted",
+    "Preparation",
+    "SelectAtMost",
+    "boosted",
+    "forest",
+    "logistic",
+    "svm",
+]
+
+_PENALTIES = ("ridge", "lasso", "elastic_net")
 
 
-class SelectAtMost(SelectorMixin, BaseEstimator):
-    """Keep the columns with the largest one-way F, all if there are fewer.
-
-    ``SelectKBest`` warns when a training fold leaves fewer columns than it should
-    keep; here that is an ordinary case. Ties go to the column that comes first.
+@dataclass(frozen=True, eq=False)
+class Preparation:
+    """What is done to the columns before a model sees them; all on training patients.
 
     Parameters
     ----------
-    n_features
-        Columns to keep.
+    select
+        How the columns of a model are chosen: "univariate", "mrmr", "elastic_net" or
+        "boruta"; None takes the one-way F where the model is given ``n_features``. The
+        first two need ``n_features``; for the others it is the most they keep.
+    correlation
+        Of columns with a larger |Spearman correlation| the one with the largest F is
+        kept, before the choice.
+    near_constant
+        Columns in which more than this share of the patients have one value are
+        dropped first: once moved by `Combat` they would have one a site. None drops
+        only what is constant.
+    stability
+        The selector that keeps repeatable columns, or the table of ICCs for one that
+        wants 0.75 from the lower limit.
+    combat
+        An unfitted `Combat`, before missing values are filled in.
     """
 
-    def __init__(self, n_features: int = 20):
-        self.n_features = n_features
+    select: str | None = None
+    correlation: float | None = None
+    near_constant: float | None = None
+    stability: StableColumns | pd.DataFrame | None = None
+    combat: Combat | None = None
 
-    def fit(self, X: ArrayLike, y: ArrayLike) -> "SelectAtMost":
-        """Score the columns of ``X``, shape (n_patients, n_columns), against ``y``."""
+    def __post_init__(self):
+        if self.select is not None and self.select not in SELECTIONS:
+            hint = nearest(self.select, SELECTIONS)
+            msg = f"unknown select {self.select!r}{hint} (known are {[*SELECTIONS]})."
+            raise SchemaError(msg)
+
+
+class Boosted(ClassifierMixin, BaseEstimator):
+    """Trees of XGBoost, one after the other, for classes of any name.
+
+    Parameters
+    ----------
+    n_estimators
+        Rounds; with several classes, a tree a class in each.
+    max_depth
+        Splits from the root of a tree to a leaf, at most.
+    learning_rate
+        What is added of each tree.
+    random_state
+        Seed of the 80% of patients that each tree is grown on; None draws others.
+    """
+
+    def __init__(
+        self,
+        n_estimators: int = 200,
+        *,
+        max_depth: int = 2,
+        learning_rate: float = 0.05,
+        random_state: int | None = 0,
+    ):
+        self.n_estimators = n_estimators
+        self.max_depth = max_depth
+        self.learning_rate = learning_rate
+        self.random_state = random_state
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> "Boosted":
+        """Grow the trees on ``X``, shape (n_patients, n_columns), for classes ``y``."""
+        from xgboost import XGBClassifier
+
         X, y = validate_data(self, X, y)
-        if not (isinstance(self.n_features, Integral) and self.n_features >= 1):
-            msg = f"n_features is {self.n_features!r}; give a whole number from 1."
-            raise ValueError(msg)
-        centered = X - X.mean(axis=0)
-        total = (centered**2).sum(axis=0)
-        between = np.zeros_like(total)
-        for rows in (centered[y == label] for label in np.unique(y)):
-            between += len(rows) * rows.mean(axis=0) ** 2
-        # the share of variance between classes ranks as F does, and stays finite
-        # where a column separates the classes exactly
-        share = np.divide(between, total, out=np.zeros_like(total), where=total > 0)
-        self.support_ = np.zeros(X.shape[1], dtype=bool)
-        self.support_[np.argsort(-share, kind="stable")[: self.n_features]] = True
+        check_classification_targets(y)
+        self.classes_, numbers = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ValueError(f"y holds one class only, {self.classes_[0]!r}.")
+        seed = self.random_state
+        if seed is None:
+            seed = int(np.random.default_rng().integers(2**31))
+        options = self.get_params() | {"random_state": seed}
+        options |= {"subsample": 0.8, "tree_method": "hist", "n_jobs": 1}
+        self.model_ = XGBClassifier(**options).fit(X, numbers)
         return self
 
-    def _get_support_mask(self):
+    def predict_proba(self, X: ArrayLike) -> np.ndarray:
+        """Return a probability of each class, shape (n_patients, n_classes)."""
         check_is_fitted(self)
-        return self.support_
+        X = validate_data(self, X, reset=False)
+        chances = self.model_.predict_proba(X).astype(np.float64)
+        return chances / chances.sum(axis=1, keepdims=True)  # of single precision
 
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.target_tags.required = True
-        return tags
+    def predict(self, X: ArrayLike) -> np.ndarray:
+        """Return the class of the largest probability."""
+        best = self.predict_proba(X).argmax(axis=1)
+        return self.classes_[best]
 
 
-def logistic(*, n_features: int | None = None, C: float = 1.0) -> Pipeline:
-    """Return ridge-penalized logistic regression behind impute, scale and select.
+def logistic(
+    *,
+    n_features: int | None = None,
+    C: float = 1.0,
+    penalty: str = "ridge",
+    l1_ratio: float = 0.5,
+    prepare: Preparation | dict | None = None,
+) -> Pipeline:
+    """Return penalized logistic regression behind impute, scale and select.
 
     Missing values become the median of the training patients; columns that are
     constant or empty there are dropped.
@@ -75,9 +153,16 @@ def logistic(*, n_features: int | None = None, C: float = 1.0) -> Pipeline:
     Parameters
     ----------
     n_features
-        Columns to keep by one-way F statistic, None for all.
+        Columns to keep by one-way F statistic, or as ``prepare`` says; None for all.
     C
         Inverse strength of the penalty on standardized columns.
+    penalty
+        "ridge" shrinks all coefficients, "lasso" leaves columns out, "elastic_net" does
+        both (`SparseLogistic`).
+    l1_ratio
+        Share of the elastic net that is lasso; the other penalties do not use it.
+    prepare
+        A `Preparation`, or its fields.
 
     Notes
     -----
@@ -85,9 +170,15 @@ def logistic(*, n_features: int | None = None, C: float = 1.0) -> Pipeline:
     from the prevalence and spoil the Brier score. With rare classes, read the
     balanced accuracy, which uses the largest probability, together with the AUC.
     """
+    if penalty not in _PENALTIES:
+        hint = nearest(penalty, _PENALTIES)
+        msg = f"unknown penalty {penalty!r}{hint} (known are {_PENALTIES})."
+        raise SchemaError(msg)
     # the default of 100 iterations is too few for a weak penalty on many columns
     classify = LogisticRegression(C=C, max_iter=10_000)
-    return Pipeline([*_prepare(), *_select(n_features), ("classify", classify)])
+    if penalty != "ridge":
+        classify = SparseLogistic(C, l1_ratio if penalty == "elastic_net" else 1.0)
+    return _pipeline(classify, n_features, prepare)
 
 
 def svm(
@@ -97,13 +188,14 @@ def svm(
     gamma: float | str = "scale",
     n_folds: int = 5,
     random_state: int | None = 0,
+    prepare: Preparation | dict | None = None,
 ) -> Pipeline:
     """Return a support vector machine with an RBF kernel, as `logistic` prepared.
 
     Parameters
     ----------
     n_features
-        Columns to keep by one-way F statistic, None for all.
+        Columns to keep by one-way F statistic, or as ``prepare`` says; None for all.
     C
         Inverse strength of the penalty on standardized columns.
     gamma
@@ -114,6 +206,8 @@ def svm(
         needs as many training patients.
     random_state
         Seed of these parts; None draws others in each fit.
+    prepare
+        A `Preparation`, or its fields.
 
     Notes
     -----
@@ -132,9 +226,9 @@ def svm(
     """
     machine = SVC(C=C, gamma=gamma, max_iter=-1)
     parts = StratifiedKFold(n_folds, shuffle=True, random_state=random_state)
-    inner = Pipeline([*_select(n_features), ("machine", machine)])
+    inner = Pipeline([*_select(n_features, prepare), ("machine", machine)])
     classify = CalibratedClassifierCV(inner, ensemble=False, cv=parts)
-    return Pipeline([*_prepare(), ("classify", classify)])
+    return Pipeline([*_prepare(prepare), ("classify", classify)])
 
 
 def forest(
@@ -144,13 +238,14 @@ def forest(
     max_features: int | float | str = "sqrt",
     min_samples_leaf: int = 1,
     random_state: int | None = 0,
+    prepare: Preparation | dict | None = None,
 ) -> Pipeline:
     """Return a random forest, as `logistic` prepared.
 
     Parameters
     ----------
     n_features
-        Columns to keep by one-way F statistic, None for all.
+        Columns to keep by one-way F statistic, or as ``prepare`` says; None for all.
     n_estimators
         Number of trees.
     max_features
@@ -159,6 +254,8 @@ def forest(
         Training patients that a leaf holds at least.
     random_state
         Seed of the trees; None draws others in each fit.
+    prepare
+        A `Preparation`, or its fields.
 
     Notes
     -----
@@ -177,20 +274,101 @@ def forest(
         random_state=random_state,
         n_jobs=1,
     )
-    return Pipeline([*_prepare(), *_select(n_features), ("classify", classify)])
+    return _pipeline(classify, n_features, prepare)
 
 
-def _prepare():
+def boosted(
+    *,
+    n_features: int | None = None,
+    n_estimators: int = 200,
+    max_depth: int = 2,
+    learning_rate: float = 0.05,
+    random_state: int | None = 0,
+    prepare: Preparation | dict | None = None,
+) -> Pipeline:
+    """Return boosted trees (XGBoost), as `logistic` prepared.
+
+    Parameters
+    ----------
+    n_features
+        Columns to keep by one-way F statistic, or as ``prepare`` says; None for all.
+    n_estimators
+        Rounds; with several classes, a tree a class in each.
+    max_depth
+        Splits from the root of a tree to a leaf, at most.
+    learning_rate
+        What is added of each tree.
+    random_state
+        Seed of the 80% of patients that each tree is grown on; None draws others.
+    prepare
+        A `Preparation`, or its fields.
+
+    Notes
+    -----
+    The trees are shallow and added slowly, for some hundred patients. One process, as
+    in `forest`.
+
+    References
+    ----------
+    Friedman 2002, doi:10.1016/S0167-9473(01)00065-2; Chen & Guestrin 2016,
+    doi:10.1145/2939672.2939785
+    """
+    classify = Boosted(
+        n_estimators,
+        max_depth=max_depth,
+        learning_rate=learning_rate,
+        random_state=random_state,
+    )
+    return _pipeline(classify, n_features, prepare)
+
+
+def _pipeline(classify, n_features, prepare):
+    steps = [*_prepare(prepare), *_select(n_features, prepare)]
+    return Pipeline([*steps, ("classify", classify)])
+
+
+def _prepare(prepare=None):
+    """Return the steps that do not look at the classes."""
+    plan, steps = _preparation(prepare), []
+    if plan.near_constant is not None:
+        # Combat needs to know the patients
+        drop = DropNearConstant(plan.near_constant).set_output(transform="pandas")
+        steps.append(("near_constant", drop))
+    if plan.combat is not None:
+        steps.append(("combat", plan.combat))
+    if plan.stability is not None:
+        known = isinstance(plan.stability, StableColumns)
+        stable = plan.stability if known else StableColumns(plan.stability)
+        steps.append(("stability", stable))
     return [
+        *steps,
         ("impute", SimpleImputer(strategy="median", keep_empty_features=True)),
         ("drop_constant", VarianceThreshold()),
         ("scale", StandardScaler()),
     ]
 
 
-def _select(n_features):
-    return [] if n_features is None else [("select", SelectAtMost(n_features))]
+def _select(n_features, prepare=None):
+    """Return the steps that look at the classes."""
+    plan, steps = _preparation(prepare), []
+    if plan.correlation is not None:
+        drop = DropCorrelated(plan.correlation, keep="relevant")
+        steps.append(("correlation", drop))
+    if plan.select in ("univariate", "mrmr") and n_features is None:
+        msg = f"select={plan.select!r} needs n_features: how many columns to keep."
+        raise SchemaError(msg)
+    if plan.select or n_features is not None:
+        selection = SELECTIONS[plan.select or "univariate"]
+        steps.append(("select", selection(n_features)))
+    return steps
 
 
-#: What a study file may name.
-MODELS = {"logistic": logistic, "svm": svm, "forest": forest}
+def _preparation(prepare):
+    if prepare is None or isinstance(prepare, Preparation):
+        return prepare or Preparation()
+    known = [field.name for field in fields(Preparation)]
+    unknown = [f"{key!r}{nearest(key, known)}" for key in prepare if key not in known]
+    if unknown:
+        msg = f"prepare: unknown {', '.join(unknown)} (known are {known})."
+        raise SchemaError(msg)
+    return Preparation(**prepare)

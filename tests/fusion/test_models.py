@@ -1,33 +1,26 @@
 from functools import partial
 
 import numpy as np
+import pandas as pd
 import pytest
-from sklearn.feature_selection import f_classif
 from sklearn.metrics import roc_auc_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from radlatent.fusion import MODELS, forest, logistic, svm
-from radlatent.fusion.models import SelectAtMost
+from radlatent.errors import SchemaError
+from radlatent.fusion.combat import Combat
+from radlatent.fusion.models import (
+    Boosted,
+    Preparation,
+    boosted,
+    forest,
+    logistic,
+    svm,
+)
 
 
-@parametrize_with_checks([SelectAtMost(n_features=1)])
-def test_selector_is_an_estimator(estimator, check):
+@parametrize_with_checks([Boosted(n_estimators=5)])
+def test_boosted_trees_are_an_estimator(estimator, check):
     check(estimator)
-
-
-@pytest.mark.parametrize("n_classes", [2, 4])
-def test_selection_is_by_f(n_classes):
-    rng = np.random.default_rng(1)
-    X, y = rng.normal(size=(60, 30)), np.arange(60) % n_classes
-    chosen = SelectAtMost(7).fit(X, y).get_support(indices=True)
-    assert sorted(np.argsort(f_classif(X, y)[0])[-7:]) == chosen.tolist()
-
-
-def test_column_that_separates_exactly_is_selected():
-    rng = np.random.default_rng(1)
-    y = np.arange(20) % 2
-    X = np.c_[rng.normal(size=(20, 3)), y, np.ones(20)]
-    assert SelectAtMost(1).fit(X, y).get_support(indices=True).tolist() == [3]
 
 
 def test_constant_and_empty_columns_are_dropped_without_a_warning():
@@ -53,7 +46,7 @@ def test_weak_penalty_on_many_columns_converges():
 
 
 def test_models_give_unfitted_pipelines():
-    assert all(hasattr(make(), "steps") for make in MODELS.values())
+    assert all(hasattr(make(), "steps") for make in (logistic, svm, forest, boosted))
 
 
 @pytest.fixture
@@ -65,7 +58,7 @@ def circle():
     return X, y
 
 
-@pytest.mark.parametrize("make", [svm, lambda: forest(n_estimators=50)])
+@pytest.mark.parametrize("make", [svm, lambda: forest(n_estimators=50), boosted])
 def test_models_that_bend_find_a_circle(make, circle):
     X, y = circle
     truth = y[200:] == "outside"
@@ -78,7 +71,10 @@ def test_models_that_bend_find_a_circle(make, circle):
     assert rank(logistic()) < 0.7
 
 
-@pytest.mark.parametrize("make", [svm, partial(forest, n_estimators=20)])
+SMALL = [svm, partial(forest, n_estimators=20), partial(boosted, n_estimators=20)]
+
+
+@pytest.mark.parametrize("make", SMALL)
 def test_models_are_the_same_at_every_fit(make, circle):
     X, y = circle
     X, y = X[:60], y[:60]
@@ -88,7 +84,7 @@ def test_models_are_the_same_at_every_fit(make, circle):
     assert not np.array_equal(fits[0], other)
 
 
-@pytest.mark.parametrize("make", [svm, lambda: forest(n_estimators=20)])
+@pytest.mark.parametrize("make", [*SMALL, partial(logistic, penalty="elastic_net")])
 def test_every_model_takes_missing_values_and_several_classes(make):
     rng = np.random.default_rng(1)
     X = rng.normal(size=(60, 6))
@@ -148,3 +144,106 @@ def test_forest_obeys_its_options(circle):
     assert {tree.max_features for tree in trees} == {2}
     # 300 patients, at least 30 of them in a leaf
     assert 2 < max(tree.get_n_leaves() for tree in trees) <= 10
+
+
+def test_boosted_trees_are_those_of_xgboost(circle):
+    xgboost = pytest.importorskip("xgboost")
+    X, y = circle
+    words = {"max_depth": 3, "learning_rate": 0.1, "random_state": 4}
+    ours = boosted(n_estimators=30, **words).fit(X, y).predict_proba(X)
+    rounds = {"eta": 0.1, "max_depth": 3, "subsample": 0.8, "seed": 4, "nthread": 1}
+    rounds |= {"objective": "binary:logistic", "tree_method": "hist"}
+    # the pipeline scales first, which a tree sees in float32 only
+    scaled = ((X - X.mean(axis=0)) / X.std(axis=0)).astype(np.float32)
+    data = xgboost.DMatrix(scaled, label=y == "outside")
+    theirs = xgboost.train(rounds, data, num_boost_round=30).predict(data)
+    # in float32
+    np.testing.assert_allclose(ours[:, 1], theirs, atol=1e-5)
+
+
+def test_penalties_leave_out_more_and_more(circle):
+    rng = np.random.default_rng(1)
+    X, y = np.c_[rng.normal(size=(300, 40)), circle[0][:, 0]], circle[0][:, 0] > 0.5
+    words = ["ridge", "elastic_net", "lasso"]
+    used = [
+        np.count_nonzero(logistic(C=0.05, penalty=p).fit(X, y)["classify"].coef_)
+        for p in words
+    ]
+    assert used[0] == 41 > used[1] > used[2] >= 1
+    nearly = logistic(C=0.05, penalty="elastic_net", l1_ratio=0.999).fit(X, y)
+    lasso = logistic(C=0.05, penalty="lasso").fit(X, y)
+    gap = nearly["classify"].coef_ - lasso["classify"].coef_
+    assert np.abs(gap).max() < 0.01
+    with pytest.raises(SchemaError, match="unknown penalty 'laso'; did you mean"):
+        logistic(penalty="laso")
+
+
+@pytest.fixture
+def patients(make_features):
+    """Return 60 patients of two sites, the second moved by 5, and their classes."""
+    rng = np.random.default_rng(6)
+    values = rng.normal(size=(60, 12))
+    y = np.where(values[:, 0] + 0.5 * rng.normal(size=60) > 0, "case", "control")
+    values[:, 3] = values[:, 0] + 0.05 * rng.normal(size=60)
+    values[:, 4] = np.arange(60) == 7  # nearly constant
+    values[30:, :3] += 5
+    X = make_features(values, [f"p{i:02d}" for i in range(60)])
+    X.iloc[3, 1] = np.nan
+    site = pd.Series(["a"] * 30 + ["b"] * 30, X.index)
+    return X, pd.Series(y, X.index), site
+
+
+@pytest.mark.parametrize("make", [logistic, *SMALL])
+def test_preparation_is_in_order_and_names_reach_the_end(make, patients):
+    X, y, site = patients
+    table = pd.DataFrame({"feature": X.columns, "icc": "ICC(2,1)", "lower": 0.9})
+    table.loc[2, "lower"] = 0.1
+    prepare = Preparation("mrmr", 0.9, 0.95, table, Combat(site))
+    model = make(n_features=4, prepare=prepare).fit(X, y)
+    steps = ["near_constant", "combat", "stability"]
+    steps += ["impute", "drop_constant", "scale"]
+    inner = make is svm
+    steps += [] if inner else ["correlation", "select"]
+    assert [*model.named_steps] == [*steps, "classify"]
+    names = [*model[:-1].get_feature_names_out()]
+    assert X.columns[2] not in names
+    assert X.columns[4] not in names
+    if not inner:
+        assert len(names) == 4
+        # one of the two copies, and it is the one that tells more
+        assert len({*X.columns[[0, 3]]} & {*names}) == 1
+    assert model.predict_proba(X.iloc[:9]).shape == (9, 2)
+
+
+def test_harmonization_brings_the_sites_of_a_model_together(patients):
+    X, y, site = patients
+    plain = logistic(n_features=1).fit(X[X.columns[:3]], y)
+    model = logistic(n_features=1, prepare={"combat": Combat(site)})
+    model.fit(X[X.columns[:3]], y)
+    scores = [m.score(X[X.columns[:3]], y) for m in (plain, model)]
+    assert scores[0] < 0.75 < 0.8 < scores[1]
+
+
+@pytest.mark.parametrize(
+    "select",
+    [
+        "univariate",
+        "mrmr",
+        "elastic_net",
+        pytest.param("boruta", marks=pytest.mark.slow),
+    ],
+)
+def test_each_selection_finds_the_column_that_tells(select, patients):
+    X, y, _ = patients
+    X = X.drop(columns=[*X.columns[[0, 4]]])
+    model = logistic(n_features=1, prepare={"select": select}).fit(X, y)
+    assert [*model[:-1].get_feature_names_out()] == ["ct_handcrafted__mu0003"]
+
+
+def test_wrong_preparations_are_named():
+    with pytest.raises(SchemaError, match="unknown select 'mrm'; did you mean 'mrmr'"):
+        logistic(prepare={"select": "mrm"})
+    with pytest.raises(SchemaError, match="unknown 'corelation'; did you mean"):
+        forest(prepare={"corelation": 0.9})
+    with pytest.raises(SchemaError, match="select='mrmr' needs n_features"):
+        svm(prepare={"select": "mrmr"})

@@ -27,13 +27,31 @@
 ``read_settings``   extraction settings, checked key by key
 ``join``            feature tables side by side
 ``select_blocks``   columns by block
+``block_coverage``  which patients have which blocks
 ``aggregate``       one row a case -> one row a patient
-``make_folds``      folds by patient, stratified
-``logistic``, ``svm``, ``forest``  pipelines that fit on training patients only
+``lesion_centroids``, ``lesion_burden``  number, volume and spread of lesions
+``wall_thickness``  of the myocardium, from its masks
+``make_folds``, ``site_folds``, ``read_folds``  folds by patient, by site, saved ones
+``logistic``, ``svm``, ``forest``, ``boosted``  classifiers, with all that they fit
+``cox``, ``aft``, ``boosted_survival``  survival, in the same way
+``sign_average``    the strong simple baseline, for both
+``Preparation``, ``Combat``  filters, selections, site effects: inside the folds
+``late_fusion``     a model a block, stacked
+``tune``            settings chosen on inner folds: nested validation
 ``cross_validate``  out-of-fold predictions and metrics
+``validate_externally``  a model of one cohort on another
+``permute_outcomes``, ``learning_curve``  what chance gives, and fewer patients
 ``evaluate``        metrics with intervals
 ``compare``         differences between models, paired, with intervals and p
+``calibration_curve``, ``net_benefit``  calibration and decision curves
+``kaplan_meier``    survival by group of risk
+``survival_calibration``, ``survival_auc_curve``, ``survival_net_benefit``  of survival
+``permutation_importance``, ``shap_values``  what blocks and columns are worth
 ``coefficient_shares``, ``top_k_shares``  what each block weighs in a linear model
+``univariable``, ``multivariable``, ``likelihood_ratio_test``  tables of inference
+``sample_size``, ``study_size``  how many patients a model needs, and has
+``table_one``       patients by outcome
+``checklist``, ``methods_paragraph``  what a journal asks for, from a run's record
 ``run``             the whole path of a study file
 ``report.report``   the report of a run, made again
 ``performance``     a metrics table as a journal prints it
@@ -52,24 +70,55 @@ _HOMES = {
         "draw_perturbations",
         "extract",
         "icc",
+        "lesion_centroids",
         "Perturbation",
         "perturb",
         "read_settings",
         "stability",
+        "wall_thickness",
     ),
     "fusion": (
+        "Combat",
+        "Preparation",
+        "aft",
         "aggregate",
+        "block_coverage",
+        "boosted",
+        "boosted_survival",
+        "calibration_curve",
         "coefficient_shares",
         "compare",
+        "cox",
         "cross_validate",
         "evaluate",
         "forest",
         "join",
+        "kaplan_meier",
+        "late_fusion",
+        "learning_curve",
+        "lesion_burden",
+        "likelihood_ratio_test",
         "logistic",
         "make_folds",
+        "multivariable",
+        "net_benefit",
+        "permutation_importance",
+        "permute_outcomes",
+        "read_folds",
+        "sample_size",
         "select_blocks",
+        "shap_values",
+        "sign_average",
+        "site_folds",
+        "study_size",
+        "survival_auc_curve",
+        "survival_calibration",
+        "survival_net_benefit",
         "svm",
         "top_k_shares",
+        "tune",
+        "univariable",
+        "validate_externally",
     ),
     "latent": (
         "Box",
@@ -88,7 +137,14 @@ _HOMES = {
     ),
     "imaging": ("Volume", "read_volume"),
     "study": ("run",),
-    "report": ("performance", "read_features", "write_extraction"),
+    "report": (
+        "checklist",
+        "methods_paragraph",
+        "performance",
+        "read_features",
+        "table_one",
+        "write_extraction",
+    ),
     "provenance": ("doctor",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

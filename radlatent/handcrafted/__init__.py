@@ -4,12 +4,16 @@
 - `empty_features`: the same table before a voxel was read.
 - `read_settings`: a pyradiomics parameter file or a preset, checked key by key.
 - `describe_features`: the dictionary of columns.
+- `lesion_centroids`: where lesions lie.
+- `wall_thickness`: of the myocardium.
 - `perturb`, `draw_perturbations`, `stability`, `icc`: whether features hold when image
   and mask change slightly.
 """
 
+from radlatent.handcrafted.centroids import lesion_centroids
 from radlatent.handcrafted.dictionary import describe_features, features_markdown
 from radlatent.handcrafted.extract import Extraction, empty_features, extract
+from radlatent.handcrafted.myocardium import wall_thickness
 from radlatent.handcrafted.perturb import Perturbation, draw_perturbations, perturb
 from radlatent.handcrafted.reliability import icc
 from radlatent.handcrafted.settings import PRESETS, Settings, read_settings
@@ -27,7 +31,9 @@ __all__ = [
     "extract",
     "features_markdown",
     "icc",
+    "lesion_centroids",
     "perturb",
     "read_settings",
     "stability",
+    "wall_thickness",
 ]

@@ -16,6 +16,7 @@ from radlatent.errors import SchemaError
 from radlatent.fusion import (
     MODELS,
     SURVIVAL_MODELS,
+    Combat,
     Result,
     check_inputs,
     cross_validate,
@@ -45,10 +46,13 @@ class Patients:
         What does not depend on a fold.
     folded
         The same with latent features; None without an encoder.
+    sites
+        Site of each patient, missing where the cohort does not tell.
     """
 
     table: pd.DataFrame
-    folded: FoldedFeatures | None = None
+    folded: FoldedFeatures | None
+    sites: pd.Series
 
     def select(self, blocks: tuple[str, ...]) -> pd.DataFrame | FoldedFeatures:
         """Return the columns of some blocks, from the folds only where they must."""
@@ -60,7 +64,7 @@ class Patients:
         return chosen
 
 
-def build(spec: ModelSpec, kind: str) -> BaseEstimator:
+def build(spec: ModelSpec, kind: str, sites: pd.Series) -> BaseEstimator:
     """Return the unfitted model that a study names.
 
     Parameters
@@ -69,6 +73,8 @@ def build(spec: ModelSpec, kind: str) -> BaseEstimator:
         The model.
     kind
         Of the endpoint.
+    sites
+        Site of each patient, for `Combat`.
 
     Raises
     ------
@@ -85,13 +91,20 @@ def build(spec: ModelSpec, kind: str) -> BaseEstimator:
         raise SchemaError(msg)
     builder = families[spec.model]
     known = inspect.signature(builder).parameters
+    if spec.combat and "prepare" not in known:
+        msg = f"model {spec.label!r}: {spec.model!r} takes no combat; leave it out."
+        raise SchemaError(msg)
     for option in spec.options.keys() - known.keys():
         msg = (
             f"model {spec.label!r}: unknown option {option!r}{nearest(option, known)} "
             f"(known are {list(known)})."
         )
         raise SchemaError(msg)
-    model = builder(**spec.options)
+    options = dict(spec.options)
+    if spec.combat:
+        harmonized = {"combat": Combat(sites, unseen=spec.combat)}
+        options["prepare"] = options.get("prepare", {}) | harmonized
+    model = builder(**options)
     if spec.late:
         model = late_fusion(dict.fromkeys(spec.blocks, model))
     return tune(model, spec.grid) if spec.grid else model
@@ -121,7 +134,7 @@ def rehearse(
         shape = (len(chosen.index), len(chosen.columns))
         noise = pd.DataFrame(rng.standard_normal(shape), chosen.index, chosen.columns)
         try:
-            model = build(spec, endpoint.kind)
+            model = build(spec, endpoint.kind, patients.sites)
             model = model.estimator if spec.grid else model
             model.fit(noise.loc[endpoint.frame.index], outcome_of(endpoint))
         except (TypeError, ValueError) as error:
@@ -140,7 +153,8 @@ def validate(
     results = []
     for spec in plan.models:
         _log.info("%s on %s", spec.label, spec.told)
-        features, model = patients.select(spec.blocks), build(spec, endpoint.kind)
+        features = patients.select(spec.blocks)
+        model = build(spec, endpoint.kind, patients.sites)
         names = {"name": spec.label, "blocks": spec.told, "jobs": jobs}
         results.append(cross_validate(model, features, endpoint, folds, **names))
     return results

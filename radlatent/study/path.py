@@ -16,7 +16,12 @@ import pandas as pd
 from radlatent.cohort import check
 from radlatent.errors import CohortError, SchemaError
 from radlatent.fusion import aggregate, fractional_decrease, join
-from radlatent.handcrafted import empty_features, extract, read_settings
+from radlatent.handcrafted import (
+    empty_features,
+    extract,
+    read_settings,
+    wall_thickness,
+)
 from radlatent.provenance import environment, file_hash, run_record
 from radlatent.report import report, write_extraction, write_table
 from radlatent.study import latents, models
@@ -29,6 +34,7 @@ _log = logging.getLogger(__name__)
 
 #: What `write_extraction` writes into the data folder of a run.
 _EXTRACTED = ("features.parquet", "features.failures.csv", "features.provenance.csv")
+_RETURNED = ("metrics.csv", "predictions.parquet", "failures.csv")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -91,62 +97,71 @@ def run(
     CohortError, SchemaError
         With everything that needs mending, before the first feature is measured.
     """
-    path, out = Path(study), Path(out)
+    path, out, clock = Path(study), Path(out), {}
     plan = read_study(path)
     settings = _settings(plan, path.parent)
     _make_folder(out)
-    clock = {}
     with _stage("check", clock):
         checked = check(path.parent / plan.cohort, root=root, jobs=jobs)
         checked.raise_if_any(allow=allow_failures)
         cohort = checked.cohort
         endpoint = cohort.endpoint(plan.endpoint)
         folds = models.deal(plan, endpoint, _sites(cohort))
-        _rehearse(plan, cohort, endpoint, folds, settings)
+        walls = _walls(plan, cohort, jobs)
+        _rehearse(plan, cohort, endpoint, folds, (settings, walls))
     # from here on the folder is not that of an earlier run
     (out / "run.json").unlink(missing_ok=True)
     with _stage("extract", clock):
         how = {"engine": plan.engine, "jobs": jobs, "cache": out / "cache"}
         extraction = extract(cohort, settings=settings, **how)
-        data = out / "data"
-        write_extraction(extraction, data / _EXTRACTED[0])
+        write_extraction(extraction, out / "data" / _EXTRACTED[0])
         _check_measured(extraction)
-    encoding, certificate = None, pd.DataFrame()
-    if plan.latent:
-        with _stage("latent", clock):
-            about = (plan.latent, cohort, extraction.features)
-            how = {"jobs": jobs, "cache": out / "cache"}
-            encoding = latents.encode(*about, folds, **how)
-            certificate = latents.certify(*about, encoding, folds, jobs)
+    with _stage("latent", clock):
+        encoding, tables = _latent(plan, cohort, extraction, folds, (out, jobs))
     with _stage("models", clock):
         folded = encoding.features if encoding else None
-        patients = _patients(plan, cohort, extraction.features, folded)
+        patients = _patients(plan, cohort, (extraction.features, walls), folded)
         results = models.validate(plan, patients, endpoint, folds, jobs)
-        tables = run_tables(plan, patients, endpoint, results, jobs)
-    failures = extraction.failures
-    if encoding:
-        failures = pd.concat([failures, encoding.failures], ignore_index=True)
-        tables |= {"certificate.csv": certificate, "encoders.csv": encoding.summary}
+        tables |= run_tables(plan, patients, endpoint, results, jobs)
+    failed = [extraction.failures, *([encoding.failures] if encoding else [])]
     tables |= {
-        "failures.csv": failures,
+        "failures.csv": pd.concat(failed, ignore_index=True),
         "extraction.csv": extraction.summary,
         "flow.csv": cohort.flow.rename_axis("what").to_frame(),
     }
-    tables = {name: table for name, table in tables.items() if len(table.columns)}
-    for name, table in tables.items():
-        write_table(table, data / name)
-    record = run_record(
-        command={"study": str(path), "root": str(cohort.root), "jobs": jobs},
-        cohort=_about(cohort),
-        settings=_choices(plan, settings, cohort, endpoint.kind),
-        counts=_counts(cohort, endpoint, extraction, results),
-        outputs={name: file_hash(data / name) for name in (*tables, *_EXTRACTED)},
-        seconds=clock,
-        environment=environment(),
-    )
-    _write_record(record, out)
+    record = {
+        "command": {"study": str(path), "root": str(cohort.root), "jobs": jobs},
+        "cohort": _about(cohort),
+        "settings": _choices(plan, settings, cohort, endpoint.kind),
+        "counts": _counts(cohort, endpoint, extraction, results),
+        "seconds": clock,
+    }
+    _write(out, tables, record)
     report(out)
-    return Run(out, tables["metrics.csv"], tables["predictions.parquet"], failures)
+    return Run(out, *(tables[name] for name in _RETURNED))
+
+
+def _latent(plan, cohort, extraction, folds, where):
+    """Return latent features of every fold, None without an encoder, and tables."""
+    if plan.latent is None:
+        return None, {}
+    out, jobs = where
+    about = (plan.latent, cohort, extraction.features)
+    encoding = latents.encode(*about, folds, jobs=jobs, cache=out / "cache")
+    certificate = latents.certify(*about, encoding, folds, jobs)
+    found = {"encoders.csv": encoding.summary, "certificate.csv": certificate}
+    return encoding, {k: table for k, table in found.items() if len(table)}
+
+
+def _write(out, tables, record):
+    """Write the tables of a run, and then the record that vouches for them."""
+    for name, table in tables.items():
+        write_table(table, out / "data" / name)
+    hashes = {name: file_hash(out / "data" / name) for name in (*tables, *_EXTRACTED)}
+    record = run_record(**record, outputs=hashes, environment=environment())
+    part = out / "run.json.part"
+    part.write_text(json.dumps(record, indent=2) + "\n", "utf-8")
+    part.replace(out / "run.json")
 
 
 @contextmanager
@@ -180,16 +195,33 @@ def _sites(cohort):
     return cases.groupby("patient_id")["site"].first()
 
 
-def _patients(plan, cohort, features, folded=None):
+def _walls(plan, cohort, jobs):
+    """Return the thickness of the myocardium by case, empty where none is asked for."""
+    if plan.myocardium is None:
+        return pd.DataFrame()
+    about = plan.myocardium
+    return wall_thickness(
+        cohort,
+        myocardium=about.wall,
+        cavity=about.cavity,
+        modality=about.modality,
+        jobs=jobs,
+    )
+
+
+def _patients(plan, cohort, measured, folded=None):
     """Return one row a patient: features, latent ones, covariates, derived ones."""
+    features, walls = measured
     cases = cohort.included
-    clinical = _clinical(plan, cohort, features)
+    beside = [_clinical(plan, cohort, features)]
+    if len(walls):
+        beside.append(aggregate(walls, cases.loc[walls.index]))
     how = {"how": plan.aggregate, "volume": plan.volume}
 
     def of_patients(table):
-        patients = _ratios(plan, aggregate(table, cases, **how))
-        beside = clinical.loc[patients.index]
-        return join(patients, beside) if beside.shape[1] else patients
+        patients = aggregate(table, cases, **how)
+        others = [t.reindex(patients.index) for t in beside if t.shape[1]]
+        return _ratios(plan, join(patients, *others))
 
     together = None
     if folded is not None:
@@ -197,7 +229,7 @@ def _patients(plan, cohort, features, folded=None):
         together = folded.map(
             lambda table: of_patients(join(features, table.reindex(features.index)))
         )
-    return models.Patients(of_patients(features), together)
+    return models.Patients(of_patients(features), together, _sites(cohort))
 
 
 def _clinical(plan, cohort, features):
@@ -230,15 +262,16 @@ def _ratios(plan, patients):
     return patients.assign(**found) if found else patients
 
 
-def _rehearse(plan, cohort, endpoint, folds, settings):
+def _rehearse(plan, cohort, endpoint, folds, known):
     """Walk the rest of the path with missing values, so that faults show at once."""
+    settings, walls = known
     features, folded = empty_features(cohort, settings), None
     if plan.latent:
         latents.encoder_of(plan.latent)
         latents.handcrafted_of(plan.latent, features)
         owners = cohort.included["patient_id"]
         folded = latents.pretend(plan.latent, features.index, folds, owners)
-    patients = _patients(plan, cohort, features, folded)
+    patients = _patients(plan, cohort, (features, walls), folded)
     models.rehearse(plan, patients, endpoint, folds)
 
 
@@ -248,12 +281,6 @@ def _make_folder(out):
         msg = f"out {str(out)!r} is a file; give a folder."
         raise SchemaError(msg)
     out.mkdir(parents=True, exist_ok=True)
-
-
-def _write_record(record, out):
-    part = out / "run.json.part"
-    part.write_text(json.dumps(record, indent=2) + "\n", "utf-8")
-    part.replace(out / "run.json")
 
 
 def _check_measured(extraction):
@@ -281,8 +308,9 @@ def _about(cohort):
 def _choices(plan, settings, cohort, kind):
     """Return what the user chose; settings of the extraction and steps written out."""
     chosen = plan.model_dump()
+    sites = _sites(cohort)
     for spec, about in zip(plan.models, chosen["models"], strict=True):
-        model = models.build(spec, kind)
+        model = models.build(spec, kind, sites)
         model = getattr(model, "estimator", model)
         steps = [step for _, step in getattr(model, "steps", [("", model)])]
         about["steps"] = [" ".join(str(step).split()) for step in steps]

@@ -83,6 +83,7 @@ class ModelSpec(BaseModel):
     options: dict[str, Any] = {}
     grid: dict[str, list] = {}
     late: bool = False
+    combat: Literal["error", "pool"] | None = None
 
     @field_validator("model")
     @classmethod

@@ -52,7 +52,7 @@ def run_tables(
     curves = _of_classes if endpoint.kind == "class" else _of_survival
     found |= curves(endpoint, predictions)
     if plan.importance:
-        found["importance.csv"] = _importance(plan, patients, endpoint, results)
+        found |= _importance(plan, patients, endpoint, results)
     if plan.permutations:
         found["permuted.csv"] = _permuted(plan, patients, endpoint, results, jobs)
     return found
@@ -90,21 +90,21 @@ def _importance(plan, patients, endpoint, results):
         features = patients.select(spec.blocks)
         if len({column.split("__")[0] for column in features.columns}) > 1:
             found = permutation_importance(
-                build(spec, endpoint.kind),
+                build(spec, endpoint.kind, patients.sites),
                 features,
                 endpoint,
                 result.folds,
                 n_permutations=plan.importance,
             )
             parts.append(found.assign(model=spec.label, blocks=spec.told))
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+    return {"importance.csv": pd.concat(parts, ignore_index=True)} if parts else {}
 
 
 def _permuted(plan, patients, endpoint, results, jobs):
     """Return the control of the last model: the one with most behind it."""
     spec, result = plan.models[-1], results[-1]
     found = permute_outcomes(
-        build(spec, endpoint.kind),
+        build(spec, endpoint.kind, patients.sites),
         patients.select(spec.blocks),
         endpoint,
         result.folds,

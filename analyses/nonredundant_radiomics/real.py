@@ -16,6 +16,7 @@ import pandas as pd
 from steps import H32, Design, Problem, certify, encode, encoder_of
 
 import radlatent as rl
+from radlatent.fusion import Result
 
 HERE = Path(__file__).resolve().parent
 DATA = Path(os.environ.get("RADLATENT_DATA", HERE.parents[2] / "shared" / "data"))
@@ -101,7 +102,7 @@ def certified(problem: Problem, design: Design, encoding) -> pd.DataFrame:
     return found.assign(design=design.name, held_out=False)
 
 
-def fit(problem: Problem, models: dict, table, blocks: str) -> list[rl.Result]:
+def fit(problem: Problem, models: dict, table, blocks: str) -> list[Result]:
     """Return what each model predicts from the same features.
 
     A selection may leave all latent features out; the ridge uses every column.

@@ -104,12 +104,13 @@ def select_blocks(features: pd.DataFrame, blocks: str | Iterable[str]) -> pd.Dat
     features
         A **features** table.
     blocks
-        A name or several, each a block or a pattern such as ``"*_handcrafted"``.
+        A name or several, each a block or a pattern such as ``"*_handcrafted"``; one
+        with ``__`` is a column, or a pattern of columns.
 
     Raises
     ------
     SchemaError
-        A name or a pattern fits no block.
+        A name or a pattern fits no block, or no column.
 
     Examples
     --------
@@ -121,15 +122,25 @@ def select_blocks(features: pd.DataFrame, blocks: str | Iterable[str]) -> pd.Dat
     """
     patterns = [blocks] if isinstance(blocks, str) else list(blocks)
     block_of = {column: split_column(column)[0] for column in check_features(features)}
-    available = list(dict.fromkeys(block_of.values()))
-    unknown = [p for p in patterns if not any(fnmatchcase(b, p) for b in available)]
+    # blocks have no "__", so that a pattern with it can only mean columns
+    fits = {
+        pattern: {
+            column
+            for column, block in block_of.items()
+            if fnmatchcase(column if "__" in pattern else block, pattern)
+        }
+        for pattern in patterns
+    }
+    unknown = [pattern for pattern, columns in fits.items() if not columns]
     if unknown or not patterns:
-        hint = nearest(unknown[0], available) if unknown else ""
-        msg = f"no block fits {unknown}{hint} (the table has {available})."
+        blocks = list(dict.fromkeys(block_of.values()))
+        single = bool(unknown) and "__" in unknown[0]
+        hint = nearest(unknown[0], block_of if single else blocks) if unknown else ""
+        what = "column" if single else "block"
+        msg = f"no {what} fits {unknown}{hint} (the table has the blocks {blocks})."
         raise SchemaError(msg)
-    chosen = {b for b in available if any(fnmatchcase(b, p) for p in patterns)}
-    kept = features[[c for c, block in block_of.items() if block in chosen]]
-    return keep_origins(kept, features)
+    chosen = set().union(*fits.values())
+    return keep_origins(features[[c for c in block_of if c in chosen]], features)
 
 
 def has_values(table: pd.DataFrame) -> pd.Series:

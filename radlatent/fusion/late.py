@@ -18,7 +18,6 @@ from sklearn.utils.validation import check_array, check_is_fitted
 from radlatent.errors import SchemaError
 from radlatent.fusion.blocks import has_values, select_blocks
 from radlatent.fusion.hazards import CoxRegression
-from radlatent.schema import check_features
 
 __all__ = ["LateFusion", "LateFusionSurvival", "late_fusion"]
 
@@ -89,6 +88,7 @@ class _Late(BaseEstimator):
         self.feature_names_in_ = X.columns.to_numpy(dtype=object)
         self.n_features_in_ = X.shape[1]
         self.models_ = {}
+        self.columns_ = {block: list(table) for block, table in tables.items()}
         scores = np.full((len(X), len(tables), n_scores), np.nan)
         deal = StratifiedKFold(
             self.n_folds, shuffle=True, random_state=self.random_state
@@ -110,10 +110,10 @@ class _Late(BaseEstimator):
     def _scores(self, X):
         """Return the standardized scores of patients."""
         check_is_fitted(self)
-        X = check_features(X)[self.feature_names_in_]
         scores = np.full((len(X), *self.center_.shape), np.nan)
         for at, (block, model) in enumerate(self.models_.items()):
-            table = select_blocks(X, block)
+            # by name: a patient may be asked for several times, as importance does
+            table = X[self.columns_[block]]
             has = has_values(table).to_numpy()
             if has.any():
                 said = getattr(model, self._method)(table[has])
@@ -142,6 +142,8 @@ class LateFusion(ClassifierMixin, _Late):
         The classes, sorted.
     models_
         Block to its model, fitted on all training patients who have any value in it.
+    columns_
+        Block to its columns.
     weights_
         Series by block: change of the fused log-odds with one standard deviation of
         the score of the block. Of several classes, the mean over them of the weight
@@ -213,7 +215,7 @@ class LateFusionSurvival(_Late):
 
     Attributes
     ----------
-    models_
+    models_, columns_
         As in `LateFusion`.
     weights_
         Series by block: log hazard ratio of one standard deviation of its risk.

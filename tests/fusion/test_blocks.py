@@ -67,6 +67,21 @@ def test_select_blocks_takes_names_and_patterns():
     assert select_blocks(features, "*_handcrafted").shape == (2, 2)
 
 
+def test_select_blocks_takes_single_columns_beside_blocks():
+    features = join(
+        table("ab", "pet_handcrafted__volume"),
+        table("ab", "pet_handcrafted__mean"),
+        table("ab", "clinical__age"),
+    )
+    # the name is that of a column, not of what columns begin with
+    for name in ("pet_handcrafted__mean", "pet_*__mean"):
+        assert list(select_blocks(features, name)) == ["pet_handcrafted__mean"]
+    chosen = select_blocks(features, ["clinical", "*__volume"])
+    assert list(chosen) == ["pet_handcrafted__volume", "clinical__age"]
+    with pytest.raises(SchemaError, match=r"no column fits.*'pet_handcrafted__mean'"):
+        select_blocks(features, "pet_handcrafted__men")
+
+
 def test_unknown_block_names_the_nearest():
     with pytest.raises(SchemaError, match="did you mean 'ct_latent'"):
         select_blocks(table("a", "ct_latent__mu0"), "ct_latnet")

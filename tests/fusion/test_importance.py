@@ -9,7 +9,7 @@ from xgboost import XGBClassifier
 
 from radlatent.cohort import Endpoint
 from radlatent.errors import LeakageError, SchemaError
-from radlatent.fusion import forest, logistic, make_folds
+from radlatent.fusion import forest, late_fusion, logistic, make_folds
 from radlatent.fusion.importance import permutation_importance, shap_values
 from radlatent.fusion.splits import outcome_of
 from radlatent.fusion.survival import boosted_survival, cox
@@ -62,6 +62,14 @@ def test_column_without_weight_loses_nothing(planted):
     assert table.index[0] == "ct__f1"
     assert table.loc["pet__constant", ["loss", "lower", "upper"]].tolist() == [0, 0, 0]
     assert table["block"]["pet__constant"] == "pet"
+
+
+def test_a_fused_model_rests_on_the_block_that_tells(planted):
+    one, *about = planted
+    fused = late_fusion({"pet": one, "ct": one}, n_folds=3)
+    table = permutation_importance(fused, *about, n_permutations=5)
+    assert table["name"].tolist() == ["ct", "pet"]
+    assert table["loss"][0] > 0.3
 
 
 def test_rows_of_a_block_stay_in_one_piece(planted):

@@ -93,7 +93,7 @@ def test_no_placeholder_is_left_in_the_documents(project_root):
 
 def test_the_example_of_the_readme_runs(project_root, tmp_path, monkeypatch):
     text = (project_root / "README.md").read_text("utf-8")
-    example, latent = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    example, latent, models = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
     lines = [line for line in example.splitlines() if line.strip()]
     assert len(lines) <= 12
     monkeypatch.chdir(tmp_path)
@@ -102,6 +102,10 @@ def test_the_example_of_the_readme_runs(project_root, tmp_path, monkeypatch):
     auc = names["result"].summary.set_index("metric").loc["auc"]
     assert auc["lower"] < auc["estimate"] < auc["upper"]
     assert names["ax"].get_xlabel()
+    monkeypatch.setattr("builtins.print", lambda table: names.update(printed=table))
+    exec(compile(models, "README.md", "exec"), names)
+    assert names["printed"]["metric"].tolist() == ["auc"]
+    assert names["first"].n_pipelines == 10 * (3 * 5 + 1)
     if importlib.util.find_spec("torch") is None:
         return
     assert latent.count("epochs=50") == 1

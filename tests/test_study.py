@@ -242,3 +242,12 @@ def test_faulty_files_stop_a_run_unless_they_are_put_up_with(folder, tmp_path):
     assert set(done.failures["stage"]) == {"handcrafted ct"}
     page = (done.folder / "index.html").read_text("utf-8")
     assert "P0001_L1" in page
+
+
+def test_every_key_is_in_the_documentation(project_root):
+    from radlatent.study.plan import LatentSpec, ModelSpec, Study
+
+    text = (project_root / "docs" / "study.md").read_text("utf-8")
+    for model in (Study, ModelSpec, LatentSpec):
+        absent = [key for key in model.model_fields if f"`{key}`" not in text]
+        assert absent == []

@@ -193,6 +193,9 @@ def test_features_are_read_back_as_they_were_written(finished):
             "[clinical]",
             "name them apart",
         ),
+        ("models:", "reporting: {cleer-8: approved}\nmodels:", "clear-8"),
+        ("models:", "compare_with: 3\nmodels:", "of 2 models"),
+        ("[clinical]}", "[clinical], late: true}", "two blocks or more"),
     ],
 )
 def test_a_faulty_study_is_refused_by_key(folder, tmp_path, old, new, expected):

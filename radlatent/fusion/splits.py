@@ -70,7 +70,10 @@ def check_inputs(
 
 
 def check_table(features: pd.DataFrame | FoldedFeatures, endpoint: "Endpoint") -> None:
-    """Raise if features are not of patients, or a survival time is not positive."""
+    """Raise if features are not of patients, or outcomes cannot be those of patients.
+
+    A patient has one outcome; a survival time is positive, an event 0 or 1.
+    """
     # the tables of folds were checked when they were put together
     if not isinstance(features, FoldedFeatures):
         check_features(features)
@@ -80,23 +83,28 @@ def check_table(features: pd.DataFrame | FoldedFeatures, endpoint: "Endpoint") -
             "Bring the cases to patients with aggregate first."
         )
         raise SchemaError(msg)
+    problems, known = [], endpoint.frame.index
+    twice = known[known.duplicated()].unique()
+    _report(problems, twice, "have more than one outcome")
     if endpoint.kind == "survival":
-        _check_times(endpoint)
-
-
-def _check_times(endpoint):
-    problems = []
-    times, events = endpoint.frame["time"], endpoint.frame["event"]
-    wrong = times.index[~(times > 0)]
-    if len(wrong):
-        problems.append(
-            f"{len(wrong)} patients have a time that is not above 0: "
-            f"{wrong[:5].tolist()} (times are days from the start of follow-up)"
-        )
-    if not events.any():
-        problems.append("no patient has an event")
+        problems += _survival_problems(endpoint.frame)
     if problems:
         raise SchemaError(f"endpoint {endpoint.name!r}: " + "; ".join(problems) + ".")
+
+
+def _survival_problems(frame):
+    problems, times, events = [], frame["time"], frame["event"]
+    wrong = times.index[~((times > 0) & np.isfinite(times))]
+    if len(wrong):
+        problems.append(
+            f"{len(wrong)} patients have a time that is not above 0 and finite: "
+            f"{wrong[:5].tolist()} (times are days from the start of follow-up)"
+        )
+    odd = events.index[~events.isin([0, 1])]
+    _report(problems, odd, "have an event that is neither 0 nor 1")
+    if not events.any():
+        problems.append("no patient has an event")
+    return problems
 
 
 def _split(folds):

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from radlatent.fusion import MODELS, SURVIVAL_MODELS
+from radlatent.report import check_reporting
 from radlatent.schema import nearest, read_yaml
 
 __all__ = ["LatentSpec", "ModelSpec", "Study", "read_study"]
@@ -162,4 +163,6 @@ def read_study(path: str | Path) -> Study:
     SchemaError
         Keys are unknown, missing or of another kind: all of them at once.
     """
-    return read_yaml(path, Study)
+    study = read_yaml(path, Study)
+    check_reporting(study.reporting)
+    return study

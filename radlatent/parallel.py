@@ -6,6 +6,7 @@ kept. The function runs wherever ``joblib.parallel_config`` says.
 """
 
 import contextlib
+import importlib.util
 import json
 import logging
 import os
@@ -224,13 +225,15 @@ def progress_bar(description: str, total: int, done: int = 0) -> Iterator[Callab
 
     Notes
     -----
-    A bar with the time left on a terminal or in Jupyter, a line in the log every half
-    minute elsewhere.
+    A bar with the time left on a terminal, or in Jupyter with ipywidgets, a line in the
+    log every half minute elsewhere.
     """
     console = Console(stderr=True)
+    # without ipywidgets every bar in a notebook would be a warning to install them
+    widgets = console.is_jupyter and importlib.util.find_spec("ipywidgets")
     if not description or not total:
         yield lambda n=1: None
-    elif console.is_terminal or console.is_jupyter:
+    elif widgets or (console.is_terminal and not console.is_jupyter):
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),

@@ -7,6 +7,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 
+from radlatent.figures.legend import name_lines
 from radlatent.figures.palette import PALETTE
 
 __all__ = ["calibration"]
@@ -51,7 +52,7 @@ def calibration(
     of = f" of class {classes[0]!r}" if len(classes) == 1 else ""
     ax.set_xlabel(f"Predicted probability{of}")
     ax.set_ylabel("Observed share of patients")
-    ax.legend(loc="upper left", fontsize="small", edgecolor="none")
+    name_lines(ax, "upper left")
     return ax
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from radlatent.errors import SchemaError
+from radlatent.figures.legend import name_lines
 from radlatent.figures.palette import PALETTE
 
 __all__ = ["decision_curve"]
@@ -56,5 +57,5 @@ def decision_curve(
     ax.margins(x=0)
     ax.set_xlabel("Threshold probability of treatment")
     ax.set_ylabel("Net benefit (true positives per patient)")
-    ax.legend(loc="upper right", fontsize="small", edgecolor="none")
+    name_lines(ax, "upper right")
     return ax

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from radlatent.errors import SchemaError
+from radlatent.figures.legend import name_lines
 from radlatent.figures.palette import PALETTE
 
 __all__ = ["importance", "metric_by_patients"]
@@ -76,15 +77,16 @@ def metric_by_patients(
         raise SchemaError(msg)
     if ax is None:
         ax = plt.gca()
-    groups = rows.groupby(["model", "blocks", "endpoint"], sort=False)
-    for number, (key, curve) in enumerate(groups):
+    keys = ["model", "blocks", "endpoint"]
+    named = [key for key in keys if len(rows[key].unique()) > 1] or ["model"]
+    for number, (_, curve) in enumerate(rows.groupby(keys, sort=False)):
         style = {"color": PALETTE[number % len(PALETTE)], "marker": "o"}
-        style |= {"label": ", ".join(key)} | kwargs
+        style |= {"label": ", ".join(curve.iloc[0][named])} | kwargs
         (line,) = ax.plot(curve["n_train"], curve["estimate"], **style)
         band = {"color": line.get_color(), "alpha": 0.12, "linewidth": 0}
         ax.fill_between(curve["n_train"], curve["lower"], curve["upper"], **band)
     ax.set_xlabel("Training patients")
     percent = f"{100 * rows['level'].iloc[0]:g}% interval"
     ax.set_ylabel(f"{_LABELS.get(metric, metric)}, out of fold ({percent})")
-    ax.legend(loc="best", fontsize="small", edgecolor="none")
+    name_lines(ax, "best")
     return ax

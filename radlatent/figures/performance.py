@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from radlatent.errors import SchemaError
+from radlatent.figures.legend import name_lines
 from radlatent.figures.palette import PALETTE
 
 __all__ = ["confusion", "forest", "roc"]
@@ -47,7 +48,7 @@ def roc(
     if ax is None:
         ax = plt.gca()
     kwargs.setdefault("linewidth", 1.5)
-    named = _varying(curve_table, [*_KEYS, "class"]) or ["class"]
+    named = _varying(curve_table, [*_KEYS, "class"]) or ["model"]
     ax.plot([0, 1], [0, 1], color="0.6", linestyle="--", linewidth=1, zorder=1)
     groups = curve_table.groupby([*_KEYS, "class"], sort=False)
     for number, (key, curve) in enumerate(groups):
@@ -63,7 +64,7 @@ def roc(
     ax.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
     ax.set_xlabel("False positive rate (1 − specificity)")
     ax.set_ylabel("True positive rate (sensitivity)")
-    ax.legend(loc="lower right", fontsize="small", edgecolor="none")
+    name_lines(ax, "lower right")
     return ax
 
 

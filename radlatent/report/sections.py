@@ -115,9 +115,25 @@ def _forest(metric, name, chance=lambda data: None):
         f"{name} with its bootstrap interval.",
         "metrics",
         draw,
-        lambda rows: (6, 1.2 + 0.6 * len(rows)),
+        lambda rows: (_wide_enough(rows), 1.2 + 0.6 * len(rows)),
         metric=metric,
     )
+
+
+def _wide_enough(rows):
+    """Return a width that leaves room beside the names of the models."""
+    longest = max(rows["blocks"].map(len).max(), rows["model"].map(len).max())
+    return max(6, 3.5 + 0.08 * longest)
+
+
+def _with_legend(width, height, n_lines=1):
+    """Return a size that leaves room for a legend below, of so many lines a model."""
+
+    def size(rows):
+        n = len(rows[[*_MODEL]].drop_duplicates())
+        return width, height + (0.17 * n_lines * n if n > 3 else 0)
+
+    return size
 
 
 def _one_class_in(data):
@@ -205,12 +221,13 @@ FIGURES = (
         "over repeats, with pointwise bootstrap bands.",
         "roc",
         lambda ax, rows, data: figures.roc(rows, ax, metrics=data.get("metrics")),
+        _with_legend(5, 4.6, 2),
         keys=_roc_keys,
     ),
     Figure(
         "confusion",
         "performance",
-        "Predicted against true class, mean count over repeats.",
+        "True class against that of the largest probability, mean count over repeats.",
         "confusion",
         lambda ax, rows, data: figures.confusion(rows, ax),
         keys=_MODEL,
@@ -222,6 +239,7 @@ FIGURES = (
         "with bootstrap bands.",
         "calibration",
         lambda ax, rows, data: calibration(rows, ax),
+        _with_legend(5.8, 4.6),
         keys=_roc_keys,
     ),
     Figure(
@@ -230,7 +248,7 @@ FIGURES = (
         "Net benefit by threshold, with bootstrap bands.",
         "net_benefit",
         lambda ax, rows, data: decision_curve(rows, ax),
-        lambda rows: (6, 4.6),
+        _with_legend(6, 4.6),
         keys=("endpoint",),
     ),
     Figure(

@@ -18,6 +18,7 @@ __all__ = [
 
 METRIC_NAMES = {
     "auc": "AUC",
+    "auc_delong": "AUC (DeLong)",
     "auprc": "AUPRC",
     "auc_horizons": "AUC over horizons",
     "auc_at_quartiles": "AUC at quartiles of time",

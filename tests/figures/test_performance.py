@@ -62,6 +62,23 @@ def test_roc_legend_carries_auc_and_interval(metrics):
     assert legend(figures.roc(table, metrics=metrics)) == expected
 
 
+def test_one_curve_is_named_after_its_model():
+    (name,) = legend(figures.roc(curves(["1"])))
+    assert name == KEYS["model"]
+
+
+@pytest.mark.parametrize(("n", "below"), [(2, False), (9, True)])
+def test_a_long_legend_stands_below_the_curves_and_inside_the_figure(n, below):
+    with figures.canvas((6, 6)) as (figure, ax):
+        figures.roc(curves([f"class number {k}" for k in range(n)]), ax)
+        figure.draw_without_rendering()
+        box, drawn = ax.get_legend().get_window_extent(), ax.get_window_extent()
+        label = ax.xaxis.label.get_window_extent()
+        assert (box.y1 < label.y0) == below
+        assert (box.y1 < drawn.y0) == below
+        assert box.y0 >= 0
+
+
 def test_roc_of_several_classes_shows_no_auc(metrics):
     table = curves(["a", "b"]).assign(blocks="latent")
     assert legend(figures.roc(table, metrics=metrics)) == ["a", "b"]

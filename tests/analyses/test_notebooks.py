@@ -1,0 +1,43 @@
+"""Notebooks of the project run from the first cell to the last, without a word."""
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+
+@pytest.fixture(params=["quickstart"])
+def notebook(request, project_root):
+    path = project_root / "analyses" / "notebooks" / f"{request.param}.ipynb"
+    return nbformat.read(path, as_version=4)
+
+
+def cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def test_a_notebook_is_kept_without_outputs(notebook):
+    nbformat.validate(notebook)
+    assert all(not cell.outputs for cell in cells(notebook))
+    assert all(cell.execution_count is None for cell in cells(notebook))
+
+
+@pytest.mark.slow
+def test_a_notebook_runs_and_writes_nothing_beside_itself(
+    notebook, tmp_path, monkeypatch
+):
+    here, temporary = tmp_path / "here", tmp_path / "temporary"
+    here.mkdir()
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    # of the tests; a notebook shows what it draws
+    monkeypatch.delenv("MPLBACKEND", raising=False)
+    about = {"resources": {"metadata": {"path": here}}}
+    NotebookClient(notebook, timeout=120, kernel_name="python3", **about).execute()
+    assert list(here.iterdir()) == []
+    assert list(temporary.glob("*/cohort/cohort.yml"))
+    outputs = [output for cell in cells(notebook) for output in cell.outputs]
+    # a warning would be a stream, a result and a figure are data
+    assert [o.text for o in outputs if o.output_type == "stream"] == []
+    assert sum("image/png" in o.data for o in outputs) == 2
+    assert sum("text/html" in o.data for o in outputs) >= 12

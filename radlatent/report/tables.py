@@ -143,6 +143,50 @@ def failures(table: pd.DataFrame) -> pd.DataFrame:
     return _titled(table)
 
 
+def permuted(table: pd.DataFrame) -> pd.DataFrame:
+    """Return what a model reached beside what it reaches by chance."""
+    chance = table[["chance", "chance_lower", "chance_upper"]]
+    return pd.DataFrame(
+        {
+            "Model": table["model"] + " on " + table["blocks"],
+            "Metric": table["metric"].map(lambda m: METRIC_NAMES.get(m, m)),
+            "Estimate": table["estimate"].map("{:.2f}".format),
+            "By chance": [_interval(*row) for row in chance.itertuples(index=False)],
+            "p": table["p"].map("{:.3g}".format),
+            "Permutations": table["n_permutations"],
+            "n": table["n"],
+        }
+    )
+
+
+def sample_size(table: pd.DataFrame) -> pd.DataFrame:
+    """Return what each criterion asks for, and what there is."""
+    needed = table["n"].map(lambda n: "–" if pd.isna(n) else f"{n:,.0f}")
+    return pd.DataFrame(
+        {
+            "Criterion": table["criterion"].str.replace("_", " "),
+            "Patients needed": needed,
+            "Patients": table["n_had"],
+            "Events": table["n_events_had"],
+        }
+    )
+
+
+def certificate(table: pd.DataFrame) -> pd.DataFrame:
+    """Return one row an estimator of the certificate."""
+    ends = table[["estimate", "lower", "upper"]]
+    return pd.DataFrame(
+        {
+            "Estimator": table["estimator"].str.replace("_", " "),
+            "Estimate": [_interval(*row) for row in ends.itertuples(index=False)],
+            "Expected if independent": table["expected_if_independent"],
+            "p": table["p"].map("{:.3g}".format),
+            "Folds": table["n_folds"],
+            "n": table["n_patients"],
+        }
+    )
+
+
 def plain(table: pd.DataFrame) -> pd.DataFrame:
     """Return any table with three digits a number and a person's column names."""
     floats = table.select_dtypes("float").columns

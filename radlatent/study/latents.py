@@ -114,18 +114,21 @@ def certify(
     encoding: "FoldedEncoding",
     folds: pd.DataFrame,
     jobs: int | None,
-) -> pd.DataFrame:
-    """Return the certificate on the test patients of every fold.
+) -> dict[str, pd.DataFrame]:
+    """Return the tables of the certificate on the test patients of every fold.
 
-    Empty where a fold tests fewer than 20: so few rows certify nothing.
+    None where a fold tests fewer than 20: so few rows certify nothing.
     """
     from radlatent.latent import redundancy_folds
 
     if folds.groupby(["repeat", "fold"])["patient_id"].nunique().min() < _FEWEST:
-        return pd.DataFrame()
+        return {}
     handcrafted = handcrafted_of(spec, features).dropna()
     owners = cohort.included["patient_id"].loc[handcrafted.index]
     found = redundancy_folds(
         handcrafted, encoding.features, owners, folds, n_permutations=200, jobs=jobs
     )
-    return found.summary
+    return {
+        "certificate.csv": found.summary,
+        "certificate_features.csv": found.features,
+    }

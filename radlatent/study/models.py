@@ -31,7 +31,7 @@ from radlatent.latent.folded import FoldedFeatures
 from radlatent.schema import nearest
 from radlatent.study.plan import ModelSpec, Study
 
-__all__ = ["Patients", "build", "deal", "rehearse", "validate"]
+__all__ = ["Patients", "build", "deal", "rehearse", "steps_of", "validate"]
 
 _log = logging.getLogger(__name__)
 
@@ -108,6 +108,15 @@ def build(spec: ModelSpec, kind: str, sites: pd.Series) -> BaseEstimator:
     if spec.late:
         model = late_fusion(dict.fromkeys(spec.blocks, model))
     return tune(model, spec.grid) if spec.grid else model
+
+
+def steps_of(model: BaseEstimator) -> list[str]:
+    """Return what a model does in each fold, one text a step."""
+    model = getattr(model, "estimator", model)  # of a search
+    blocks = list(getattr(model, "models", {}).values())
+    found = getattr(blocks[0] if blocks else model, "steps", [("", model)])
+    told = [" ".join(str(step).split()) for _, step in found]
+    return [*told, f"stacked over {len(blocks)} blocks"] if blocks else told
 
 
 def deal(plan: Study, endpoint: Endpoint, sites: pd.Series) -> pd.DataFrame:

@@ -149,8 +149,7 @@ def _latent(plan, cohort, extraction, folds, where):
     about = (plan.latent, cohort, extraction.features)
     encoding = latents.encode(*about, folds, jobs=jobs, cache=out / "cache")
     certificate = latents.certify(*about, encoding, folds, jobs)
-    found = {"encoders.csv": encoding.summary, "certificate.csv": certificate}
-    return encoding, {k: table for k, table in found.items() if len(table)}
+    return encoding, {"encoders.csv": encoding.summary} | certificate
 
 
 def _write(out, tables, record):
@@ -310,10 +309,7 @@ def _choices(plan, settings, cohort, kind):
     chosen = plan.model_dump()
     sites = _sites(cohort)
     for spec, about in zip(plan.models, chosen["models"], strict=True):
-        model = models.build(spec, kind, sites)
-        model = getattr(model, "estimator", model)
-        steps = [step for _, step in getattr(model, "steps", [("", model)])]
-        about["steps"] = [" ".join(str(step).split()) for step in steps]
+        about["steps"] = models.steps_of(models.build(spec, kind, sites))
     per_modality = settings if isinstance(settings, dict) else {}
     default = None if isinstance(settings, dict) else settings
     read = {

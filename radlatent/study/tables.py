@@ -16,6 +16,7 @@ from radlatent.fusion import (
     permutation_importance,
     permute_outcomes,
     roc_curve,
+    study_size,
     survival_auc_curve,
     survival_calibration,
     survival_net_benefit,
@@ -51,6 +52,8 @@ def run_tables(
         found["compared.csv"] = _compared(plan, endpoint, predictions)
     curves = _of_classes if endpoint.kind == "class" else _of_survival
     found |= curves(endpoint, predictions)
+    if endpoint.kind == "survival" or endpoint.strata.nunique() == 2:
+        found["sample_size.csv"] = study_size(patients.table, endpoint)
     if plan.importance:
         found |= _importance(plan, patients, endpoint, results)
     if plan.permutations:

@@ -1,0 +1,188 @@
+"""How often nothing is taken for something, on cohorts in which nothing is planted.
+
+    python benchmarks/nulls.py            # all parts, about a quarter of an hour
+    python benchmarks/nulls.py intervals  # one part: intervals, fitted or drawn
+
+``intervals``: 95% intervals of models that select columns of noise inside the folds,
+and how many hold 0.5. ``fitted``: two models of noise, or of blocks that tell equally
+much, cross-validated and compared; how many differ at 0.05. ``drawn``: the same with
+scores that are drawn instead of predicted. That is legitimate for what `compare`
+promises, since it takes predictions as they are and refits nothing; it is far faster,
+and the scores of the two models correlate as much as is wanted. The bounds beside the
+counts are the 95% interval of a binomial count of probability 0.05.
+"""
+
+import argparse
+
+import numpy as np
+import pandas as pd
+from scipy.stats import binom
+from sklearn.pipeline import Pipeline
+from threadpoolctl import threadpool_limits
+
+import radlatent as rl
+from radlatent.cohort import Endpoint
+from radlatent.fusion.splits import check_inputs
+from radlatent.fusion.validate import predict_folds
+
+#: name: kind, patients, columns, model, repeats
+INTERVALS = {
+    "logistic, 10 of 50 columns": ("class", 80, 50, rl.logistic, 2),
+    "logistic, 10 of 50 columns, 60 patients": ("class", 60, 50, rl.logistic, 5),
+    "cox, 10 of 50 columns": ("survival", 80, 50, rl.cox, 2),
+}
+
+
+def risk_only():
+    """Return `radlatent.cox` without its curve, which takes five more fits."""
+    return Pipeline(rl.cox().steps)
+
+
+#: name: kind, patients, shift of one column of each block, model
+FITTED = {
+    "noise": ("class", 80, 0.0, rl.logistic),
+    "equal effects": ("class", 80, 1.0, rl.logistic),
+    "noise, survival": ("survival", 80, 0.0, risk_only),
+}
+
+METRIC = {"class": "auc", "survival": "c_harrell"}
+
+#: Cohorts of each part.
+COHORTS = {"intervals": 100, "fitted": 200, "drawn": 400}
+
+
+def patients(n):
+    """Return the index of n patients."""
+    return pd.Index([f"p{at:03d}" for at in range(n)], name="patient_id")
+
+
+def endpoint_of(kind, n, rng):
+    """Return an endpoint of n patients that depends on nothing."""
+    if kind == "class":
+        frame = pd.DataFrame({"class": np.where(np.arange(n) % 2, "1", "0")})
+    else:
+        time, end = 1000 * rng.weibull(1.3, n), rng.uniform(0, 3000, n)
+        frame = pd.DataFrame({"time": np.ceil(np.minimum(time, end))})
+        frame["event"] = (time <= end).astype(int)
+    return Endpoint("outcome", kind, frame.set_index(patients(n)))
+
+
+def noise(n, n_columns, rng, block="ct_handcrafted"):
+    """Return a block of noise."""
+    columns = [f"{block}__x{at:02d}" for at in range(n_columns)]
+    return pd.DataFrame(rng.normal(size=(n, n_columns)), patients(n), columns)
+
+
+def intervals(n_cohorts):
+    """Return how many intervals of null cohorts hold 0.5."""
+    for name, (kind, n, n_columns, make, n_repeats) in INTERVALS.items():
+        found = []
+        for seed in range(n_cohorts):
+            rng = np.random.default_rng(seed)
+            endpoint = endpoint_of(kind, n, rng)
+            folds = rl.make_folds(endpoint, n_repeats=n_repeats, random_state=seed)
+            table = noise(n, n_columns, rng)
+            model = make(n_features=10)
+            metrics = rl.cross_validate(model, table, endpoint, folds).metrics
+            found.append(metrics.set_index("metric").loc[METRIC[kind]])
+        found = pd.DataFrame(found)
+        held = found["lower"].le(0.5) & found["upper"].ge(0.5)
+        first = int(held[:20].sum())
+        told = {"of the first 20": first, "holds": int(held.sum()), "of": n_cohorts}
+        yield {"setting": name, "mean": found["estimate"].mean().round(3)} | told
+
+
+def two_models(seed, setting, n_repeats):
+    """Return the predictions of one model on two blocks that tell equally much."""
+    kind, n, shift, make = setting
+    rng = np.random.default_rng(seed)
+    endpoint = endpoint_of(kind, n, rng)
+    folds = rl.make_folds(endpoint, n_repeats=n_repeats, random_state=seed)
+    tables = []
+    for block in ("ct", "pet"):
+        table = noise(n, 10, rng, block)
+        if kind == "class":
+            table.iloc[:, 0] += shift * (endpoint.strata == "1")
+        splits = check_inputs(table, endpoint, folds)
+        names = ("", block, "outcome")
+        tables.append(predict_folds(make(), table, endpoint, splits, names)[0])
+    return pd.concat(tables).assign(model="model")
+
+
+def rejections(rows, name, n_repeats):
+    """Return how often each test was below 0.05, and what a binomial count allows."""
+    rows = pd.DataFrame(rows)
+    n, tests = len(rows), rows[["p", "p_delong"]].dropna(axis=1)
+    bounds = "{:.0f} to {:.0f}".format(*binom.interval(0.95, n, 0.05))
+    counts = (tests < 0.05).sum().to_dict()
+    return {"setting": name, "repeats": n_repeats} | counts | {"of": n, "95%": bounds}
+
+
+def fitted(n_cohorts):
+    """Return how often two equal models that were fitted differ."""
+    for name, setting in FITTED.items():
+        for n_repeats in (1, 5):
+            rows = []
+            for seed in range(n_cohorts):
+                table = two_models(seed, setting, n_repeats)
+                options = {"metric": METRIC[setting[0]], "n_boot": 500}
+                row = rl.compare(table, random_state=seed, **options)
+                rows.append(row.iloc[0])
+            yield rejections(rows, name, n_repeats)
+
+
+def drawn_scores(seed, n, shift, n_repeats):
+    """Return predictions of two equal models: half of their variance is shared.
+
+    A repeat moves a score by half of a standard deviation.
+    """
+    rng = np.random.default_rng(seed)
+    positive = np.arange(n) % 2
+    shared = rng.normal(size=n)
+    parts = []
+    for model in ("one", "two"):
+        own = rng.normal(size=n)
+        for repeat in range(n_repeats):
+            score = (shared + own) / np.sqrt(2) + shift * positive
+            score = score + 0.5 * rng.normal(size=n)
+            part = pd.DataFrame({"patient_id": patients(n), "repeat": repeat})
+            part["probability_1"] = 1 / (1 + np.exp(-score))
+            parts.append(part.assign(model=model, truth=positive.astype(str)))
+    table = pd.concat(parts, ignore_index=True)
+    table = table.assign(blocks="all", endpoint="outcome", fold=0)
+    return table.assign(probability_0=1 - table["probability_1"])
+
+
+def drawn(n_cohorts):
+    """Return how often two equal models whose scores were drawn differ."""
+    for n in (60, 100):
+        for shift in (0.0, 1.0):
+            for n_repeats in (1, 2, 5):
+                rows = [
+                    rl.compare(
+                        drawn_scores(seed, n, shift, n_repeats),
+                        n_boot=500,
+                        random_state=seed,
+                    ).iloc[0]
+                    for seed in range(n_cohorts)
+                ]
+                name = f"{n} patients, shift {shift:g}"
+                yield rejections(rows, name, n_repeats)
+
+
+def main():
+    """Print a table for each part."""
+    parts = {"intervals": intervals, "fitted": fitted, "drawn": drawn}
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("part", nargs="?", choices=[*parts])
+    parser.add_argument("--cohorts", type=int, help=f"instead of {COHORTS}")
+    arguments = parser.parse_args()
+    for name in [arguments.part] if arguments.part else parts:
+        rows = list(parts[name](arguments.cohorts or COHORTS[name]))
+        print(f"{name}\n{pd.DataFrame(rows).to_string(index=False)}\n", flush=True)
+
+
+if __name__ == "__main__":
+    # small fits: more threads than one only wait for each other
+    with threadpool_limits(1):
+        main()

@@ -112,7 +112,7 @@ def two_models(seed, setting, n_repeats):
 def rejections(rows, name, n_repeats):
     """Return how often each test was below 0.05, and what a binomial count allows."""
     rows = pd.DataFrame(rows)
-    n, tests = len(rows), rows[["p", "p_delong"]].dropna(axis=1)
+    n, tests = len(rows), rows[["p", "p_corrected", "p_delong"]].dropna(axis=1)
     bounds = "{:.0f} to {:.0f}".format(*binom.interval(0.95, n, 0.05))
     counts = (tests < 0.05).sum().to_dict()
     return {"setting": name, "repeats": n_repeats} | counts | {"of": n, "95%": bounds}

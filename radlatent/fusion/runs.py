@@ -32,11 +32,14 @@ class _Paired:
         ``patient_id`` in sorted order.
     repeats
         Numbers of the repeats in sorted order.
+    n_folds
+        Folds of a repeat; 1 where the predictions are of another cohort.
     """
 
     key: dict
     patients: list
     repeats: list
+    n_folds: int
 
     def draw_weights(self, n_boot: int, seed: int) -> np.ndarray:
         """Return how often each patient is drawn, shape (n_boot, n_patients)."""
@@ -68,7 +71,7 @@ class OutOfFold(_Paired):
 
     Parameters
     ----------
-    key, patients, repeats
+    key, patients, repeats, n_folds
         Who was predicted, by what.
     classes
         Class names in sorted order.
@@ -118,7 +121,7 @@ class SurvivalRun(_Paired):
 
     Parameters
     ----------
-    key, patients, repeats
+    key, patients, repeats, n_folds
         Who was predicted, by what.
     truth
         Structured, shape (n_patients,): ``event`` (bool) and ``time`` (days, float).
@@ -187,7 +190,9 @@ def _raise(key, problems):
 def _who(key, table, shape):
     patients = table["patient_id"].iloc[: shape[1]].tolist()
     repeats = table["repeat"].unique().tolist()
-    return {"key": key, "patients": patients, "repeats": repeats}
+    n_folds = int(table.groupby("repeat")["fold"].nunique().max())
+    about = {"key": key, "patients": patients, "repeats": repeats}
+    return about | {"n_folds": n_folds}
 
 
 def _missing(table, columns, what):

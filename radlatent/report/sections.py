@@ -194,9 +194,9 @@ TABLES = (
     Table(
         "comparison",
         "comparison",
-        "Difference of each model to its reference on the same patients. p does not "
-        "know what other training patients would have changed: of equal models, 8 to "
-        "15% differ at 0.05.",
+        "Difference of each model to its reference on the same patients. p is "
+        "corrected for what other training patients would have changed (Nadeau and "
+        "Bengio); the interval is that of these predictions.",
         tables.comparison,
         source="compared",
     ),

@@ -92,7 +92,7 @@ def comparison(compared: pd.DataFrame) -> pd.DataFrame:
         _interval(*row)
         for row in compared[["difference", "lower", "upper"]].itertuples(index=False)
     ]
-    names = {"p": "p", "p_adjusted": "p (Holm)", "p_delong": "p (DeLong)"}
+    names = {"p_corrected": "p", "p_adjusted": "p (Holm)"}
     for name, title in names.items():
         columns[title] = compared[name].map(_p_value)
     return pd.DataFrame(columns).assign(n=compared["n"])

@@ -4,12 +4,14 @@ from statistics import NormalDist
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import binom
+from scipy.stats import binom, norm
+from sklearn.metrics import roc_auc_score
 
 from radlatent.errors import SchemaError
 from radlatent.fusion import compare, evaluate
 from radlatent.fusion.compare import delong, holm
 from radlatent.fusion.metrics import METRICS
+from radlatent.fusion.runs import read_runs
 
 TRUTH = ["a", "a", "b", "b"]
 #: Two negatives, two positives; the placements are worked out in the first test.
@@ -53,6 +55,43 @@ def test_delong_by_hand():
     difference, variance = delong(positive, np.array(ONE), np.array(TWO))
     # sums of halves and quarters are exact in float64
     assert (difference, variance) == (-1 / 8, 1 / 32)
+
+
+@pytest.mark.parametrize("n_folds", [1, 5])
+def test_p_corrected_is_that_of_nadeau_and_bengio(make_predictions, n_folds):
+    rng = np.random.default_rng(3)
+    truth = np.array(["a", "b"] * 40)
+    tables = []
+    for model, shift in (("one", 0.9), ("two", 0.4)):
+        score = rng.normal(size=(2, 80)) + shift * (truth == "b")
+        chance = 1 / (1 + np.exp(-score))
+        table = make_predictions(truth, np.stack([1 - chance, chance], axis=2), model)
+        fold = np.arange(len(table)) % 80 % n_folds
+        tables.append(table.assign(fold=fold))
+    table = pd.concat(tables, ignore_index=True)
+    row = compare(table, n_boot=2000).iloc[0]
+    # 2.25 = 1 + 5 / 4; with two repeats half of the draws are of each
+    runs = read_runs(table)
+    seed = np.random.default_rng(0).integers(2**63)
+    weights = runs[0].draw_weights(2000, seed)
+    variances = []
+    for repeat in (0, 1):
+        draws = [
+            roc_auc_score_of(run, repeat, weights[repeat::2][:200]) for run in runs
+        ]
+        variances.append(np.var(draws[1] - draws[0]))
+    wanted = np.mean(variances) * (2.25 if n_folds == 5 else 1)
+    z = abs(row["difference"]) / np.sqrt(wanted)
+    # 200 of 1000 draws tell a standard error to within a twentieth or so
+    assert norm.isf(row["p_corrected"] / 2) == pytest.approx(z, rel=0.15)
+
+
+def roc_auc_score_of(run, repeat, weights):
+    """Return weighted AUCs by scikit-learn."""
+    scores = run.probability[repeat][:, 1]
+    return np.array(
+        [roc_auc_score(run.truth, scores, sample_weight=w) for w in weights]
+    )
 
 
 def test_p_delong_by_hand(join_models):
@@ -189,8 +228,8 @@ def test_all_pairs_or_each_against_a_reference(join_models, rng):
 def test_holm_is_over_all_rows(join_models, rng):
     truth, scores = binormal(rng, 60, {"one": 1.0, "two": 2.5, "three": 1.2})
     table = compare(join_models(truth, **scores), n_boot=200)
-    np.testing.assert_array_equal(table["p_adjusted"], holm(table["p"]))
-    assert (table["p_adjusted"] > table["p"]).any()
+    np.testing.assert_array_equal(table["p_adjusted"], holm(table["p_corrected"]))
+    assert (table["p_adjusted"] > table["p_corrected"]).any()
 
 
 def test_holm_values():

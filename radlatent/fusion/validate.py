@@ -9,6 +9,7 @@ import json
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +22,7 @@ from radlatent.fusion.curves import roc_curve
 from radlatent.fusion.leakage import check_fitted
 from radlatent.fusion.metrics import evaluate
 from radlatent.fusion.splits import check_inputs, check_table, outcome_of
+from radlatent.fusion.tuning import Tuned, search_folds
 from radlatent.latent.folded import FoldedFeatures
 from radlatent.parallel import map_tasks
 from radlatent.schema import check_predictions
@@ -172,12 +174,18 @@ def predict_folds(
     SchemaError
         The model cannot be fitted in a fold.
     """
-    tasks = {}
+    tasks, scores = {}, {}
+    what = f"{names[0]}, {names[1]}" if names[0] else ""
+    if isinstance(model, Tuned):
+        about = (model, partial(_table, features), endpoint, splits)
+        told = what and f"Searching {what}"
+        scores, failures = search_folds(*about, jobs=jobs, description=told)
+        _raise_failures(failures, "the model cannot be fitted")
     for key, ids in splits.items():
-        about = (model, _table(features, key), endpoint, *ids)
+        about = (model, _table(features, key), endpoint, *ids, scores.get(key))
         tasks["repeat {}, fold {}".format(*key)] = about
-    what = f"Validating {names[0]}, {names[1]}" if names[0] else ""
-    outcome = map_tasks(_fit_and_predict, tasks, jobs=jobs, description=what)
+    told = what and f"Validating {what}"
+    outcome = map_tasks(_fit_and_predict, tasks, jobs=jobs, description=told)
     _raise_failures(outcome.failures, "the model cannot be fitted")
     found = [
         [part.assign(repeat=repeat, fold=fold) for part in parts]
@@ -291,9 +299,13 @@ def _raise_failures(failures, what):
         raise SchemaError(f"{what}: {told}")
 
 
-def _fit_and_predict(model, table, endpoint, train, test):
-    """Return the predictions of the test patients, and what the fit took."""
-    fitted = clone(model).fit(table.loc[train], outcome_of(endpoint, train))
+def _fit_and_predict(model, table, endpoint, train, test, scores=None):
+    """Return the predictions of the test patients, and what the fit took.
+
+    ``scores`` are those of a search on these training patients that is done.
+    """
+    fitted, X, y = clone(model), table.loc[train], outcome_of(endpoint, train)
+    fitted = fitted.fit(X, y) if scores is None else fitted.choose(X, y, scores)
     predict = _predict_classes if endpoint.kind == "class" else _predict_survival
     predictions = predict(fitted, table.loc[test], endpoint, train)
     search = getattr(fitted, "cv_results_", {"params": []})

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import yaml
 
 import radlatent as rl
 
@@ -43,9 +44,18 @@ def test_a_null_cohort_shows_no_effect(project_root, tmp_path):
 @pytest.mark.real
 def test_five_cardiac_groups_are_told_apart(project_root, real_data, tmp_path):
     study = project_root / "analyses" / "acdc_diagnosis" / "study.yml"
-    run = rl.run(study, root=real_data / "acdc", out=tmp_path / "out", jobs=1)
+    whole = yaml.safe_load(study.read_text("utf-8"))
+    # without the encoders and the searches, which take a quarter of an hour
+    del whole["latent"], whole["importance"]
+    whole["models"] = [whole["models"][at] for at in (0, 1, 9)]
+    whole["cohort"] = str(project_root / "cohorts" / "acdc")
+    (tmp_path / "study.yml").write_text(yaml.safe_dump(whole), "utf-8")
+    where = {"root": real_data / "acdc", "out": tmp_path / "out"}
+    run = rl.run(tmp_path / "study.yml", **where, jobs=1)
     assert run.failures.empty
     accuracy = metric(run, "balanced_accuracy")
+    # thirteen numbers that a cardiologist reads; 0.86 when it was first computed
+    assert accuracy.loc["clinical + ratio + mr_myocardium", "estimate"] > 0.78
     # chance is 0.2; a forest of others reached 0.85 on 100 patients
     assert accuracy.loc["mr_handcrafted", "estimate"] > 0.75
     assert accuracy.loc["mr_handcrafted", "lower"] > 0.2

@@ -9,7 +9,7 @@ from xgboost import XGBClassifier
 
 from radlatent.cohort import Endpoint
 from radlatent.errors import LeakageError, SchemaError
-from radlatent.fusion import forest, late_fusion, logistic, make_folds
+from radlatent.fusion import boosted, forest, late_fusion, logistic, make_folds
 from radlatent.fusion.importance import permutation_importance, shap_values
 from radlatent.fusion.splits import outcome_of
 from radlatent.fusion.survival import boosted_survival, cox
@@ -142,6 +142,20 @@ def test_values_of_trees_are_those_of_shap(waves):
     # float32, five digits are written down
     np.testing.assert_allclose(found.contributions, expected, atol=1e-5)
     assert found.base == pytest.approx(0.11222327, abs=1e-5)
+
+
+@pytest.mark.parametrize("n_estimators", [20, 5])
+def test_values_of_boosted_classes_are_those_of_the_trees_that_predict(n_estimators):
+    X = pd.DataFrame(np.random.default_rng(0).normal(size=(80, 3)))
+    X.columns = ["ct__a", "ct__b", "pet__a"]
+    model = boosted(n_estimators=20).fit(X, np.where(X["ct__b"] > 0, "yes", "no"))
+    model.set_params(classify__n_estimators=n_estimators)
+    found = shap_values(model, X)
+    odds = found.contributions.sum(axis=1) + found.base
+    # XGBoost adds in float32
+    chances = model.predict_proba(X)[:, 1]
+    np.testing.assert_allclose(1 / (1 + np.exp(-odds)), chances, atol=1e-6)
+    assert found.summary["name"][0] == "ct__b"
 
 
 @pytest.mark.parametrize("objective", ["cox", "aft"])

@@ -152,13 +152,23 @@ def test_boosted_trees_are_those_of_xgboost(circle):
     words = {"max_depth": 3, "learning_rate": 0.1, "random_state": 4}
     ours = boosted(n_estimators=30, **words).fit(X, y).predict_proba(X)
     rounds = {"eta": 0.1, "max_depth": 3, "subsample": 0.8, "seed": 4, "nthread": 1}
-    rounds |= {"objective": "binary:logistic", "tree_method": "hist"}
+    rounds |= {"objective": "binary:logistic", "tree_method": "hist", "max_bin": 64}
     # the pipeline scales first, which a tree sees in float32 only
     scaled = ((X - X.mean(axis=0)) / X.std(axis=0)).astype(np.float32)
     data = xgboost.DMatrix(scaled, label=y == "outside")
     theirs = xgboost.train(rounds, data, num_boost_round=30).predict(data)
     # in float32
     np.testing.assert_allclose(ours[:, 1], theirs, atol=1e-5)
+
+
+def test_fewer_trees_after_the_fit_are_those_of_a_fit_of_fewer(circle):
+    pytest.importorskip("xgboost")
+    X, y = circle
+    wanted = boosted(n_estimators=7).fit(X, y).predict_proba(X)
+    lowered = boosted(n_estimators=30).fit(X, y)
+    assert np.abs(lowered.predict_proba(X) - wanted).max() > 0.05
+    lowered.set_params(classify__n_estimators=7)
+    np.testing.assert_array_equal(lowered.predict_proba(X), wanted)
 
 
 def test_penalties_leave_out_more_and_more(circle):

@@ -41,6 +41,14 @@ def test_solution_is_that_of_all_columns(wide, l1_ratio, cuts):
     assert np.abs(found.coef_ - expected.coef_).max() < 0.01
 
 
+def test_it_stops_near_the_optimum_where_the_penalty_is_weak(wide):
+    X, y, new = wide[0][:60], wide[1][:60] > 0, wide[0][60:]
+    expected = SparseLogistic(tol=1e-8).fit(X, y).predict_proba(new)
+    found = SparseLogistic().fit(X, y).predict_proba(new)
+    # with the tolerance of scikit-learn it is 0.05
+    assert np.abs(found - expected).max() < 0.01
+
+
 def test_conditions_of_the_optimum_hold_for_every_column(wide):
     X, y = wide[0], wide[1] > 0
     C, l1_ratio = 0.1, 0.7

@@ -12,10 +12,10 @@ from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from radlatent.fusion.baseline import SelectByConcordance, breslow, concordance
+from radlatent.fusion.families import SURVIVAL_MODELS
 from radlatent.fusion.hazards import CoxRegression, WeibullRegression
 from radlatent.fusion.signs import SignAverage, SignAverageClassifier
 from radlatent.fusion.survival import (
-    SURVIVAL_MODELS,
     aft,
     boosted_survival,
     cox,

@@ -1,14 +1,31 @@
 """Settings are chosen on training patients, and the search is counted."""
 
 import json
+import logging
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.model_selection import GridSearchCV
+from sklearn.preprocessing import StandardScaler
 
+from radlatent.cohort.manifest import Endpoint
 from radlatent.errors import SchemaError
-from radlatent.fusion import cross_validate, logistic, make_folds, tune
-from radlatent.fusion.tuning import InnerFolds, rank_score
+from radlatent.fusion import (
+    boosted,
+    cox,
+    cross_validate,
+    forest,
+    logistic,
+    make_folds,
+    outcome_of,
+    tune,
+)
+from radlatent.fusion.models import Boosted
+from radlatent.fusion.splits import check_inputs
+from radlatent.fusion.tuning import InnerFolds, rank_score, search_folds
+from radlatent.latent.folded import FoldedFeatures
 
 
 @pytest.fixture
@@ -88,8 +105,6 @@ def test_scores_are_the_auc_of_scikit_learn(world):
 
 
 def test_inner_folds_spread_events_evenly(make_survival):
-    from radlatent.fusion.splits import outcome_of
-
     y = outcome_of(make_survival(60))
     counts = [y["event"][test].sum() for _, test in InnerFolds(5).split(y, y)]
     assert max(counts) - min(counts) <= 1
@@ -111,3 +126,138 @@ def test_a_grid_that_fits_nothing_is_refused_with_the_nearest_name():
         tune(logistic(), {"classify__c": [1], "scale__with_mean": []})
     with pytest.raises(SchemaError, match="it is empty"):
         tune(logistic(), {})
+
+
+SEARCHES = {
+    "last step": (lambda: logistic(n_features=2), {"classify__C": [1.0, 0.01]}),
+    "steps in the middle": (lambda: logistic(n_features=2), GRID),
+    "a whole step": (
+        lambda: logistic(n_features=2),
+        {"scale": [StandardScaler(with_std=False), "passthrough"]},
+    ),
+    "number of trees": (
+        boosted,
+        {"classify__max_depth": [1, 2], "classify__n_estimators": [20, 5, 60]},
+    ),
+    "trees and their step": (
+        boosted,
+        {"classify": [Boosted(), Boosted(5)], "classify__n_estimators": [9, 3]},
+    ),
+    "no Pipeline": (Boosted, {"n_estimators": [3, 9], "max_depth": [1]}),
+    "trees of a forest": (forest, {"classify__n_estimators": [3, 9]}),
+}
+
+
+@pytest.mark.parametrize("what", SEARCHES)
+def test_search_finds_what_that_of_scikit_learn_finds(world, what):
+    make, grid = SEARCHES[what]
+    features, endpoint, _ = world
+    y = endpoint.frame["class"]
+    found = tune(make(), grid, n_folds=3).fit(features, y)
+    plain = GridSearchCV(make(), grid, scoring=rank_score, cv=InnerFolds(3))
+    plain.fit(features, y)
+    ours, theirs = found.cv_results_, plain.cv_results_
+    assert ours["params"] == theirs["params"]
+    for name in ("mean_test_score", "std_test_score"):
+        # scikit-learn adds up in another order
+        np.testing.assert_allclose(ours[name], theirs[name], atol=1e-12)
+    assert found.best_params_ == plain.best_params_
+    chances = plain.predict_proba(features)
+    np.testing.assert_array_equal(found.predict_proba(features), chances)
+    assert (found.predict(features) == plain.predict(features)).all()
+    assert list(found.feature_names_in_) == list(features)
+
+
+def test_search_of_survival_is_that_of_scikit_learn_and_has_a_curve(make_survival):
+    rng = np.random.default_rng(0)
+    endpoint = make_survival(60, risk=rng.normal(size=60))
+    features = pd.DataFrame(rng.normal(size=(60, 5)), endpoint.frame.index)
+    features.columns = [f"ct__x{i}" for i in range(5)]
+    y, grid = outcome_of(endpoint), {"risk__penalty_strength": [0.01, 1.0]}
+    found = tune(cox(), grid, n_folds=2).fit(features, y)
+    plain = GridSearchCV(cox(), grid, scoring=rank_score, cv=InnerFolds(2))
+    plain.fit(features, y)
+    expected = plain.cv_results_["mean_test_score"]
+    np.testing.assert_allclose(found.cv_results_["mean_test_score"], expected)
+    both = found, plain.best_estimator_
+    curves = (model.predict_survival(features, [500.0]) for model in both)
+    np.testing.assert_array_equal(*curves)
+
+
+def test_candidate_without_a_score_in_a_fold_is_not_chosen(world):
+    features, endpoint, _ = world
+    tuned = tune(logistic(), {"classify__C": [0.1, 1.0, 10.0]})
+    tuned.choose(features, endpoint.frame["class"], [[np.nan, 0.6, 0.7], [1, 0.5, 0.6]])
+    assert tuned.best_params_ == {"classify__C": 10.0}
+    assert tuned.best_score_ == pytest.approx(0.65)
+
+
+class Counted(StandardScaler):
+    """Keeps, beyond its copies, how many patients each was fitted on."""
+
+    sizes: ClassVar = []
+
+    def fit(self, X, y=None, sample_weight=None):
+        """Fit as usual."""
+        self.sizes.append(len(X))
+        return super().fit(X)
+
+
+def test_steps_that_no_candidate_changes_are_fitted_once_an_inner_fold(world):
+    features, endpoint, _ = world
+    model = logistic(n_features=2).set_params(scale=Counted())
+    Counted.sizes.clear()
+    tune(model, GRID, n_folds=5).fit(features, endpoint.frame["class"])
+    assert Counted.sizes == [80] * 5 + [100]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("random_state", [0, None])
+def test_folds_are_searched_in_parts_as_each_would_be(world, random_state, caplog):
+    features, endpoint, folds = world
+    grid = {"select__n_features": [1, 2]}
+    tuned = tune(logistic(n_features=2), grid, n_folds=3, random_state=random_state)
+    with caplog.at_level(logging.INFO):
+        # workers do not see the endpoint of tests
+        real = Endpoint(endpoint.name, endpoint.kind, endpoint.frame)
+        result = cross_validate(tuned, features, real, folds, name="searched", jobs=2)
+    # the progress of a search counts inner folds
+    assert "Searching searched, all: 12 of 12" in caplog.text
+    part = result.predictions[result.predictions["fold"] == 1]
+    train = features.index.difference(part["patient_id"], sort=False)
+    chosen = json.loads(result.fits["chosen"][1])
+    # folds of the search that are drawn anew may choose another candidate
+    model = tuned if random_state == 0 else logistic(n_features=2).set_params(**chosen)
+    model.fit(features.loc[train], endpoint.frame["class"].loc[train])
+    expected = model.predict_proba(features.loc[part["patient_id"]])[:, 1]
+    np.testing.assert_array_equal(part["probability_b"], expected)
+
+
+def test_each_fold_is_searched_on_its_own_features(world):
+    features, endpoint, folds = world
+    rng, tables, patients = np.random.default_rng(0), {}, {}
+    for fold, tested in folds.groupby("fold"):
+        # the planted columns are there in fold 2 only
+        noise = features * 0 + rng.normal(size=features.shape)
+        tables[0, fold] = features if fold == 2 else noise
+        patients[0, fold] = sorted(set(features.index) - set(tested["patient_id"]))
+    tuned = tune(logistic(n_features=2), {"classify__C": [0.1, 1.0]})
+    splits = check_inputs(FoldedFeatures(tables, patients), endpoint, folds)
+    scores, failures = search_folds(tuned, tables.get, endpoint, splits)
+    assert failures == {}
+    best = {fold: np.mean(found) for (_, fold), found in scores.items()}
+    assert max(best, key=best.get) == 2
+    folded = cross_validate(tuned, FoldedFeatures(tables, patients), endpoint, folds)
+    whole = cross_validate(tuned, features, endpoint, folds)
+    both = (one.predictions.query("fold == 2") for one in (folded, whole))
+    pd.testing.assert_frame_equal(*both)
+
+
+def test_folds_that_cannot_be_searched_are_all_told(make_endpoint, make_features):
+    endpoint = make_endpoint("a" * 30 + "b" * 6)
+    values = np.random.default_rng(0).normal(size=(36, 3))
+    features = make_features(values, endpoint.frame.index)
+    folds = make_folds(endpoint, n_folds=3, n_repeats=1)
+    tuned = tune(logistic(), {"classify__C": [1, 2]})
+    with pytest.raises(SchemaError, match=r"fold 0: 4 patients .* fold 2: 4 patients"):
+        cross_validate(tuned, features, endpoint, folds)

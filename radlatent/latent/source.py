@@ -87,7 +87,8 @@ def apply_statistics(images: Tensor, masks: Tensor, statistics: Tensor) -> Tenso
     """
     shape = (1, -1, *(1,) * (images.ndim - 2))
     lower, upper, mean, deviation = (v.reshape(shape) for v in statistics.T)
-    return (torch.clamp(images, lower, upper) - mean) / deviation * masks
+    # in place: memory for each step of it would take longer than the arithmetic
+    return torch.clamp(images, lower, upper).sub_(mean).div_(deviation).mul_(masks)
 
 
 @dataclass(frozen=True, eq=False)

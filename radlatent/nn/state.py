@@ -6,6 +6,7 @@ so that a file of it can run no code.
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 __all__ = ["State", "pack", "unpack"]
@@ -56,11 +57,15 @@ def unpack(state: State, modules: dict, optimizers: dict) -> dict | None:
     for name, module in modules.items():
         module.load_state_dict(_under(state.tensors, name))
     for name, optimizer in optimizers.items():
-        filled = {}
+        filled, weights = {}, optimizer.param_groups[0]["params"]
         for key, value in _under(state.tensors, name).items():
             place, _, what = key.partition("/")
-            # a copy: optimizers count on in the tensors that they are given
-            filled.setdefault(int(place), {})[what] = value.clone()
+            weight = weights[int(place)]
+            # a copy: optimizers count on in the tensors that they are given; laid out
+            # in memory as the weight, since a fused step goes through both side by side
+            like = weight.shape == value.shape
+            copy = torch.empty_like(weight, device="cpu") if like else value.clone()
+            filled.setdefault(int(place), {})[what] = copy.copy_(value)
         groups = optimizer.state_dict()["param_groups"]
         optimizer.load_state_dict({"state": filled, "param_groups": groups})
     return _under(state.tensors, "best") or None

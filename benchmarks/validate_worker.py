@@ -22,6 +22,9 @@ from xgboost import XGBClassifier
 
 import radlatent as rl
 from radlatent.cohort import Endpoint
+from radlatent.fusion.metrics import evaluate
+from radlatent.fusion.splits import check_inputs
+from radlatent.fusion.validate import predict_folds
 
 GRIDS = {
     "elastic net": {"C": [0.03, 0.1, 0.3], "l1_ratio": [0.5, 0.9]},
@@ -61,7 +64,7 @@ class Ends(logging.Handler):
             self.at = time.perf_counter()
 
 
-def ours(model, features, endpoint, folds, jobs):
+def ours(model, features, endpoint, folds, outer, jobs):
     """Return probabilities, chosen settings and the seconds of the search."""
     sparse = rl.logistic(penalty="elastic_net")
     estimator = {"elastic net": sparse, "boosted": rl.boosted()}[model]
@@ -70,16 +73,20 @@ def ours(model, features, endpoint, folds, jobs):
     log.addHandler(ends)
     log.setLevel(logging.INFO)
     start = time.perf_counter()
-    result = rl.cross_validate(
-        rl.tune(estimator, grid), features, endpoint, folds, jobs=jobs
+    # what `cross_validate` does, on the first of its outer folds
+    splits = dict(list(check_inputs(features, endpoint, folds).items())[:outer])
+    names = (model, "all", endpoint.name)
+    predictions, fits = predict_folds(
+        rl.tune(estimator, grid), features, endpoint, splits, names, jobs
     )
-    table = result.predictions.set_index("patient_id")["probability_yes"]
-    chosen = [json.loads(text) for text in result.fits["chosen"]]
+    evaluate(predictions)
+    table = predictions.set_index("patient_id")["probability_yes"]
+    chosen = [json.loads(text) for text in fits["chosen"]]
     chosen = [{k.split("__")[1]: v for k, v in one.items()} for one in chosen]
     return table, chosen, ends.at - start
 
 
-def plain(model, features, endpoint, folds, jobs):
+def plain(model, features, endpoint, folds, outer, jobs):
     """Return the same of a loop over folds as one writes it with scikit-learn."""
     y = (endpoint.frame["class"] == "yes").astype(int)
     boosts = {"learning_rate": 0.05, "subsample": 0.8, "max_bin": 64}
@@ -102,7 +109,7 @@ def plain(model, features, endpoint, folds, jobs):
     grid = {f"classify__{name}": values for name, values in GRIDS[model].items()}
     inner = StratifiedKFold(5, shuffle=True, random_state=0)
     parts, chosen, seconds = [], [], 0.0
-    for _, tested in folds.groupby("fold"):
+    for _, tested in list(folds.groupby("fold"))[:outer]:
         test = tested["patient_id"]
         train = folds.loc[~folds["patient_id"].isin(test), "patient_id"]
         start = time.perf_counter()
@@ -124,11 +131,11 @@ def main():
     load = round(os.getloadavg()[0], 1)
     start = time.perf_counter()
     found, chosen, searched = work(
-        task["model"], features, endpoint, folds, task["jobs"]
+        task["model"], features, endpoint, folds, task["outer"], task["jobs"]
     )
     seconds = time.perf_counter() - start
-    found = found.reindex(features.index)
-    truth = endpoint.frame["class"] == "yes"
+    found = found.sort_index()
+    truth = endpoint.frame["class"].loc[found.index] == "yes"
     answer = {"seconds": seconds, "search": searched, "load": load, "chosen": chosen}
     answer |= {"auc": roc_auc_score(truth, found), "probability": found.tolist()}
     print(json.dumps(answer))

@@ -1,0 +1,3 @@
+"""Mask quality: metrics, anatomical rules, and correction that does no harm."""
+
+__all__ = []

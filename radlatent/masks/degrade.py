@@ -1,0 +1,391 @@
+"""Degraded masks: expert labels and what was drawn enter, plausible errors leave.
+
+Correctors and judges of masks are trained and tested with them where no network's
+errors are at hand. Randomness is drawn in `draw_degradations` and `degradation_mix`
+alone; what was drawn is plain numbers, so that `degrade` gives the same voxels wherever
+and however often it runs.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+
+from radlatent.errors import SchemaError
+from radlatent.imaging import bounding_box, expand_box
+from radlatent.masks import degrade_kinds
+from radlatent.provenance import content_key
+from radlatent.schema import nearest
+
+__all__ = [
+    "KINDS",
+    "Degradation",
+    "degradation_mix",
+    "degrade",
+    "draw_degradations",
+]
+
+#: What can go wrong, in the order in which it does, and its size at severity 1: mm, or
+#: a number of pixels or of slices. A convention of ours.
+_SIZES = {
+    "boundary": 2.5,
+    "shift": 6.0,
+    "leak": 6.0,
+    "missing_piece": 10.0,
+    "swap": 8.0,
+    "hole": 5.0,
+    "extra_piece": 7.0,
+    "specks": 10,
+    "missing_slices": 2,
+}
+
+#: The kinds of error.
+KINDS = tuple(_SIZES)
+
+#: Kinds that are counted, where the others are mm.
+_COUNTED = ("specks", "missing_slices")
+
+#: All kinds that are errors of one slice of one structure.
+_ERRORS = {
+    "shift": degrade_kinds.shift,
+    "leak": degrade_kinds.leak,
+    "missing_piece": degrade_kinds.missing_piece,
+    "swap": degrade_kinds.swap,
+    "hole": degrade_kinds.hole,
+    "extra_piece": degrade_kinds.extra_piece,
+    "specks": degrade_kinds.specks,
+}
+
+#: Length in mm over which the border moves together.
+_SMOOTH_MM = 7.0
+
+#: Standard deviations of a move beyond which no room is kept.
+_FARTHEST = 4.0
+
+#: Standard deviation of the direction of an error from slice to slice.
+_TURN_RAD = 0.2
+
+#: Share of the draws of a mix that change nothing.
+_UNTOUCHED = 0.1
+
+
+@dataclass(frozen=True)
+class Degradation:
+    """What was drawn; the default changes nothing.
+
+    Parameters
+    ----------
+    boundary
+        Standard deviation in mm of the moves of the borders.
+    shift
+        mm by which one structure, or a whole slice, is moved.
+    leak, missing_piece, swap, hole, extra_piece
+        Radius in mm of a disk as large as the piece: that a structure gains over its
+        rim, loses at it, loses to another structure, loses inside, and gains as an
+        island.
+    specks
+        Single pixels a slice with another label.
+    missing_slices
+        Slices at one end, of one structure or all, that are left empty.
+    share
+        Share of the slices, next to each other, that errors reach, above 0; borders
+        move in all.
+    seed
+        Of the places of all errors.
+    """
+
+    boundary: float = 0.0
+    shift: float = 0.0
+    leak: float = 0.0
+    missing_piece: float = 0.0
+    swap: float = 0.0
+    hole: float = 0.0
+    extra_piece: float = 0.0
+    specks: int = 0
+    missing_slices: int = 0
+    share: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self):
+        numbers = [getattr(self, field.name) for field in fields(self)]
+        counts = [self.specks, self.missing_slices, self.seed]
+        if (
+            not np.isfinite(numbers).all()
+            or min(numbers) < 0
+            or not 0 < self.share <= 1
+            or any(count != int(count) for count in counts)
+        ):
+            msg = (
+                f"{self}: give finite numbers from 0, whole ones for specks, "
+                "missing_slices and seed, and a share above 0 and up to 1."
+            )
+            raise ValueError(msg)
+
+    def for_mask(self, *names: str | int | None) -> "Degradation":
+        """Return the same with a seed of its own, so that no two masks share errors.
+
+        Parameters
+        ----------
+        names
+            What tells this mask from others, wherever it is stored.
+        """
+        return replace(self, seed=int(content_key(self.seed, *names)[:8], 16))
+
+
+def draw_degradations(
+    n: int,
+    *,
+    kinds: Sequence[str] = KINDS,
+    severity: tuple[float, float] = (0.0, 1.0),
+    random_state: int | np.random.Generator | None = 0,
+) -> list[Degradation]:
+    """Draw degradations, each of all the kinds wanted, in all slices.
+
+    Parameters
+    ----------
+    n
+        How many.
+    kinds
+        Of `KINDS`.
+    severity
+        Lowest and highest; one number is drawn a degradation, uniformly, and all its
+        kinds have that size. At 0 nothing changes; at 1 borders move by 2.5 mm, pieces
+        have radii of 5 to 10 mm, shifts 6 mm, and 10 specks a slice and 2 missing
+        slices come in. These sizes are ours.
+    random_state
+        Seed, Generator or None.
+
+    Examples
+    --------
+    >>> [drawn] = draw_degradations(1, kinds=["hole"], severity=(0.5, 0.5))
+    >>> drawn.hole, drawn.boundary
+    (2.5, 0.0)
+    """
+    unknown = [kind for kind in kinds if kind not in KINDS]
+    if unknown or not kinds or isinstance(kinds, str) or n < 1:
+        hint = nearest(unknown[0], KINDS) if unknown else ""
+        msg = f"n is {n!r} and kinds is {kinds!r}{hint}. Draw 1 or more, of {KINDS}."
+        raise ValueError(msg)
+    if len(severity) != 2 or not 0 <= severity[0] <= severity[1] < np.inf:
+        msg = f"severity is {severity!r}. Give the lowest and the highest, from 0."
+        raise ValueError(msg)
+    random = np.random.default_rng(random_state)
+    drawn = []
+    for _ in range(n):
+        strength, seed = random.uniform(*severity), int(random.integers(2**32))
+        sizes = {kind: _size(kind, strength) for kind in KINDS if kind in kinds}
+        drawn.append(Degradation(**sizes, seed=seed))
+    return drawn
+
+
+def degradation_mix(
+    n: int, *, random_state: int | np.random.Generator | None = 0
+) -> list[Degradation]:
+    """Draw degradations from none to severe, such as correctors are trained with.
+
+    Parameters
+    ----------
+    n
+        How many.
+    random_state
+        Seed, Generator or None.
+
+    Notes
+    -----
+    One of ten changes nothing. In the others borders move, and one to four further
+    kinds, each with a severity of its own, reach a share of the slices.
+    """
+    if n < 1:
+        msg = f"n is {n!r}. Draw 1 or more."
+        raise ValueError(msg)
+    random = np.random.default_rng(random_state)
+    return [_mixed(random) for _ in range(n)]
+
+
+def _mixed(random):
+    seed = int(random.integers(2**32))
+    if random.random() < _UNTOUCHED:
+        return Degradation(seed=seed)
+    others = random.choice(KINDS[1:], random.integers(1, 5), replace=False)
+    strengths = {"boundary": random.beta(1, 2)}
+    strengths |= {str(kind): random.uniform(0.1, 2) for kind in others}
+    sizes = {kind: _size(kind, strengths[kind]) for kind in KINDS if kind in strengths}
+    return Degradation(**sizes, share=float(random.uniform(0.2, 1)), seed=seed)
+
+
+def _size(kind, strength):
+    size = float(_SIZES[kind] * strength)
+    return round(size) if kind in _COUNTED else size
+
+
+def degrade(
+    labels: np.ndarray,
+    degradation: Degradation,
+    *,
+    structures: Mapping[str, int],
+    spacing_mm: Sequence[float],
+) -> np.ndarray:
+    """Return the labels of a mask with the errors that were drawn.
+
+    Parameters
+    ----------
+    labels
+        Integers or booleans, shape (z, y, x), or (rows, columns) of one slice.
+    degradation
+        What was drawn.
+    structures
+        Structure to label; one is enough, of a lesion.
+    spacing_mm
+        In the order of the axes of the labels.
+
+    Returns
+    -------
+    ndarray
+        Shape and type of the labels; an empty mask stays empty.
+
+    Raises
+    ------
+    SchemaError
+        The labels are no integers of a slice or volume, or hold one that no structure
+        has.
+    ValueError
+        The spacing is not one positive number an axis.
+
+    Notes
+    -----
+    Errors are those of a network that segments slice by slice: all but the missing
+    slices are made within slices, at about the same place in neighboring ones. Sizes
+    are rounded to pixels. A piece ends where its structure ends, a hole leaves a rim,
+    an island that finds no room in the image is left out, one slice at least keeps
+    each structure, and only a mask of two structures or more can have two swapped.
+
+    Examples
+    --------
+    >>> disk = (np.hypot(*np.indices((40, 40)) - 20) <= 12).astype(np.uint8)
+    >>> holed = degrade(
+    ...     disk, Degradation(hole=3), structures={"LV": 1}, spacing_mm=(1, 1)
+    ... )
+    >>> int(disk.sum()), int(holed.sum())
+    (441, 413)
+    """
+    values = _checked(labels, structures, spacing_mm)
+    if not values.any():
+        return labels.copy()
+    known = tuple(sorted(structures.values()))
+    spacing = tuple(map(float, spacing_mm))
+    if values.ndim == 2:
+        values, spacing = values[None], (1.0, *spacing)
+    box = _room(values, degradation, spacing)
+    part = values[box].copy()
+    streams = {
+        kind: np.random.default_rng([degradation.seed, use])
+        for use, kind in enumerate(KINDS)
+    }
+    if degradation.boundary:
+        _move(part, degradation.boundary, known, spacing, streams["boundary"])
+    for kind in _ERRORS:
+        if getattr(degradation, kind):
+            _spoil(part, kind, degradation, known, spacing, streams[kind])
+    if degradation.missing_slices:
+        _empty_ends(part, degradation.missing_slices, known, streams["missing_slices"])
+    result = values.copy()
+    result[box] = part
+    return result.reshape(labels.shape).astype(labels.dtype)
+
+
+def _checked(labels, structures, spacing_mm):
+    """Return the labels as integers, or raise."""
+    labels = np.asarray(labels)
+    if labels.dtype.kind not in "biu" or labels.ndim not in (2, 3):
+        msg = (
+            f"labels are {labels.dtype} of shape {labels.shape}. Give integers or "
+            "booleans of shape (z, y, x), or (rows, columns) of one slice."
+        )
+        raise SchemaError(msg)
+    spacing = np.asarray(spacing_mm, float)
+    if (
+        spacing.shape != (labels.ndim,)
+        or not (np.isfinite(spacing) & (spacing > 0)).all()
+    ):
+        msg = (
+            f"spacing_mm is {spacing_mm!r} for labels of shape {labels.shape}. Give "
+            "one positive number of mm an axis."
+        )
+        raise ValueError(msg)
+    if labels.dtype.kind == "b":
+        labels = labels.astype(np.uint8)
+    known = {0, *map(int, structures.values())}
+    inside = labels[bounding_box(labels)] if labels.any() else labels[:0]
+    strange = sorted(set(np.unique(inside).tolist()) - known)
+    if strange or known == {0}:
+        msg = (
+            f"the mask has the labels {strange[:5]} besides those of structures "
+            f"({dict(structures)}). Name a structure for each, or set them to 0."
+        )
+        raise SchemaError(msg)
+    return labels
+
+
+def _room(volume, degradation, spacing):
+    """Return the box of the foreground with room in plane for all errors."""
+    piece_mm = max(degradation.leak, degradation.extra_piece)
+    room_mm = 4 * piece_mm + degradation.shift + max(degrade_kinds.ISLAND_MM) + 10
+    room_mm += _FARTHEST * degradation.boundary
+    margins = [0, *(int(np.ceil(room_mm / side)) for side in spacing[1:])]
+    return expand_box(bounding_box(volume), margins, volume.shape)
+
+
+def _move(volume, size_mm, known, spacing, random):
+    """Move the borders of all slices, in place."""
+    present = [0, *_present(volume, known)]
+    margin = [0, *(int(np.ceil(_FARTHEST * size_mm / s)) for s in spacing[1:])]
+    box = expand_box(bounding_box(volume), margin, volume.shape)
+    part = volume[box]
+    moves = degrade_kinds.smooth_fields(
+        len(present), part.shape, spacing, _SMOOTH_MM, random
+    )
+    # a border moves by half of the difference of two fields
+    moves *= np.sqrt(2) * size_mm
+    for z in np.flatnonzero(part.any(axis=(1, 2))):
+        near = expand_box(bounding_box(part[z]), margin[1:], part[z].shape)
+        by_label = dict(zip(present, (move[z][near] for move in moves), strict=True))
+        part[z][near] = degrade_kinds.move_borders(part[z][near], by_label, spacing[1:])
+
+
+def _spoil(volume, kind, degradation, known, spacing, random):
+    """Make one kind of error in neighboring slices, in place."""
+    size = getattr(degradation, kind)
+    targets = _present(volume, known)
+    if kind == "shift" and len(targets) > 1:
+        targets.append(0)  # all of them
+    if not targets or (kind == "swap" and len(known) < 2):
+        return
+    label = targets[random.integers(len(targets))]
+    angle = random.uniform(-np.pi, np.pi)
+    has = volume == label if label and kind != "specks" else volume > 0
+    for z in _run(np.flatnonzero(has.any(axis=(1, 2))), degradation.share, random):
+        turned = angle + random.normal(0, _TURN_RAD)
+        error = degrade_kinds.Error(label, size, turned, spacing[1:], known, random)
+        volume[z] = _ERRORS[kind](volume[z], error)
+
+
+def _present(volume, known):
+    return [label for label in known if (volume == label).any()]
+
+
+def _run(slices, share, random):
+    """Return neighboring slices, a share of those given and at least one."""
+    n = max(1, round(share * len(slices)))
+    start = random.integers(len(slices) - n + 1)
+    return slices[start : start + n]
+
+
+def _empty_ends(volume, n, known, random):
+    """Empty slices at one end, of one structure or all, in place."""
+    targets = [*_present(volume, known), 0]
+    label = targets[random.integers(len(targets))]
+    inside = volume == label if label else volume > 0
+    slices = np.flatnonzero(inside.any(axis=(1, 2)))
+    n = min(n, len(slices) - 1)
+    for z in slices[:n] if random.random() < 0.5 else slices[len(slices) - n :]:
+        volume[z][inside[z]] = 0

@@ -9,7 +9,16 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from radlatent.schema import read_yaml
 
-__all__ = ["MODALITY", "Card", "EndpointCard", "Modality", "read_card"]
+__all__ = [
+    "MODALITY",
+    "Card",
+    "Derivation",
+    "EndpointCard",
+    "FittedOn",
+    "MadeBy",
+    "Modality",
+    "read_card",
+]
 
 #: What a modality may be called: it becomes part of column names.
 MODALITY = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
@@ -52,6 +61,47 @@ class EndpointCard(BaseModel):
         return (self.column,) if self.kind == "class" else (self.time, self.event)
 
 
+class FittedOn(BaseModel):
+    """Patients that a maker of masks was fitted on."""
+
+    model_config = _STRICT
+
+    # several cohorts are one name with commas, as encoders tell them
+    cohort: str = Field(min_length=1)
+    patients: tuple[str, ...] = ()
+
+    @field_validator("patients", mode="before")
+    @classmethod
+    def _sorted_texts(cls, value):
+        if isinstance(value, str):
+            raise ValueError("give a list of patient_id, not one text")
+        return tuple(sorted({str(patient) for patient in value}))
+
+
+class MadeBy(BaseModel):
+    """What made masks: a corrector, a reader, a perturbation."""
+
+    model_config = _STRICT
+
+    name: str = Field(min_length=1)
+    # a hash of it, where it has one
+    key: str = ""
+    fitted_on: FittedOn | None = None
+
+
+class Derivation(BaseModel):
+    """One step from the masks of a cohort to those of a derived one."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    # name and key of the cohort it started from
+    source: str = Field(alias="from")
+    key: str
+    made_by: MadeBy
+    # a hash of the contents of the new masks
+    masks: str
+
+
 class Card(BaseModel):
     """What ``cohort.yml`` may hold."""
 
@@ -61,6 +111,8 @@ class Card(BaseModel):
     freeze: str = ""
     root: str = "."
     layout: str | None = None
+    # the first step first
+    derived: tuple[Derivation, ...] = ()
     modalities: dict[str, Modality] = Field(min_length=1)
     endpoints: dict[str, EndpointCard] = {}
     covariates: tuple[str, ...] = ()

@@ -5,12 +5,20 @@ leaves. Images are named here and opened elsewhere.
 """
 
 import html
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
 from radlatent.cohort.card import Card, Modality, read_card
+from radlatent.cohort.derived import (
+    derived_card,
+    fitted_on,
+    replace_masks,
+    without_places,
+    write_tables,
+)
 from radlatent.cohort.layouts import LAYOUTS
 from radlatent.cohort.problems import Problems
 from radlatent.cohort.rules import check_paths, mask_column, read_cases, read_endpoints
@@ -135,9 +143,15 @@ class Cohort:
 
     @property
     def key(self) -> str:
-        """A hash of the manifest, the same wherever the images lie."""
-        tables = (self.cases.drop(columns="line"), self.patients)
-        return content_key(*(table.sort_index().to_csv() for table in tables))
+        """A hash of the manifest, the same wherever the images lie.
+
+        That of a derived cohort has the contents of its masks, and what made them.
+        """
+        cases, steps = self.cases.drop(columns="line"), self.card.derived
+        if steps:
+            cases = without_places(cases, self.mask_columns)
+        tables = (table.sort_index().to_csv() for table in (cases, self.patients))
+        return content_key(*tables, *(step.model_dump(mode="json") for step in steps))
 
     def files(self, case_id: str, modality: str) -> tuple[Path, Path] | None:
         """Return image and mask of a case, or None where it lacks the modality."""
@@ -178,6 +192,81 @@ class Cohort:
     def mask_column(self, modality: str) -> str:
         """Return the column of the masks of a modality."""
         return mask_column(modality, self.cases.columns)
+
+    @property
+    def mask_columns(self) -> list[str]:
+        """The columns of the cases that name masks: common to modalities, or of one."""
+        return list(dict.fromkeys(map(self.mask_column, self.modalities)))
+
+    @property
+    def masks_fitted_on(self) -> list[str] | None:
+        """Patients of this cohort that a maker of its masks was fitted on.
+
+        None where the masks are those of ``cases.csv``, or nothing that made them was
+        fitted on this cohort or one it derives from. Whoever is tested may not be among
+        them. Of masks made fold by fold the list names the patients of all folds.
+        """
+        return fitted_on(self.card)
+
+    def with_masks(
+        self, masks: pd.Series | pd.DataFrame, *, name: str, made_by: Mapping
+    ) -> "Cohort":
+        """Return a derived cohort: the same cases and images under other masks.
+
+        Parameters
+        ----------
+        masks
+            Paths, absolute or relative to ``root``, by ``case_id``: a DataFrame with
+            some of `mask_columns`, or a Series where there is one such column. Cases
+            that are not named, and empty cells, keep their mask. ``mask_label`` holds
+            for the new masks too.
+        name
+            Of the derived cohort, which becomes known as another one.
+        made_by
+            What made the masks: ``name``; ``key``, a hash of it (optional); and, where
+            it was fitted, ``fitted_on``, with ``cohort`` and ``patients``.
+
+        Raises
+        ------
+        CohortError
+            With every problem: cases that are unknown or twice named, files that are
+            not there, files that are masks or images of this cohort.
+        SchemaError
+            ``name`` or ``made_by`` need mending.
+
+        Examples
+        --------
+        >>> cohort = getfixture("tiny_cohort")
+        >>> drawn = getfixture("tmp_path") / "p1.nii.gz"
+        >>> _ = drawn.write_bytes(cohort.files("p1", "ct")[1].read_bytes())
+        >>> masks = pd.DataFrame({"mask_ct": {"p1": drawn}})
+        >>> again = cohort.with_masks(masks, name="B", made_by={"name": "reader B"})
+        >>> again.files("p1", "ct")[1].name, again.masks_fitted_on
+        ('p1.nii.gz', None)
+        """
+        where = {"columns": self.mask_columns, "root": self.root, "cohort": self.name}
+        cases, contents = replace_masks(self.cases, masks, **where)
+        card = derived_card(
+            self.card, name=name, key=self.key, made_by=made_by, masks=contents
+        )
+        return replace(self, card=card, cases=cases)
+
+    def write(self, folder: str | Path) -> Path:
+        """Write the cohort as a folder that `read` gives back, and return the folder.
+
+        Parameters
+        ----------
+        folder
+            Gets ``cohort.yml``, ``cases.csv`` and ``endpoints.csv``. Images and masks
+            stay where they are.
+
+        Raises
+        ------
+        FileExistsError
+            The folder holds one of the three files.
+        """
+        tables = {"cases": self.cases, "patients": self.patients}
+        return write_tables(folder, self.card, root=self.root, **tables)
 
     def endpoint(self, name: str) -> Endpoint:
         """Return an endpoint, for the patients with a case who have the outcome.

@@ -208,7 +208,11 @@ def check_paths(
                 )
             for column, path in zip(columns, (image, mask), strict=True):
                 at = where | {"column": column}
-                if _is_sound(root, path, problems, at) and not (root / path).is_file():
+                # whoever derived the cohort may have written masks anywhere
+                free = bool(card.derived) and column.startswith("mask")
+                if not _is_sound(root, path, problems, at, anywhere=free):
+                    continue
+                if not (root / path).is_file():
                     absent.setdefault(path, []).append(at | {"value": path})
         if not given:
             problems.add(
@@ -224,8 +228,11 @@ def check_paths(
         )
 
 
-def _is_sound(root, path, problems, where):
-    """Return whether a path is given and stays inside the root, or note why not."""
+def _is_sound(root, path, problems, where, *, anywhere):
+    """Return whether a path is given and stays inside the root, or note why not.
+
+    A path that may lie ``anywhere`` is inside the root, or absolute.
+    """
     if path is None:
         partner = "image" if where["column"].startswith("mask") else "mask"
         problems.add(
@@ -235,7 +242,7 @@ def _is_sound(root, path, problems, where):
         )
         return False
     where = where | {"value": path}
-    if _leaves_root(path):
+    if _leaves_root(path) and not (anywhere and Path(path).is_absolute()):
         problems.add(
             f"{path!r} leaves the root {root}",
             "Give paths relative to the root, inside it",

@@ -180,13 +180,14 @@ def hole(plane: np.ndarray, error: Error) -> np.ndarray:
     inside = np.pad(plane[box] == error.label, 1)
     depth = ndimage.distance_transform_edt(inside, sampling=error.spacing_mm)
     depth = depth[1:-1, 1:-1]
-    pixel = max(error.spacing_mm)
-    core = depth > pixel
+    # the diagonal, so that the rim holds background of 8 neighbors in
+    rim_mm = np.hypot(*error.spacing_mm)
+    core = depth > rim_mm
     result = plane.copy()
     if core.any():
-        deep = depth >= min(error.size + pixel, depth.max())
+        deep = depth >= min(error.size + rim_mm, depth.max())
         site = _toward(np.argwhere(deep), error)
-        radius_mm = min(error.size, depth[tuple(site)] - pixel)
+        radius_mm = min(error.size, depth[tuple(site)] - rim_mm)
         result[box][_piece(core.shape, site, radius_mm, error) & core] = 0
     return result
 

@@ -6,12 +6,14 @@ a structure is missing, or that the number does not exist.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 from scipy.ndimage import distance_transform_edt, label
 
 from radlatent.errors import GeometryError, SchemaError
-from radlatent.masks.regions import Region, erode, grow, tight_box
+from radlatent.imaging import bounding_box, expand_box
+from radlatent.masks.regions import Region, erode, grow
 
 __all__ = ["SLICE_MEASURES", "Measure", "Scene"]
 
@@ -32,6 +34,8 @@ class Scene:
         In the order of the axes.
     image
         Intensities of the same shape, or None.
+    margin_mm
+        What is kept around the structures, at least one voxel.
 
     Raises
     ------
@@ -43,21 +47,21 @@ class Scene:
 
     Notes
     -----
-    The cut keeps a voxel around the structures, as far as the image goes: what lies
+    The cut keeps voxels around the structures as far as the image goes: what lies
     beyond the image is no background that a structure could touch.
     """
 
-    def __init__(self, labels, structures, spacing_mm, image=None):
+    def __init__(self, labels, structures, spacing_mm, image=None, *, margin_mm=0.0):
         labels = np.asarray(labels)
         _check(labels, structures, spacing_mm, image)
         self.shape, self.spacing_mm = labels.shape, tuple(map(float, spacing_mm))
-        box = tight_box(labels != 0)
-        self.empty = box is None
-        self.cut = tuple(
-            slice(max(part.start - 1, 0), min(part.stop + 1, n))
-            for part, n in zip(box or (), labels.shape, strict=bool(box))
-        )
-        self.labels = labels[self.cut] if box else labels[:0]
+        held = labels != 0
+        self.empty = not held.any()
+        self.cut = (slice(0),)
+        if not self.empty:
+            margins = [max(ceil(margin_mm / mm), 1) for mm in self.spacing_mm]
+            self.cut = expand_box(bounding_box(held), margins, labels.shape)
+        self.labels = labels[self.cut]
         self.image = None if image is None else np.asarray(image)[self.cut]
         self._masks = {name: self.labels == at for name, at in structures.items()}
         self._regions = {}
@@ -95,13 +99,13 @@ class Scene:
             self._regions[names] = found
         return self._regions[names]
 
-    def has(self, names: Sequence[str], needs: str) -> bool:
-        """Whether those of some structures have a voxel that a measure needs."""
-        if self.empty:
+    def has(self, names: Sequence[str], found: "Measure") -> bool:
+        """Whether there is what a measure needs of some structures."""
+        if self.empty or (found.needs_image and self.image is None):
             return False
-        if needs == "any":
+        if found.needs == "any":
             return self.region(*names) is not None
-        needed = names[:1] if needs == "first" else names
+        needed = names[:1] if found.needs == "first" else names
         return all(self.region(name) is not None for name in needed)
 
 
@@ -115,8 +119,8 @@ def _check(labels, structures, spacing_mm, image):
         or not (np.isfinite(spacing) & (spacing > 0)).all()
     ):
         msg = (
-            f"spacing_mm is {spacing.tolist()} for labels of shape {labels.shape}. Give "
-            "one positive number in mm an axis."
+            f"spacing_mm is {spacing.tolist()} for labels of shape {labels.shape}. "
+            "Give one positive number in mm an axis."
         )
         raise GeometryError(msg)
     if image is not None and np.shape(image) != labels.shape:
@@ -143,11 +147,14 @@ class Measure:
         The same and the threshold, to booleans of the shape of the scene's labels.
     needs
         Which of the structures must be there: ``all``, ``any`` or the ``first``.
+    needs_image
+        Whether it looks at intensities.
     """
 
     value: Callable[[Scene, tuple], float]
     voxels: Callable[[Scene, tuple, float], np.ndarray]
     needs: str = "all"
+    needs_image: bool = False
 
 
 def _count(voxels, needs="all"):

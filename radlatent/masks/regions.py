@@ -11,7 +11,9 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt, generate_binary_structure, label
 from scipy.spatial import ConvexHull
 
-__all__ = ["Region", "erode", "grow", "tight_box"]
+from radlatent.imaging import bounding_box
+
+__all__ = ["Region", "erode", "grow"]
 
 #: Of a voxel, so that the center of a pixel on an edge of the hull counts as inside.
 _ROUNDING = 1e-9
@@ -28,18 +30,6 @@ _NEIGHBORS = {
     for n in (2, 3)
     for corners in (False, True)
 }
-
-
-def tight_box(mask: np.ndarray) -> tuple[slice, ...] | None:
-    """Return the smallest box around the voxels of a mask, None where there is none."""
-    box = []
-    for axis in range(mask.ndim):
-        others = tuple(other for other in range(mask.ndim) if other != axis)
-        found = np.flatnonzero(mask.any(axis=others))
-        if not found.size:
-            return None
-        box.append(slice(int(found[0]), int(found[-1]) + 1))
-    return tuple(box)
 
 
 def grow(mask: np.ndarray, *, corners: bool) -> np.ndarray:
@@ -91,7 +81,7 @@ class Region:
     """
 
     def __init__(self, mask, spacing_mm):
-        self.box = tight_box(mask)
+        self.box = bounding_box(mask)
         self.whole = mask.shape
         self.spacing_mm = spacing_mm
         tight = mask[self.box]

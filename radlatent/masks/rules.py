@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from radlatent.errors import GeometryError, SchemaError
+from radlatent.masks.lesion_measures import RIM_MM, VOLUME_MEASURES
 from radlatent.masks.measures import SLICE_MEASURES, Scene
 from radlatent.masks.rule_sets import ROWS, SET_SOURCES
 from radlatent.schema import nearest
@@ -21,7 +22,8 @@ __all__ = ["Rule", "RuleSet", "judge", "keeps", "measure", "offending", "rule_se
 
 _RELATIONS = ("at most", "at least")
 _MISSING = ("accepted", "violated", "skipped")
-_MEASURES = {"slice": SLICE_MEASURES}
+_MEASURES = {"slice": SLICE_MEASURES, "volume": VOLUME_MEASURES}
+_MARGIN_MM = {"slice": 0.0, "volume": RIM_MM}
 _N_AXES = {"slice": 2, "volume": 3}
 
 
@@ -147,7 +149,7 @@ def rule_set(name: str) -> RuleSet:
     Parameters
     ----------
     name
-        ``short_axis_16``, ``apical_12`` or ``short_axis_7``.
+        ``short_axis_16``, ``apical_12``, ``short_axis_7`` or ``lesion``.
 
     Raises
     ------
@@ -224,7 +226,8 @@ def measure(
         )
         raise GeometryError(msg)
     _check_structures(rules.structures, structures, f"rule set {rules.name!r}")
-    scene = Scene(labels, structures, spacing_mm, image)
+    margin_mm = _MARGIN_MM[rules.plane]
+    scene = Scene(labels, structures, spacing_mm, image, margin_mm=margin_mm)
     return np.array([_value(scene, rule) for rule in rules.rules])
 
 
@@ -240,7 +243,7 @@ def _check_structures(needed, structures, by):
 
 def _value(scene, rule):
     found = _MEASURES[rule.plane][rule.measure]
-    if not scene.has(rule.structures, found.needs):
+    if not scene.has(rule.structures, found):
         return np.nan
     return found.value(scene, rule.structures)
 
@@ -357,7 +360,8 @@ def offending(
         return np.stack(planes)
     _check_structures(rule.structures, structures, f"rule {rule.name!r}")
     out = np.zeros(labels.shape, dtype=bool)
-    scene = Scene(labels, structures, spacing_mm, image)
+    margin_mm = _MARGIN_MM[rule.plane]
+    scene = Scene(labels, structures, spacing_mm, image, margin_mm=margin_mm)
     value = _value(scene, rule)
     if np.isnan(value) or keeps([value], RuleSet(rule.name, (rule,)))[0]:
         return out

@@ -36,7 +36,7 @@ from radlatent.parallel import Shared, map_tasks
 from radlatent.provenance import content_key
 from radlatent.schema import check_failures, empty_failures
 
-__all__ = ["Stability", "measure_perturbed", "stability"]
+__all__ = ["Stability", "count_verdicts", "measure_perturbed", "stability"]
 
 #: Raised when the content of a kept result changes, so that old ones are not read.
 _FORMAT = 1
@@ -74,15 +74,7 @@ class Stability:
     @property
     def summary(self) -> pd.DataFrame:
         """Features a block and coefficient, by the verdict on the lower limit."""
-        edges = [*_VERDICTS.values(), np.inf]
-        verdict = pd.cut(self.table["lower"], edges, right=False, labels=[*_VERDICTS])
-        verdict = verdict.cat.add_categories("undefined").fillna("undefined")
-        keys = {
-            "block": self.table["feature"].str.partition("__")[0],
-            "icc": self.table["icc"],
-        }
-        counts = pd.get_dummies(verdict, dtype="int64").assign(**keys)
-        return counts.groupby([*keys], sort=False, as_index=False).sum()
+        return count_verdicts(self.table)
 
     def __repr__(self) -> str:
         n_cases = self.features["case_id"].nunique()
@@ -94,6 +86,29 @@ class Stability:
 
     def _repr_html_(self) -> str:
         return self.summary.to_html()
+
+
+def count_verdicts(table: pd.DataFrame) -> pd.DataFrame:
+    """Return how many features are poor, moderate, good, excellent or undefined.
+
+    Parameters
+    ----------
+    table
+        As `icc` gives it. Columns before ``feature`` tell groups, counted apart.
+
+    Returns
+    -------
+    DataFrame
+        One row a group, block and coefficient.
+    """
+    edges = [*_VERDICTS.values(), np.inf]
+    verdict = pd.cut(table["lower"], edges, right=False, labels=[*_VERDICTS])
+    verdict = verdict.cat.add_categories("undefined").fillna("undefined")
+    keys = {name: table[name] for name in table.loc[:, :"feature"].columns[:-1]}
+    keys["block"] = table["feature"].str.partition("__")[0]
+    keys["icc"] = table["icc"]
+    counts = pd.get_dummies(verdict, dtype="int64").assign(**keys)
+    return counts.groupby([*keys], sort=False, as_index=False, observed=True).sum()
 
 
 def stability(

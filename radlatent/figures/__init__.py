@@ -22,6 +22,7 @@
 ``kaplan_meier``            survival by group of risk, with numbers at risk
 ``survival_calibration``    predicted against observed survival at a horizon
 ``survival_auc``            the AUC over time
+``panels``                  many models of such a curve, each in a panel of its own
 ``importance``              what blocks and columns are worth, with intervals
 ``metric_by_patients``      a metric against the number of training patients
 ``canvas``                  an empty figure of a size, for the writer
@@ -39,6 +40,7 @@ from radlatent.figures.heatmap import heatmap
 from radlatent.figures.importance import importance, metric_by_patients
 from radlatent.figures.latent import clustered_correlations, latent_map, ranking
 from radlatent.figures.palette import PALETTE
+from radlatent.figures.panels import panels
 from radlatent.figures.performance import confusion, forest, roc
 from radlatent.figures.pictures import reconstructions, traversal
 from radlatent.figures.shares import top_k_shares
@@ -70,6 +72,7 @@ __all__ = [
     "latent_map",
     "learning_curve",
     "metric_by_patients",
+    "panels",
     "ranking",
     "reconstructions",
     "redundancy",

@@ -4,6 +4,7 @@ The table of ``calibration_curve`` enters, an Axes leaves.
 """
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
@@ -28,7 +29,7 @@ def calibration(
     ax
         Where to draw, None for the current Axes.
     **kwargs
-        Passed to ``Axes.plot`` of the smooth curves.
+        Passed to ``Axes.plot`` of the smooth curves; a ``label`` names the model.
     """
     if ax is None:
         ax = plt.gca()
@@ -39,9 +40,9 @@ def calibration(
     for number, (key, table) in enumerate(groups):
         key = dict(zip(_KEYS, key, strict=True))
         bins = table[table["curve"] == "bins"]
-        label = ", ".join(key[name] for name in varying or ["model"])
-        label += f" (n = {round(bins['count'].sum())})"
-        style = {"color": PALETTE[number % len(PALETTE)], "label": label} | kwargs
+        name = ", ".join(key[name] for name in varying or ["model"])
+        style = {"color": PALETTE[number % len(PALETTE)], "label": name} | kwargs
+        style["label"] += f" (n = {round(bins['count'].sum())})"
         smooth = table[table["curve"] == "smooth"]
         (line,) = ax.plot(smooth["predicted"], smooth["observed"], **style)
         band = {"color": line.get_color(), "alpha": 0.12, "linewidth": 0}
@@ -58,7 +59,7 @@ def calibration(
 
 def _draw_bins(ax, bins, color):
     x, y = bins["predicted"], bins["observed"]
-    arms = [(y - bins["lower"]).clip(lower=0), (bins["upper"] - y).clip(lower=0)]
+    arms = np.clip([y - bins["lower"], bins["upper"] - y], 0, None)
     ax.errorbar(x, y, yerr=arms, fmt="none", color=color, capsize=2, linewidth=1)
     area = 120 * bins["count"] / bins["count"].sum()
     ax.scatter(x, y, s=area, color=color, edgecolor="white", zorder=3)

@@ -43,7 +43,7 @@ def roc(
         A **metrics** table; its AUC and interval enter the legend, except for curves
         of several classes, which have no AUC of their own.
     **kwargs
-        Passed to ``Axes.plot``.
+        Passed to ``Axes.plot``; a ``label`` names the model.
     """
     if ax is None:
         ax = plt.gca()
@@ -53,10 +53,10 @@ def roc(
     groups = curve_table.groupby([*_KEYS, "class"], sort=False)
     for number, (key, curve) in enumerate(groups):
         key = dict(zip([*_KEYS, "class"], key, strict=True))
-        label = ", ".join(key[name] for name in named)
+        name = ", ".join(key[name] for name in named)
+        style = {"color": PALETTE[number % len(PALETTE)], "label": name} | kwargs
         if metrics is not None and "class" not in _varying(curve_table, ["class"]):
-            label += _auc_text(metrics, key)
-        style = {"color": PALETTE[number % len(PALETTE)], "label": label} | kwargs
+            style["label"] += _auc_text(metrics, key)
         x = curve["false_positive_rate"]
         (line,) = ax.plot(x, curve["true_positive_rate"], **style)
         band = {"color": line.get_color(), "alpha": 0.12, "linewidth": 0}

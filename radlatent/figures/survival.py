@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from radlatent.errors import SchemaError
+from radlatent.figures.legend import name_lines
 from radlatent.figures.palette import PALETTE
 
 __all__ = ["kaplan_meier", "survival_auc", "survival_calibration"]
@@ -140,7 +141,7 @@ def survival_calibration(
     ax.set(xlim=limits, ylim=limits, aspect="equal")
     ax.set_xlabel(f"Predicted risk of an event until {until}")
     ax.set_ylabel("Observed risk (1 − Kaplan-Meier)")
-    ax.legend(loc="upper left", fontsize="small", edgecolor="none")
+    name_lines(ax, "upper left")
     return ax
 
 
@@ -177,5 +178,5 @@ def survival_auc(curve_table: pd.DataFrame, ax: Axes | None = None, **kwargs) ->
     ax.set(xlim=(curve_table["time"].min(), curve_table["time"].max()))
     ax.set(ylim=(max(0, low), 1.01), xlabel="Time (days)")
     ax.set_ylabel("Time-dependent AUC (higher = better)")
-    ax.legend(loc="lower right", fontsize="small", edgecolor="none")
+    name_lines(ax, "lower right")
     return ax

@@ -25,7 +25,8 @@ from radlatent.report.evidence import outcome
 from radlatent.report.files import read_tables
 from radlatent.report.latex import latex
 from radlatent.report.methods import methods_paragraph, stages
-from radlatent.report.sections import FIGURES, SECTIONS, TABLES, planned, printed
+from radlatent.report.planned import FITS_PHONE_IN, planned, printed
+from radlatent.report.sections import FIGURES, SECTIONS, TABLES
 from radlatent.report.tables import flow, pieces
 
 __all__ = ["report"]
@@ -168,7 +169,9 @@ def _figures(data, folder):
                 drawing.savefig(path, dpi=_RESOLUTION_DPI)
         png = base64.b64encode(paths[0].read_bytes()).decode("ascii")
         about = {"name": name, "section": figure.section, "caption": caption}
-        shown.append(about | {"png": png, "wide": size[0] > 6.6})
+        kind = "wide" if size[0] > 6.6 else ""
+        kind = "fits" if size[0] <= FITS_PHONE_IN else kind
+        shown.append(about | {"png": png, "kind": kind})
     return shown
 
 

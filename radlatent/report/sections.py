@@ -1,10 +1,9 @@
 """What the page shows of which table: the one place to enter a table or a figure.
 
-The tables of a run enter, tables to print and plans of figures leave, in the order of
-the page. What a run does not have is not shown.
+Nothing enters; plans of tables and figures leave, in the order of the page.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +20,7 @@ from radlatent.figures.survival import (
 )
 from radlatent.report import tables
 
-__all__ = ["FIGURES", "SECTIONS", "TABLES", "Figure", "Table", "planned", "printed"]
+__all__ = ["FIGURES", "SECTIONS", "TABLES", "Figure", "Table"]
 
 #: Anchor of a section to its title, in the order of the page.
 SECTIONS = {
@@ -90,6 +89,8 @@ class Figure:
         One figure for each value of these columns, or of those that rows give.
     metric
         Only the rows of this metric are drawn.
+    panels
+        Whether many models get a panel each; ``draw`` then takes the style of a line.
     """
 
     name: str
@@ -100,6 +101,7 @@ class Figure:
     size: Callable[[pd.DataFrame], tuple] = lambda rows: (5, 4.6)
     keys: tuple[str, ...] | Callable[[pd.DataFrame], tuple] = ()
     metric: str = ""
+    panels: bool = False
 
 
 _MODEL = ("model", "blocks", "endpoint")
@@ -145,6 +147,10 @@ def _one_class_in(data):
 def _roc_keys(curves):
     # several classes: a figure a model; two classes: all models in one
     return _MODEL if len(set(curves["class"])) > 1 else ()
+
+
+def _roc(ax, rows, data, **style):
+    figures.roc(rows, ax, metrics=data.get("metrics"), **style)
 
 
 def _outcome(data):
@@ -243,9 +249,10 @@ FIGURES = (
         "Receiver operating characteristic of the out-of-fold predictions, averaged "
         "over repeats, with pointwise bootstrap bands.",
         "roc",
-        lambda ax, rows, data: figures.roc(rows, ax, metrics=data.get("metrics")),
+        _roc,
         _with_legend(5, 4.6, 2),
         keys=_roc_keys,
+        panels=True,
     ),
     Figure(
         "confusion",
@@ -261,18 +268,20 @@ FIGURES = (
         "Observed against predicted probability: bins with intervals, smooth curves "
         "with bootstrap bands.",
         "calibration",
-        lambda ax, rows, data: calibration(rows, ax),
+        lambda ax, rows, data, **style: calibration(rows, ax, **style),
         _with_legend(5.8, 4.6),
         keys=_roc_keys,
+        panels=True,
     ),
     Figure(
         "decision",
         "decision",
         "Net benefit by threshold, with bootstrap bands.",
         "net_benefit",
-        lambda ax, rows, data: decision_curve(rows, ax),
+        lambda ax, rows, data, **style: decision_curve(rows, ax, **style),
         _with_legend(6, 4.6),
         keys=("endpoint",),
+        panels=True,
     ),
     Figure(
         "kaplan_meier",
@@ -288,15 +297,18 @@ FIGURES = (
         "survival",
         "Observed against predicted risk.",
         "survival_calibration",
-        lambda ax, rows, data: survival_calibration(rows, ax),
+        lambda ax, rows, data, **style: survival_calibration(rows, ax, **style),
+        _with_legend(5, 4.6),
+        panels=True,
     ),
     Figure(
         "survival_auc",
         "survival",
         "Area under the time-dependent ROC curve by day.",
         "survival_auc",
-        lambda ax, rows, data: survival_auc(rows, ax),
-        lambda rows: (6, 4.4),
+        lambda ax, rows, data, **style: survival_auc(rows, ax, **style),
+        _with_legend(6, 4.4),
+        panels=True,
     ),
     Figure(
         "importance",
@@ -326,42 +338,3 @@ FIGURES = (
         lambda rows: (7, min(12, 2 + 0.2 * len(_first_fold(rows)))),
     ),
 )
-
-
-def printed(data: Mapping[str, pd.DataFrame]) -> Iterator[tuple[Table, pd.DataFrame]]:
-    """Yield each table of the page that the run has, with what it prints."""
-    for table in TABLES:
-        rows = data.get(table.source or table.name)
-        if rows is not None:
-            yield table, table.print(rows)
-
-
-def planned(data: Mapping[str, pd.DataFrame]) -> Iterator[tuple]:
-    """Yield each figure of the run: its file, kind, caption and rows."""
-    for figure in FIGURES:
-        rows = data.get(figure.source)
-        if rows is None or rows.empty:
-            continue
-        if figure.metric:
-            rows = rows[rows["metric"] == figure.metric]
-        keys = figure.keys(rows) if callable(figure.keys) else figure.keys
-        keys = [key for key in keys if key in rows]
-        parts = list(rows.groupby(keys, sort=False)) if keys else [((), rows)]
-        for number, (key, part) in enumerate(parts, start=1):
-            if part.empty:
-                continue
-            file = f"{figure.name}_{number}" if keys else figure.name
-            about = f"{figure.caption}{_which(dict(zip(keys, key, strict=True)))}"
-            yield file, figure, f"{about}{_size(data)}", part
-
-
-def _which(key):
-    """Return whose figure it is, where there is one for each model."""
-    return f" Model: {key['model']} on {key['blocks']}." if "model" in key else ""
-
-
-def _size(data):
-    predictions = data.get("predictions")
-    if predictions is None:
-        return ""
-    return f" n = {predictions['patient_id'].nunique()} patients."

@@ -8,8 +8,10 @@ import pytest
 from typer.testing import CliRunner
 
 from radlatent.cli import app
-from radlatent.cohort import simulate
+from radlatent.cohort import Cohort, simulate
 from radlatent.errors import CohortError, SchemaError
+from radlatent.fusion import aggregate, lesion_burden
+from radlatent.handcrafted import lesion_centroids
 from radlatent.provenance import file_hash
 from radlatent.report import read_features, report
 from radlatent.report.files import read_tables
@@ -195,6 +197,7 @@ def test_features_are_read_back_as_they_were_written(finished):
         ),
         ("models:", "reporting: {cleer-8: approved}\nmodels:", "clear-8"),
         ("models:", "compare_with: 3\nmodels:", "of 2 models"),
+        ("models:", "dispersion: sd\nmodels:", "'std', 'range' or 'iqr'"),
         ("[clinical]}", "[clinical], late: true}", "two blocks or more"),
     ],
 )
@@ -219,6 +222,10 @@ def test_a_faulty_study_is_refused_by_key(folder, tmp_path, old, new, expected):
         ("n_features: 5", "C: -1", "logistic.*C"),
         ("models:", f"derived: {{age: {AGE}}}\nmodels:", "'age' is a covariate"),
         ("VoxelVolume\n", "VoxelVolumes\n", "VoxelVolumes"),
+        ("models:", "burden: ct\nmodels:", "'ct' is in 'HU'"),
+        ("models:", "burden: pett\nmodels:", "did you mean 'pet'"),
+        ("models:", "burden: pet\nmodels:", "lacks .*firstorder_Maximum"),
+        ("aggregate: largest", "aggregate: hottest", "could be the intensity"),
     ],
 )
 def test_what_does_not_fit_is_refused_before_the_work(
@@ -245,6 +252,75 @@ def test_faulty_files_stop_a_run_unless_they_are_put_up_with(folder, tmp_path):
     assert set(done.failures["stage"]) == {"handcrafted ct"}
     page = (done.folder / "index.html").read_text("utf-8")
     assert "P0001_L1" in page
+
+
+LESIONS = """\
+aggregate: hottest
+dispersion: range
+burden: pet
+models:
+  - {model: logistic, blocks: [pet_burden, pet_dispersion]}
+  - {model: logistic, blocks: ["*_handcrafted"]}
+"""
+
+
+@pytest.fixture(scope="module")
+def of_lesions(folder):
+    """Return a run whose patients have blocks of all of their lesions."""
+    start, rest = STUDY.split("aggregate:")
+    end = rest[rest.index("folds:") :]
+    start = start.replace("settings.yaml", "maximum.yaml")
+    (folder / "lesions.yml").write_text(start + LESIONS + end, "utf-8")
+    settings = SETTINGS.replace("[Mean]", "[Mean, Maximum]")
+    (folder / "maximum.yaml").write_text(settings, "utf-8")
+    return run(folder / "lesions.yml", out=folder / "lesions", jobs=1)
+
+
+@pytest.mark.slow
+def test_blocks_of_lesions_are_those_of_python(of_lesions, folder):
+    cohort = Cohort.read(folder / "cohort")
+    features = read_features(of_lesions.folder / "data" / "features.parquet")
+    patients = pd.read_parquet(of_lesions.folder / "data" / "patients.parquet")
+    cases = cohort.included
+    same = {"check_exact": True, "check_freq": False}
+
+    burden = lesion_burden(features, cases, centroids=lesion_centroids(cohort, "pet"))
+    found = patients.filter(regex="^pet_burden__")
+    pd.testing.assert_frame_equal(found, burden, **same)
+    several = burden["pet_burden__n_lesions"] > 1
+    assert several.any()
+    assert (burden["pet_burden__dmax_mm"] > 0).equals(several)
+
+    spread = aggregate(features, cases, how="dispersion", statistic="range")
+    renamed = spread.columns.str.replace("_handcrafted", "_dispersion")
+    found = patients.filter(regex="_dispersion__")
+    pd.testing.assert_frame_equal(found, spread.set_axis(renamed, axis=1), **same)
+
+    hottest = aggregate(features, cases, how="hottest")
+    found = patients.filter(regex="_handcrafted__")
+    pd.testing.assert_frame_equal(found, hottest, **same)
+
+
+@pytest.mark.slow
+def test_blocks_of_lesions_are_told(of_lesions):
+    page = (of_lesions.folder / "index.html").read_text("utf-8")
+    assert "the range of each feature over lesions" in page
+    assert "distances of lesions in pet" in page
+    assert "hottest; dispersion: range; burden of lesions in pet" in page
+
+
+@pytest.mark.slow
+def test_a_lesion_that_cannot_be_read_leaves_the_burden_of_its_patient_open(
+    of_lesions, tmp_path
+):
+    cohort = simulate(tmp_path / "cohort", n_patients=30, seen_effect=4)
+    for name in ("lesions.yml", "maximum.yaml"):
+        (tmp_path / name).write_bytes((of_lesions.folder.parent / name).read_bytes())
+    cohort.files("P0001_L1", "pet")[1].write_bytes(b"nothing")
+    done = run(tmp_path / "lesions.yml", out=tmp_path / "out", allow_failures=2, jobs=1)
+    patients = pd.read_parquet(done.folder / "data" / "patients.parquet")
+    missing = patients["pet_burden__dmax_mm"].isna()
+    assert missing.index[missing].tolist() == ["P0001"]
 
 
 def test_every_key_is_in_the_documentation(project_root):

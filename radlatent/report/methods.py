@@ -119,6 +119,19 @@ def _patients(record, tables):
     )
 
 
+def _over_lesions(settings):
+    """Return what was told of the lesions of a patient together."""
+    spread, modality = settings.get("dispersion"), settings.get("burden")
+    told = []
+    if spread:
+        told.append(f"the {spread} of each feature over lesions (block dispersion)")
+    if modality:
+        told.append(
+            f"number, volume, glycolysis and distances of lesions in {modality}"
+        )
+    return f"Of the lesions of a patient together: {'; '.join(told)}." if told else ""
+
+
 def _features(record, tables):
     said = [
         f"{modality}{_unit(record, modality)}: classes {_join(one['featureClass'])}; "
@@ -135,6 +148,7 @@ def _features(record, tables):
             "Parameters that the record does not name were left at their defaults.",
             "Lesions were brought to patients by the rule "
             f"{_or_not(settings.get('aggregate'), 'aggregation')!r}.",
+            _over_lesions(settings),
             "Derived quantities: " + _join(settings["derived"]) + "."
             if settings.get("derived")
             else "",

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from radlatent.cohort import check
@@ -25,6 +26,7 @@ from radlatent.handcrafted import (
 from radlatent.provenance import environment, file_hash, run_record
 from radlatent.report import report, write_extraction, write_table
 from radlatent.study import latents, models
+from radlatent.study.lesions import lesion_blocks, locate
 from radlatent.study.plan import read_study
 from radlatent.study.tables import run_tables
 
@@ -116,11 +118,13 @@ def run(
         extraction = extract(cohort, settings=settings, **how)
         write_extraction(extraction, out / "data" / _EXTRACTED[0])
         _check_measured(extraction)
+        places = locate(plan, cohort, extraction.features, jobs)
     with _stage("latent", clock):
         encoding, tables = _latent(plan, cohort, extraction, folds, (out, jobs))
     with _stage("models", clock):
         folded = encoding.features if encoding else None
-        patients = _patients(plan, cohort, (extraction.features, walls), folded)
+        measured = extraction.features, walls, places
+        patients = _patients(plan, cohort, measured, folded)
         results = models.validate(plan, patients, endpoint, folds, jobs)
         tables |= run_tables(plan, patients, endpoint, results, jobs)
     failed = [extraction.failures, *([encoding.failures] if encoding else [])]
@@ -210,12 +214,13 @@ def _walls(plan, cohort, jobs):
 
 def _patients(plan, cohort, measured, folded=None):
     """Return one row a patient: features, latent ones, covariates, derived ones."""
-    features, walls = measured
+    features, walls, places = measured
     cases = cohort.included
     beside = [_clinical(plan, cohort, features)]
+    beside += lesion_blocks(plan, cohort, features, places)
     if len(walls):
         beside.append(aggregate(walls, cases.loc[walls.index]))
-    how = {"how": plan.aggregate, "volume": plan.volume}
+    how = {"how": plan.aggregate, "volume": plan.volume, "intensity": plan.intensity}
 
     def of_patients(table):
         patients = aggregate(table, cases, **how)
@@ -270,7 +275,8 @@ def _rehearse(plan, cohort, endpoint, folds, known):
         latents.handcrafted_of(plan.latent, features)
         owners = cohort.included["patient_id"]
         folded = latents.pretend(plan.latent, features.index, folds, owners)
-    patients = _patients(plan, cohort, (features, walls), folded)
+    nowhere = pd.DataFrame(np.nan, features.index, ["x_mm", "y_mm", "z_mm"])
+    patients = _patients(plan, cohort, (features, walls, nowhere), folded)
     models.rehearse(plan, patients, endpoint, folds)
 
 

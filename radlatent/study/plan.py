@@ -132,8 +132,13 @@ class Study(BaseModel):
     endpoint: str
     settings: dict[str, str] | str | None = None
     engine: Literal["radlatent", "pyradiomics"] = "radlatent"
-    aggregate: Literal["pivot", "largest", "volume_weighted_mean", "sum"] = "pivot"
+    aggregate: Literal["pivot", "largest", "hottest", "volume_weighted_mean", "sum"] = (
+        "pivot"
+    )
     volume: str | None = None
+    intensity: str | None = None
+    dispersion: Literal["std", "range", "iqr"] | None = None
+    burden: str | None = None
     derived: dict[str, Derived] = {}
     myocardium: Myocardium | None = None
     latent: LatentSpec | None = None

@@ -38,6 +38,10 @@ def test_choices_of_a_study_are_told(record):
     del record["versions"], record["settings"]["settings"]
     text = methods_paragraph(record)
     assert "one fold for each of the sites" in text
+    assert "lesions of a patient together" not in text
+    record["settings"] |= {"dispersion": "iqr", "burden": "pet"}
+    together = "the iqr of each feature over lesions (block dispersion); number, volume"
+    assert together in methods_paragraph(record)
     assert "(C of 0.1, 1.0 on inner folds)" in text
     assert "[not recorded: versions]" in text
     assert "[not recorded: settings of the extraction]" in text

@@ -14,7 +14,7 @@ from radlatent.imaging import bounding_box, expand_box
 
 __all__ = [
     "ISLAND_MM",
-    "Error",
+    "Flaw",
     "extra_piece",
     "hole",
     "leak",
@@ -44,7 +44,7 @@ _SPECK_MM = 6.0
 
 
 @dataclass(frozen=True)
-class Error:
+class Flaw:
     """Where and how large an error is.
 
     Parameters
@@ -146,88 +146,88 @@ def move_borders(
     return np.array(present, plane.dtype)[signed.argmin(axis=0)]
 
 
-def missing_piece(plane: np.ndarray, error: Error) -> np.ndarray:
+def missing_piece(plane: np.ndarray, flaw: Flaw) -> np.ndarray:
     """Give a piece at the rim of a structure to what lies across the rim."""
-    inside = plane == error.label
-    site, _ = _site(inside, error)
-    piece = _piece(plane.shape, site, error.size, error) & inside
-    return np.where(piece, _across(plane, site, error.label), plane)
+    inside = plane == flaw.label
+    site, _ = _site(inside, flaw)
+    piece = _piece(plane.shape, site, flaw.size, flaw) & inside
+    return np.where(piece, _across(plane, site, flaw.label), plane)
 
 
-def swap(plane: np.ndarray, error: Error) -> np.ndarray:
+def swap(plane: np.ndarray, flaw: Flaw) -> np.ndarray:
     """Label a piece at the rim of a structure as another structure."""
-    inside = plane == error.label
-    site, _ = _site(inside, error)
-    piece = _piece(plane.shape, site, error.size, error) & inside
-    others = [label for label in error.known if label != error.label]
-    other = others[error.random.integers(len(others))]
+    inside = plane == flaw.label
+    site, _ = _site(inside, flaw)
+    piece = _piece(plane.shape, site, flaw.size, flaw) & inside
+    others = [label for label in flaw.known if label != flaw.label]
+    other = others[flaw.random.integers(len(others))]
     return np.where(piece, plane.dtype.type(other), plane)
 
 
-def leak(plane: np.ndarray, error: Error) -> np.ndarray:
+def leak(plane: np.ndarray, flaw: Flaw) -> np.ndarray:
     """Let a structure grow over its rim by a bump, whatever lies there."""
-    site, outward = _site(plane == error.label, error)
+    site, outward = _site(plane == flaw.label, flaw)
     # its inner end stays in the structure
-    forward_mm = 0.7 * error.size * np.sqrt(_STRETCH)
-    center = site + outward * forward_mm / error.spacing_mm
-    bump = _piece(plane.shape, center, error.size, error, along=outward)
-    return np.where(bump, plane.dtype.type(error.label), plane)
+    forward_mm = 0.7 * flaw.size * np.sqrt(_STRETCH)
+    center = site + outward * forward_mm / flaw.spacing_mm
+    bump = _piece(plane.shape, center, flaw.size, flaw, along=outward)
+    return np.where(bump, plane.dtype.type(flaw.label), plane)
 
 
-def hole(plane: np.ndarray, error: Error) -> np.ndarray:
+def hole(plane: np.ndarray, flaw: Flaw) -> np.ndarray:
     """Open a hole inside a structure, so wide that a rim of a pixel stays."""
-    box = bounding_box(plane == error.label)
-    inside = np.pad(plane[box] == error.label, 1)
-    depth = ndimage.distance_transform_edt(inside, sampling=error.spacing_mm)
+    box = bounding_box(plane == flaw.label)
+    inside = np.pad(plane[box] == flaw.label, 1)
+    depth = ndimage.distance_transform_edt(inside, sampling=flaw.spacing_mm)
     depth = depth[1:-1, 1:-1]
     # the diagonal, so that the rim holds background of 8 neighbors in
-    rim_mm = np.hypot(*error.spacing_mm)
+    rim_mm = np.hypot(*flaw.spacing_mm)
     core = depth > rim_mm
     result = plane.copy()
     if core.any():
-        deep = depth >= min(error.size + rim_mm, depth.max())
-        site = _toward(np.argwhere(deep), error)
-        radius_mm = min(error.size, depth[tuple(site)] - rim_mm)
-        result[box][_piece(core.shape, site, radius_mm, error) & core] = 0
+        deep = depth >= min(flaw.size + rim_mm, depth.max())
+        site = _toward(np.argwhere(deep), flaw)
+        radius_mm = min(flaw.size, depth[tuple(site)] - rim_mm)
+        result[box][_piece(core.shape, site, radius_mm, flaw) & core] = 0
     return result
 
 
-def extra_piece(plane: np.ndarray, error: Error) -> np.ndarray:
+def extra_piece(plane: np.ndarray, flaw: Flaw) -> np.ndarray:
     """Put an island of a structure into the background, off all that is there."""
-    pixels = np.argwhere(plane > 0) * error.spacing_mm
+    pixels = np.argwhere(plane > 0) * flaw.spacing_mm
     middle = pixels.mean(axis=0)
-    gap_mm = error.random.uniform(*ISLAND_MM)
+    gap_mm = flaw.random.uniform(*ISLAND_MM)
     for turn in (0, np.pi, np.pi / 2, -np.pi / 2):
-        toward = _unit(error.angle + turn)
+        toward = _unit(flaw.angle + turn)
         # beyond all pixels of this direction, by more than the longest lobe
         away_mm = ((pixels - middle) @ toward).max() + gap_mm
-        away_mm += error.size * (1 + _LOBE * len(_LOBES))
-        center = (middle + away_mm * toward) / error.spacing_mm
+        away_mm += flaw.size * (1 + _LOBE * len(_LOBES))
+        center = (middle + away_mm * toward) / flaw.spacing_mm
         if ((center >= 0) & (center <= np.subtract(plane.shape, 1))).all():
-            island = _piece(plane.shape, center, error.size, error)
-            return np.where(island, plane.dtype.type(error.label), plane)
+            island = _piece(plane.shape, center, flaw.size, flaw)
+            return np.where(island, plane.dtype.type(flaw.label), plane)
     return plane.copy()
 
 
-def shift(plane: np.ndarray, error: Error) -> np.ndarray:
+def shift(plane: np.ndarray, flaw: Flaw) -> np.ndarray:
     """Move a structure, or for label 0 all of them, by whole pixels.
 
     What one structure leaves is given to the nearest other label.
     """
-    step = np.rint(error.size * _unit(error.angle) / error.spacing_mm).astype(int)
-    moving = plane == error.label if error.label else plane > 0
+    step = np.rint(flaw.size * _unit(flaw.angle) / flaw.spacing_mm).astype(int)
+    moving = plane == flaw.label if flaw.label else plane > 0
     places = np.argwhere(moving)
     landed = places + step
     kept = ((landed >= 0) & (landed < plane.shape)).all(axis=1)
     values, landed = plane[tuple(places[kept].T)], tuple(landed[kept].T)
     result = np.where(moving, plane.dtype.type(0), plane)
-    if error.label:
+    if flaw.label:
         touched = moving.copy()
         touched[landed] = True
         box = expand_box(bounding_box(touched), (1, 1), plane.shape)
         nearest = ndimage.distance_transform_edt(
             touched[box],
-            sampling=error.spacing_mm,
+            sampling=flaw.spacing_mm,
             return_distances=False,
             return_indices=True,
         )
@@ -236,17 +236,17 @@ def shift(plane: np.ndarray, error: Error) -> np.ndarray:
     return result
 
 
-def specks(plane: np.ndarray, error: Error) -> np.ndarray:
+def specks(plane: np.ndarray, flaw: Flaw) -> np.ndarray:
     """Give single pixels near the foreground another label, or none."""
-    margin = [int(np.ceil(_SPECK_MM / spacing)) for spacing in error.spacing_mm]
+    margin = [int(np.ceil(_SPECK_MM / spacing)) for spacing in flaw.spacing_mm]
     box = expand_box(bounding_box(plane), margin, plane.shape)
     result = plane.copy()
     part = result[box]
-    n = min(error.size, part.size)
-    places = np.unravel_index(error.random.choice(part.size, n, False), part.shape)
-    ring = np.array([0, *error.known], plane.dtype)
+    n = min(flaw.size, part.size)
+    places = np.unravel_index(flaw.random.choice(part.size, n, False), part.shape)
+    ring = np.array([0, *flaw.known], plane.dtype)
     # one step or more around the ring of labels does not come back to the same one
-    steps = error.random.integers(1, len(ring), n)
+    steps = flaw.random.integers(1, len(ring), n)
     part[places] = ring[(np.searchsorted(ring, part[places]) + steps) % len(ring)]
     return result
 
@@ -261,26 +261,26 @@ def _around(site, margin, shape):
     return expand_box(pixel, (margin, margin), shape)
 
 
-def _site(inside, error):
+def _site(inside, flaw):
     """Return a pixel of the rim in a direction, and the unit vector in mm outward."""
     box = expand_box(bounding_box(inside), (1, 1), inside.shape)
     rim = inside[box] & ~ndimage.binary_erosion(inside[box])
-    site = _toward(np.argwhere(rim), error) + [side.start for side in box]
+    site = _toward(np.argwhere(rim), flaw) + [side.start for side in box]
     near = _around(site, 3, inside.shape)
     middle = np.argwhere(inside[near]).mean(axis=0) + [side.start for side in near]
-    outward = (site - middle) * error.spacing_mm
+    outward = (site - middle) * flaw.spacing_mm
     length = np.hypot(*outward)
     # the middle of a line or point has no side
-    return site, outward / length if length > 1e-6 else _unit(error.angle)
+    return site, outward / length if length > 1e-6 else _unit(flaw.angle)
 
 
-def _toward(pixels, error):
+def _toward(pixels, flaw):
     """Return one of the pixels that lie, from the middle of all, in a direction."""
-    rows, columns = ((pixels - pixels.mean(axis=0)) * error.spacing_mm).T
-    apart = np.arctan2(columns, rows) - error.angle
+    rows, columns = ((pixels - pixels.mean(axis=0)) * flaw.spacing_mm).T
+    apart = np.arctan2(columns, rows) - flaw.angle
     apart = np.abs((apart + np.pi) % (2 * np.pi) - np.pi)
     near = np.flatnonzero(apart <= max(_NEAR_RAD, apart.min()))
-    return pixels[near[error.random.integers(len(near))]]
+    return pixels[near[flaw.random.integers(len(near))]]
 
 
 def _across(plane, site, label):
@@ -290,15 +290,15 @@ def _across(plane, site, label):
     return values[counts.argmax()] if len(values) else plane.dtype.type(0)
 
 
-def _piece(shape, center, radius_mm, error, *, along=None):
+def _piece(shape, center, radius_mm, flaw, *, along=None):
     """Return a lobed disk of a known area, or one drawn out along a direction."""
-    sizes = 2 * _LOBE * error.random.random(len(_LOBES)) / _LOBES
-    phases = error.random.uniform(0, 2 * np.pi, len(_LOBES))
-    reach = 2 * radius_mm * np.sqrt(_STRETCH) / np.array(error.spacing_mm)
+    sizes = 2 * _LOBE * flaw.random.random(len(_LOBES)) / _LOBES
+    phases = flaw.random.uniform(0, 2 * np.pi, len(_LOBES))
+    reach = 2 * radius_mm * np.sqrt(_STRETCH) / np.array(flaw.spacing_mm)
     low = np.floor(center - reach).astype(int).clip(0, shape)
     high = np.ceil(center + reach + 1).astype(int).clip(0, shape)
-    rows = (np.arange(low[0], high[0])[:, None] - center[0]) * error.spacing_mm[0]
-    columns = (np.arange(low[1], high[1]) - center[1]) * error.spacing_mm[1]
+    rows = (np.arange(low[0], high[0])[:, None] - center[0]) * flaw.spacing_mm[0]
+    columns = (np.arange(low[1], high[1]) - center[1]) * flaw.spacing_mm[1]
     if along is not None:
         rows, columns = (
             (rows * along[0] + columns * along[1]) / np.sqrt(_STRETCH),

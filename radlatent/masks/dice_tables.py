@@ -8,10 +8,13 @@ import pandas as pd
 
 from radlatent.errors import SchemaError
 
-__all__ = ["FORMAT", "checked_truth", "checked_values", "read_state"]
+__all__ = ["CLASS", "FORMAT", "checked_truth", "checked_values", "read_state"]
 
 #: Raised when the meaning of the file changes.
 FORMAT = 1
+
+#: What the file is of.
+CLASS = "DicePredictor"
 
 _KEYS = {"format", "class", "parameters", "columns", "threshold", "calibration"}
 _KEYS |= {"regressions", "versions"}
@@ -93,6 +96,9 @@ def read_state(path: Path) -> dict:
     absent = sorted(_KEYS - set(state)) if isinstance(state, dict) else sorted(_KEYS)
     if absent:
         msg = f"{path} is not of a predictor of Dice: it lacks {absent}."
+        raise SchemaError(msg)
+    if state["class"] != CLASS:
+        msg = f"{path} is of a {state['class']!r}. Give the file of a {CLASS}."
         raise SchemaError(msg)
     if state["format"] != FORMAT:
         msg = (

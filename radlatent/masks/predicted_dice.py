@@ -18,6 +18,7 @@ from radlatent.masks.conformal import limits, patient_weights
 from radlatent.masks.dice_judgment import judge_predictions, share_rows
 from radlatent.masks.dice_regression import DiceRegression, fit_dice_regression
 from radlatent.masks.dice_tables import (
+    CLASS,
     FORMAT,
     checked_truth,
     checked_values,
@@ -264,7 +265,7 @@ class DicePredictor(BaseEstimator):
             parameters["random_state"] = None  # it has moved on
         state = {
             "format": FORMAT,
-            "class": type(self).__name__,
+            "class": CLASS,
             "parameters": parameters,
             "columns": self.columns_,
             "threshold": self.threshold_,

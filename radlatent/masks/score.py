@@ -206,16 +206,17 @@ def _slice_table(results, rules):
         rows += [missing if plane is None else plane for plane in planes]
         where += [(mask, z, plane is None) for z, plane in enumerate(planes)]
     table = pd.DataFrame(where, columns=["mask", "slice", "empty"])
+    table = table.astype({"slice": "int64", "empty": bool})
     values = np.array(rows, dtype=np.float64).reshape(-1, len(rules.rules))
     valid = pd.array(keeps(values, rules).all(axis=1), dtype="boolean")
-    valid[table["empty"].to_numpy(dtype=bool)] = pd.NA
+    valid[table["empty"].to_numpy()] = pd.NA
     table["valid"] = valid
     return pd.concat([table, pd.DataFrame(values, columns=rules.names)], axis=1)
 
 
 def _worst(slices, rules):
     """Return a row a mask file: the worst value of each rule, and the verdicts."""
-    held = slices[~slices["empty"].astype(bool)]
+    held = slices[~slices["empty"]]
     by = held["mask"]
     columns = {}
     kept = keeps(held[rules.names].to_numpy(), rules)

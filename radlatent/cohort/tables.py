@@ -169,7 +169,9 @@ def parse_numbers(
     whole
         Whether a fraction is refused.
     """
-    numbers = pd.to_numeric(texts, errors="coerce").astype("float64")
+    # pandas decides what is a number, but misses the last bit of many
+    known = pd.to_numeric(texts, errors="coerce").notna()
+    numbers = texts.astype(object).where(known, float("nan")).astype("float64")
     for line, text in texts.items():
         value = numbers[line]
         fault = _fault(text, value, limits, whole)

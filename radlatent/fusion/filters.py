@@ -159,7 +159,7 @@ class StableColumns(Selector):
     ----------
     table
         As `icc` gives it, or ``stability(...).table``: ``feature, icc, estimate,
-        lower``. Columns it does not speak of are kept.
+        lower``, each feature once a coefficient. Columns it does not speak of are kept.
     threshold
         The least that is kept: 0.75 is "good".
     bound
@@ -194,6 +194,14 @@ class StableColumns(Selector):
         """Look up the columns of ``X`` in the table."""
         rows = self.table[self.table["icc"] == "ICC(2,1)"].set_index("feature")
         columns = pd.Index(getattr(X, "columns", []))
+        twice = rows.index[rows.index.duplicated()].unique()
+        if len(twice):
+            msg = (
+                f"stability: {len(twice)} features are more than once in the table: "
+                f"{[*twice[:3]]}. It is one of groups of cases; give "
+                "stability_between(...).pivoted, or the rows of one group."
+            )
+            raise SchemaError(msg)
         if (
             self.bound not in ("lower", "estimate")
             or not columns.isin(rows.index).any()

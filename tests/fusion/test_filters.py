@@ -93,3 +93,13 @@ def test_stable_columns_are_those_of_the_table(table, make_features):
     assert estimate.get_support().tolist() == [True, True, False, True]
     with pytest.raises(SchemaError, match="none is among 3 features"):
         StableColumns(table).fit(X[["clinical__age"]])
+
+
+def test_a_table_of_groups_is_no_table_of_columns(table, make_features):
+    columns = ["ct__fair", "ct__good"]
+    X = make_features(np.zeros((3, 2)), [*"abc"]).set_axis(columns, axis=1)
+    groups = pd.concat([table.assign(lesion_id=name) for name in ("LV", "RV")])
+    with pytest.raises(SchemaError, match=r"3 features are more than .*\.pivoted"):
+        StableColumns(groups).fit(X)
+    one = groups[groups["lesion_id"] == "LV"]
+    assert StableColumns(one).fit(X).get_support().tolist() == [False, True]

@@ -12,6 +12,9 @@
 ``Perturbation``    what was drawn for one change
 ``Volume``, ``read_volume``  voxels and where they lie; from a file
 ``stability``       features measured under each perturbation, and their ICC
+``stability_between``  features measured in other masks of the same lesions, and their
+                    ICC
+``quality_tiers``   cases by the quality of their masks
 ``icc``             ICC(2,1) and ICC(3,1) with intervals
 ``LatentEncoder``   latent features that do not repeat the hand-crafted ones
 ``Box``, ``Projections``  what an encoder looks at
@@ -73,8 +76,10 @@ _HOMES = {
         "lesion_centroids",
         "Perturbation",
         "perturb",
+        "quality_tiers",
         "read_settings",
         "stability",
+        "stability_between",
         "wall_thickness",
     ),
     "fusion": (

@@ -8,8 +8,12 @@
 - `wall_thickness`: of the myocardium.
 - `perturb`, `draw_perturbations`, `stability`, `icc`: whether features hold when image
   and mask change slightly.
+- `stability_between`, `quality_tiers`: whether they hold in other masks of the same
+  lesions, by the quality of the masks.
 """
 
+from radlatent.handcrafted.agreement import quality_tiers
+from radlatent.handcrafted.alternatives import MaskStability, stability_between
 from radlatent.handcrafted.centroids import lesion_centroids
 from radlatent.handcrafted.dictionary import describe_features, features_markdown
 from radlatent.handcrafted.extract import Extraction, empty_features, extract
@@ -22,6 +26,7 @@ from radlatent.handcrafted.stability import Stability, stability
 __all__ = [
     "PRESETS",
     "Extraction",
+    "MaskStability",
     "Perturbation",
     "Settings",
     "Stability",
@@ -33,7 +38,9 @@ __all__ = [
     "icc",
     "lesion_centroids",
     "perturb",
+    "quality_tiers",
     "read_settings",
     "stability",
+    "stability_between",
     "wall_thickness",
 ]

@@ -156,6 +156,18 @@ def rule_set(name: str) -> RuleSet:
     SchemaError
         There is no such set.
 
+    Notes
+    -----
+    ``short_axis_16`` accepts missing structures, ``apical_12`` does not,
+    ``short_axis_7`` skips what it asks of a missing muscle. The 7 touch across edges,
+    the 16 across corners too, and put up with one pixel of a frontier and with gaps of
+    one pixel in 2^14 of the slice. Circularities and counts are those of pixels, square
+    or not; depths and distances are in mm. Beyond the edge of the image lies nothing:
+    no background to touch, and no hull.
+
+    ``lesion`` is for solid lesions, not for organs that are rings or that end with the
+    image; without an image its rules of intensities are skipped.
+
     Examples
     --------
     >>> rules = rule_set("short_axis_16")

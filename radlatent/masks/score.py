@@ -231,6 +231,21 @@ def _worst(slices, rules):
     return pd.DataFrame(columns)
 
 
+def _lesions(cohort, rules, modality):
+    """Return case to the arguments of `score_lesion`, of cases with the modality."""
+    cases = cohort.included
+    labels = cases.get("mask_label", pd.Series(index=cases.index, dtype=object))
+    resample = cohort.modalities[modality].resample_mask
+    tasks = {}
+    for case_id, label in labels.items():
+        files = cohort.files(case_id, modality)
+        if files is not None:
+            label = None if pd.isna(label) else int(label)
+            paths = tuple(map(str, files))
+            tasks[case_id] = (*paths, label, resample, case_id, rules)
+    return tasks
+
+
 def _score_volumes(cohort, rules, modality, jobs):
     if len(rules.structures) > 1:
         msg = (
@@ -238,18 +253,7 @@ def _score_volumes(cohort, rules, modality, jobs):
             "case is one structure. Use rules of one."
         )
         raise SchemaError(msg)
-    cases = cohort.included
-    resample = cohort.modalities[modality].resample_mask
-    labels = (
-        cases["mask_label"] if "mask_label" in cases else pd.Series(index=cases.index)
-    )
-    tasks = {}
-    for case_id in cases.index:
-        files = cohort.files(case_id, modality)
-        if files is not None:
-            label = None if pd.isna(labels[case_id]) else int(labels[case_id])
-            paths = tuple(map(str, files))
-            tasks[case_id] = (*paths, label, resample, case_id, rules)
+    tasks = _lesions(cohort, rules, modality)
     outcome = map_tasks(
         score_lesion,
         tasks,
@@ -266,7 +270,7 @@ def _score_volumes(cohort, rules, modality, jobs):
         columns[f"{rules.name}__{name}"] = values[name]
         columns[f"{rules.name}__{name}__kept"] = kept[:, place]
     quality = pd.DataFrame(columns, index=values.index).assign(valid=kept.all(axis=1))
-    quality = _typed(quality.reindex(cases.index))
+    quality = _typed(quality.reindex(cohort.included.index))
     failures = _failures(outcome.failures, modality)
     return MaskScores(rules, quality, _slice_table({}, rules), failures)
 

@@ -326,6 +326,29 @@ def test_every_rule_has_its_masks():
     assert len(APICAL_12) == 11
 
 
+def test_limits_are_those_of_the_sources():
+    limits = {
+        "short_axis_16": {
+            "concavity_lv": 4,
+            "concavity_rv": 30,
+            "circularity_lv": 0.2,
+            "circularity_myo": 0.2,
+        },
+        "apical_12": {
+            "frontier_lv_background": 0.4,
+            "frontier_myo_la": 0.11,
+            "width_lv_myo": 4.15,
+            "erosion_myo": 0.12,
+        },
+        "short_axis_7": dict.fromkeys(
+            ("components_rv", "components_myo", "components_lv"), 1
+        ),
+    }
+    for name, expected in limits.items():
+        found = {r.name: r.threshold for r in rule_set(name).rules if r.threshold}
+        assert found == expected
+
+
 def test_a_muscle_in_pieces_breaks_its_erosion_as_well():
     labels = changed(apical(), (MYO, 10, 60))
     assert broken(labels, "apical_12") == {"pieces_myo": 1.0, "erosion_myo": 0.0}

@@ -25,6 +25,13 @@
 ``panels``                  many models of such a curve, each in a panel of its own
 ``importance``              what blocks and columns are worth, with intervals
 ``metric_by_patients``      a metric against the number of training patients
+``mask_overlay``            contours of a mask over its slice, and what breaks a rule
+``structure_colors``        the color that each structure keeps
+``rules_broken``            rules of masks, before and after a correction
+``dice_agreement``          true Dice against that predicted without a reference
+``correction_effect``       Dice of slices before and after a correction
+``feature_stability``       ICC of features by structure and tier of masks
+``feature_shift``           how far features lie from those of the expert's mask
 ``canvas``                  an empty figure of a size, for the writer
 ``PALETTE``                 eight colors that color-blind readers can tell apart
 ==========================  ========================================================
@@ -39,6 +46,13 @@ from radlatent.figures.decision import decision_curve
 from radlatent.figures.heatmap import heatmap
 from radlatent.figures.importance import importance, metric_by_patients
 from radlatent.figures.latent import clustered_correlations, latent_map, ranking
+from radlatent.figures.mask_features import feature_shift, feature_stability
+from radlatent.figures.mask_quality import (
+    correction_effect,
+    dice_agreement,
+    rules_broken,
+)
+from radlatent.figures.masks import mask_overlay, structure_colors
 from radlatent.figures.palette import PALETTE
 from radlatent.figures.panels import panels
 from radlatent.figures.performance import confusion, forest, roc
@@ -63,22 +77,29 @@ __all__ = [
     "canvas",
     "clustered_correlations",
     "confusion",
+    "correction_effect",
     "decision_curve",
+    "dice_agreement",
     "discriminator_accuracy",
+    "feature_shift",
+    "feature_stability",
     "forest",
     "heatmap",
     "importance",
     "kaplan_meier",
     "latent_map",
     "learning_curve",
+    "mask_overlay",
     "metric_by_patients",
     "panels",
     "ranking",
     "reconstructions",
     "redundancy",
     "roc",
+    "rules_broken",
     "search",
     "split_errors",
+    "structure_colors",
     "survival_auc",
     "survival_calibration",
     "sweep",

@@ -177,10 +177,11 @@ def check_predictions(predictions: pd.DataFrame) -> pd.DataFrame:
     predictions
         ``model, blocks, endpoint, repeat, fold, patient_id`` and, of a class,
         ``truth``, a ``probability_<class>`` for each and, where one was chosen on
-        training patients, the ``threshold`` of the last class in sorted order; of
-        survival, ``time`` (days), ``event`` (1 or 0), ``risk`` (higher = worse) and,
-        where the model gives them, ``survival_<days>``. Tables of both kinds may lie
-        below each other: the cells of the other kind are empty.
+        training patients, the ``threshold`` of the positive class, the last in sorted
+        order unless ``positive`` names it; of survival, ``time`` (days), ``event`` (1
+        or 0), ``risk`` (higher = worse) and, where the model gives them,
+        ``survival_<days>``. Tables of both kinds may lie below each other: the cells of
+        the other kind are empty.
 
     Raises
     ------

@@ -133,6 +133,24 @@ def test_a_report_of_other_tables_is_refused(finished, tmp_path):
             report(copy)
 
 
+@pytest.mark.slow
+def test_the_page_counts_the_positive_class_of_the_cohort(folder, tmp_path):
+    shutil.copytree(folder / "cohort", tmp_path / "cohort")
+    for name in ("study.yml", "settings.yaml"):
+        shutil.copy(folder / name, tmp_path)
+    card = tmp_path / "cohort" / "cohort.yml"
+    chosen = card.read_text("utf-8").replace(
+        "column: response", "column: response, positive: 0"
+    )
+    card.write_text(chosen, "utf-8")
+    done = run(tmp_path / "study.yml", out=tmp_path / "out", jobs=1)
+    n = int((done.predictions.drop_duplicates("patient_id")["truth"] == "0").sum())
+    assert set(done.metrics["n_events"]) == {n} != {15}
+    page = (done.folder / "index.html").read_text("utf-8")
+    assert "“Events” counts “0”." in page
+    assert f"1 ({30 - n}), 0 ({n})" in page
+
+
 def test_a_class_may_have_a_name_that_reads_as_missing(finished, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(finished.folder, copy)

@@ -46,9 +46,20 @@ class EndpointCard(BaseModel):
     column: str | None = None
     time: str | None = None
     event: str | None = None
+    # of two classes, the one that metrics are of; the last in sorted order without it
+    positive: str | None = None
+
+    @field_validator("positive", mode="before")
+    @classmethod
+    def _number_as_text(cls, value):
+        if isinstance(value, bool):
+            raise ValueError("yes, no, true and false need quotes")
+        return str(value) if isinstance(value, int) else value
 
     @model_validator(mode="after")
     def _has_its_columns(self):
+        if self.positive is not None and self.kind != "class":
+            raise ValueError("positive is for endpoints of kind 'class'")
         wanted = ("column",) if self.kind == "class" else ("time", "event")
         missing = [name for name in wanted if getattr(self, name) is None]
         if missing:

@@ -43,11 +43,14 @@ class Endpoint:
     frame
         Index ``patient_id``; column ``class`` (text), or ``time`` (days) and
         ``event`` (1 = event, 0 = censored).
+    positive
+        The one of two classes that metrics are of; None takes the last in sorted order.
     """
 
     name: str
     kind: str
     frame: pd.DataFrame
+    positive: str | None = None
 
     @property
     def strata(self) -> pd.Series:
@@ -287,7 +290,8 @@ class Cohort:
         here = self.patients.index.isin(self.included["patient_id"])
         frame = self.patients.loc[here, list(spec.columns)].dropna()
         if spec.kind == "class":
-            return Endpoint(name, "class", frame.set_axis(["class"], axis=1))
+            frame = frame.set_axis(["class"], axis=1)
+            return Endpoint(name, "class", frame, spec.positive)
         frame = frame.set_axis(["time", "event"], axis=1)
         return Endpoint(name, "survival", frame.astype({"time": float, "event": int}))
 

@@ -321,6 +321,7 @@ def _read_endpoint(table, counted, typed, what):
     if endpoint.kind == "class":
         _no_words_for_missing(table[endpoint.column], file, problems)
         _several_classes(counted[endpoint.column], name, file, problems)
+        _positive_of_two(table[endpoint.column], name, endpoint.positive, problems)
         return
     time = parse_numbers(
         table[endpoint.time], file=file, problems=problems, limits=(0, None)
@@ -372,4 +373,16 @@ def _several_classes(values, name, file, problems):
             "An endpoint needs two classes; correct it or remove it from cohort.yml",
             file=file,
             column=values.name,
+        )
+
+
+def _positive_of_two(values, name, positive, problems):
+    found = sorted(set(values) - {""})
+    if positive is not None and (positive not in found or len(found) != 2):
+        problems.add(
+            f"endpoint {name!r} has positive {positive!r} and the classes {found}",
+            "Name one of two classes; with more, leave the key out",
+            file="cohort.yml",
+            column=values.name,
+            value=positive,
         )

@@ -124,7 +124,7 @@ def calibration_curve(
         ``model, blocks, endpoint, class, curve, predicted, observed, lower, upper,
         count``: ``curve`` is "bins" or "smooth"; ``count`` is the mean number of
         patients of a bin over repeats, NaN of the smooth curve. With two classes of the
-        last in sorted order; with more, of each class against the rest.
+        positive one; with more, of each class against the rest.
 
     Notes
     -----

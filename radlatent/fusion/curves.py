@@ -40,7 +40,7 @@ def roc_curve(
     DataFrame
         ``model, blocks, endpoint, class, false_positive_rate, true_positive_rate,
         lower, upper``; a curve begins with a row at the origin. With two classes one
-        curve, of the last class in sorted order; with more, one curve a class
+        curve, of the positive class; with more, one curve a class
         against the rest.
 
     Notes

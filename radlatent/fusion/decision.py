@@ -27,8 +27,8 @@ def net_benefit(
     Parameters
     ----------
     predictions
-        A **predictions** table. Only its models of two classes are used; the last class
-        in sorted order is the one that is treated.
+        A **predictions** table. Only its models of two classes are used; the
+        positive class is the one that is treated.
     thresholds
         Probabilities from which on a patient is treated, from 0 to below 1; None takes
         0, 0.01, ..., 0.99.

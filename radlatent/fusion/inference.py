@@ -38,8 +38,8 @@ def univariable(
         A **features** table indexed by ``patient_id``; each column uses the patients
         who have it.
     endpoint
-        An endpoint of two classes (odds ratio of the last in sorted order, logistic
-        regression) or of survival (hazard ratio, Cox model, ties after Efron).
+        An endpoint of two classes (odds ratio of the positive one, logistic regression)
+        or of survival (hazard ratio, Cox model, ties after Efron).
     level
         Coverage that the interval aims at.
 
@@ -177,7 +177,7 @@ def likelihood_ratio_test(
 
 
 def events_of(features: pd.DataFrame, endpoint: "Endpoint") -> pd.DataFrame:
-    """Return ``event`` (1 or 0; of classes, the last one) and ``time`` of survival.
+    """Return ``event`` (1 or 0; of classes, the positive one) and ``time`` of survival.
 
     Raises
     ------
@@ -196,7 +196,8 @@ def events_of(features: pd.DataFrame, endpoint: "Endpoint") -> pd.DataFrame:
     if len(classes) != 2:
         msg = f"endpoint {endpoint.name!r} has the classes {classes}; two are needed."
         raise SchemaError(msg)
-    return (frame["class"] == classes[1]).astype(float).to_frame("event")
+    positive = endpoint.positive or classes[1]
+    return (frame["class"] == positive).astype(float).to_frame("event")
 
 
 def _units(values):

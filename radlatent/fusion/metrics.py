@@ -116,7 +116,7 @@ def evaluate(
     Returns
     -------
     DataFrame
-        ``n_events`` counts the positive class (the last in sorted order) of two
+        ``n_events`` counts the positive class (see `Endpoint`) of two
         classes, the smallest class of several, the events of survival; ``method`` says
         which. Metrics that an endpoint or a model does not have are left out.
 

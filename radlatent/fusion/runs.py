@@ -74,14 +74,14 @@ class OutOfFold(_Paired):
     key, patients, repeats, n_folds
         Who was predicted, by what.
     classes
-        Class names in sorted order.
+        Class names in sorted order; of two classes the positive one is the last.
     truth
         Class numbers, shape (n_patients,).
     probability
         Shape (n_repeats, n_patients, n_classes).
     threshold
-        Of the last class, chosen on training patients, shape (n_repeats, n_patients);
-        None where none was.
+        Of the positive class, chosen on training patients, shape (n_repeats,
+        n_patients); None where none was.
     """
 
     classes: list
@@ -203,9 +203,10 @@ def _missing(table, columns, what):
 
 def _read_classes(key, table):
     table, shape = _sorted(table)
-    columns = _columns(table, _PREFIX)
-    classes = [column.removeprefix(_PREFIX) for column in columns]
+    classes = [column.removeprefix(_PREFIX) for column in _columns(table, _PREFIX)]
     problems = _shared_problems(table, shape, ["truth"])
+    problems += _put_positive_last(classes, table)
+    columns = [f"{_PREFIX}{name}" for name in classes]
     problems += _missing(table, columns, "probabilities")
     unknown = sorted(set(table["truth"].map(str)) - set(classes))
     if unknown or len(classes) < 2:
@@ -217,10 +218,21 @@ def _read_classes(key, table):
     return OutOfFold(
         **_who(key, table, shape),
         classes=classes,
-        truth=np.searchsorted(classes, table["truth"].iloc[: shape[1]].to_list()),
+        truth=pd.Index(classes).get_indexer(table["truth"].iloc[: shape[1]]),
         probability=table[columns].to_numpy(float).reshape(*shape, len(classes)),
         threshold=threshold,
     )
+
+
+def _put_positive_last(classes, table):
+    """Sort the classes in place by what the predictions call positive, if anything."""
+    named = table["positive"].dropna().unique() if "positive" in table else []
+    if len(named) == 0:
+        return []
+    if len(named) > 1 or named[0] not in classes or len(classes) != 2:
+        return [f"positive is {list(named)}, of the classes {classes}"]
+    classes.sort(key=lambda name: name == named[0])
+    return []
 
 
 def _read_survival(key, table):

@@ -88,6 +88,13 @@ def check_table(features: pd.DataFrame | FoldedFeatures, endpoint: "Endpoint") -
     _report(problems, twice, "have more than one outcome")
     if endpoint.kind == "survival":
         problems += _survival_problems(endpoint.frame)
+    elif endpoint.positive is not None:
+        classes = sorted(endpoint.strata.unique())
+        if endpoint.positive not in classes or len(classes) != 2:
+            problems.append(
+                f"positive is {endpoint.positive!r}, of the classes {classes}: name "
+                "one of two, or none"
+            )
     if problems:
         raise SchemaError(f"endpoint {endpoint.name!r}: " + "; ".join(problems) + ".")
 

@@ -137,7 +137,7 @@ def cross_validate(
 
     Notes
     -----
-    Of two classes, ``threshold`` is the share of the last class among the training
+    Of two classes, ``threshold`` is the share of the positive one among the training
     patients: sensitivity and specificity are those of calling positive who is likelier
     so than the average patient. It needs no outcome of the tested patients, and no
     further fit. Survival probabilities are told for 19 days: the 5 to 95 % quantiles of
@@ -325,7 +325,9 @@ def _predict_classes(fitted, test, endpoint, train):
     }
     if len(fitted.classes_) == 2:
         trained = endpoint.frame["class"].loc[train]
-        part |= {"threshold": float((trained == fitted.classes_[-1]).mean())}
+        positive = endpoint.positive or fitted.classes_[-1]
+        part |= {"threshold": float((trained == positive).mean())}
+        part |= {"positive": positive} if endpoint.positive else {}
     return pd.DataFrame(part)
 
 

@@ -117,14 +117,12 @@ def run(
         how = {"engine": plan.engine, "jobs": jobs, "cache": out / "cache"}
         extraction = extract(cohort, settings=settings, **how)
         write_extraction(extraction, out / "data" / _EXTRACTED[0])
-        _check_measured(extraction)
-        places = locate(plan, cohort, extraction.features, jobs)
+        places = locate(plan, cohort, _measured(extraction), jobs)
     with _stage("latent", clock):
         encoding, tables = _latent(plan, cohort, extraction, folds, (out, jobs))
     with _stage("models", clock):
-        folded = encoding.features if encoding else None
         measured = extraction.features, walls, places
-        patients = _patients(plan, cohort, measured, folded)
+        patients = _patients(plan, cohort, measured, encoding and encoding.features)
         results = models.validate(plan, patients, endpoint, folds, jobs)
         tables |= run_tables(plan, patients, endpoint, results, jobs)
     failed = [extraction.failures, *([encoding.failures] if encoding else [])]
@@ -288,9 +286,10 @@ def _make_folder(out):
     out.mkdir(parents=True, exist_ok=True)
 
 
-def _check_measured(extraction):
+def _measured(extraction):
+    """Return the features, if there is one value among them."""
     if extraction.features.notna().any(axis=None):
-        return
+        return extraction.features
     reasons = "\n  ".join(extraction.failures["message"][:5])
     n = len(extraction.features)
     msg = (
@@ -332,10 +331,14 @@ def _choices(plan, settings, cohort, kind):
 def _counts(cohort, endpoint, extraction, results):
     measured = extraction.features.notna().any(axis=1)
     owners = cohort.included["patient_id"]
+    # the positive class last
+    outcome = endpoint.strata.value_counts().sort_index()
+    by_role = {"key": lambda names: names == endpoint.positive, "kind": "stable"}
+    outcome = outcome.sort_index(**by_role)
     return {
         "flow": {what: int(n) for what, n in cohort.flow.items()},
         "patients with the endpoint": len(endpoint.frame),
-        "outcome": endpoint.strata.value_counts().sort_index().to_dict(),
+        "outcome": outcome.to_dict(),
         "failed cases": int(extraction.failures["case_id"].nunique()),
         # models impute all of theirs
         "patients without a feature": int((~measured.groupby(owners).any()).sum()),

@@ -127,6 +127,56 @@ def test_an_endpoint_with_one_class_is_refused(tiny_folder):
     assert "'response' has one class only among" in problems_of(tiny_folder).to_csv()
 
 
+def choose_positive(folder, text, values=None):
+    """Name the positive class of the response, with other classes on request."""
+    card = folder / "cohort.yml"
+    old = "column: response"
+    new = f"{old}, positive: {text}"
+    card.write_text(card.read_text("utf-8").replace(old, new), "utf-8")
+    assert new in card.read_text("utf-8")
+    if values:
+        edit(folder, "endpoints.csv", lambda t: t.assign(response=values))
+
+
+def test_the_positive_class_can_be_chosen(tiny_folder):
+    assert Cohort.read(tiny_folder).endpoint("response").positive is None
+    choose_positive(tiny_folder, "'no'")
+    assert Cohort.read(tiny_folder).endpoint("response").positive == "no"
+    assert Cohort.read(tiny_folder).endpoint("survival").positive is None
+
+
+def test_a_number_may_be_the_positive_class(tiny_folder):
+    choose_positive(tiny_folder, "0", ["0", "1", "0"])
+    assert Cohort.read(tiny_folder).endpoint("response").positive == "0"
+
+
+def test_a_positive_class_that_no_patient_has_is_refused(tiny_folder):
+    choose_positive(tiny_folder, "'No'")
+    told = "positive 'No' and the classes ['no', 'yes']"
+    assert told in problems_of(tiny_folder)["problem"].item()
+
+
+def test_a_positive_class_of_three_is_refused(tiny_folder):
+    choose_positive(tiny_folder, "a", ["a", "b", "c"])
+    assert "Name one of two classes" in problems_of(tiny_folder)["remedy"].item()
+
+
+def test_a_word_that_yaml_takes_for_true_or_false_is_told(tiny_folder):
+    choose_positive(tiny_folder, "no")
+    with pytest.raises(SchemaError, match=r"endpoints.response.positive.*need quotes"):
+        Cohort.read(tiny_folder)
+
+
+def test_survival_has_no_positive_class(tiny_folder):
+    card = tiny_folder / "cohort.yml"
+    text = card.read_text("utf-8").replace(
+        "kind: survival", "kind: survival, positive: a"
+    )
+    card.write_text(text, "utf-8")
+    with pytest.raises(SchemaError, match="positive is for endpoints of kind 'class'"):
+        Cohort.read(tiny_folder)
+
+
 def test_an_endpoint_without_events_is_refused(tiny_folder):
     edit(tiny_folder, "endpoints.csv", lambda t: t.assign(survival_event="0"))
     assert "'survival' has no event" in problems_of(tiny_folder).to_csv()

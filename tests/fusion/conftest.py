@@ -12,6 +12,7 @@ class StandIn:
     frame: pd.DataFrame
     name: str = "diagnosis"
     kind: str = "class"
+    positive: str | None = None
 
     @property
     def strata(self):

@@ -28,7 +28,7 @@ _OFFENDING = PALETTE[7]
 #: Beside the structures.
 _MARGIN_MM = 15.0
 
-#: Percentiles of the intensities shown that are black and white.
+#: Percentiles of the intensities beside the structures that are black and white.
 _WINDOW = (0.5, 99.5)
 
 #: Of a mask (1 inside, 0 outside): a fifth of a pixel inside of the edge.
@@ -87,9 +87,10 @@ def mask_overlay(
 
     Notes
     -----
-    The axes count pixels of the slice. Contours run a fifth of a pixel inside of the
-    edges, so that those of neighbors lie side by side. Without any structure the whole
-    slice is drawn. All contours are named: ``Axes.legend`` lists them.
+    The axes count pixels of the slice: other limits show more of it. Without any
+    structure the whole slice is drawn. Contours run a fifth of a pixel inside of the
+    edges, so that those of neighbors lie side by side; all are named, ``Axes.legend``
+    lists them.
 
     Nothing is turned. The label of the x axis says where left and right are in an axial
     slice (y, x) of a volume along the axes of the body, and in a short axis with the
@@ -113,7 +114,7 @@ def mask_overlay(
         if "reference" in planes:
             inside = planes["reference"] == structures[name]
             thin = {"colors": color, "linewidths": 1.2, "linestyles": (0, (3, 2))}
-            drawn = _contours(inside, label=f"{name}, reference", zorder=4, **thin)
+            drawn = _contours(inside, label=f"{name}, reference", zorder=5, **thin)
             ax.add_collection(drawn, autolim=False)
     ax.set_xlim(columns.start - 0.5, columns.stop - 0.5)
     ax.set_ylim(rows.stop - 0.5, rows.start - 0.5)
@@ -164,21 +165,19 @@ def _ground(ax, image, box, kwargs):
     if image is None:
         ax.set_facecolor("0.35")
         return
-    rows, columns = box
-    shown = image[rows, columns]
-    low, high = np.nanpercentile(shown, _WINDOW)
-    edges = columns.start, columns.stop, rows.stop, rows.start
+    low, high = np.nanpercentile(image[box], _WINDOW)
     look = {"cmap": "gray", "vmin": low, "vmax": high, "interpolation": "nearest"}
-    ax.imshow(shown, extent=tuple(edge - 0.5 for edge in edges), **look | kwargs)
+    ax.imshow(image, **look | kwargs)
 
 
 def _pixels(offending):
     """Return the pixels as squares."""
     corners = np.array([(-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)])
     squares = np.argwhere(offending)[:, None, ::-1] + corners
-    # seams show between squares whose edges are smoothed
+    # above the contours, which hide a hole of one pixel; seams show between squares
+    # whose edges are smoothed
     look = {"facecolors": _OFFENDING, "linewidths": 0, "antialiaseds": False}
-    return PolyCollection(squares, label="breaks a rule", zorder=2, alpha=0.6, **look)
+    return PolyCollection(squares, label="breaks a rule", zorder=4, alpha=0.6, **look)
 
 
 def _contours(inside, **look):

@@ -195,16 +195,17 @@ def test_a_lesion_like_its_rim():
 
 def test_the_rim_is_five_millimeters_wide():
     mask = ball()
-    image = np.zeros(mask.shape)
-    image[mask] = 1
-    away = mask.copy()
+    within = {reach: mask.copy() for reach in (4.9, 5.0)}
     for step in np.ndindex(3, 5, 5):
         shift = np.subtract(step, (1, 2, 2))
-        if np.linalg.norm(shift * SPACING_MM) <= 5:
-            away |= np.roll(mask, tuple(shift), axis=(0, 1, 2))
-    image[~away] = 1
-    found = values(mask, image)[RULES.names.index("contrast")]
-    assert found == 1
+        for reach, near in within.items():
+            if np.linalg.norm(shift * SPACING_MM) <= reach:
+                near |= np.roll(mask, tuple(shift), axis=(0, 1, 2))
+    # one slice and two pixels on, a voxel is 5 mm away
+    assert (within[4.9] != within[5.0]).any()
+    place = RULES.names.index("contrast")
+    assert values(mask, 1.0 * (mask | ~within[5.0]))[place] == 1
+    assert values(mask, 1.0 * (mask | ~within[4.9]))[place] < 1
 
 
 def test_without_an_image_intensities_have_no_verdict():

@@ -20,7 +20,7 @@ DOORS = {
     "monai": ("nn/", "latent/", "masks/"),
     "optuna": ("latent/search_study.py",),
     "sqlalchemy": ("latent/search_study.py",),
-    "safetensors": ("latent/files.py",),
+    "safetensors": ("latent/files.py", "masks/files.py"),
     "matplotlib": ("figures/",),
     "seaborn": ("figures/",),
     "SimpleITK": ("imaging/",),

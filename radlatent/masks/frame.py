@@ -1,0 +1,238 @@
+"""The canonical frame: slices of any grid enter, maps on one grid leave, and back.
+
+A prior looks at every slice from the same place: around its own structures, turned so
+that one of them lies to the left. The frame is found from the mask under judgment
+alone; a reference mask of the case never enters.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from radlatent.errors import SchemaError
+
+__all__ = ["Frame", "Placement", "from_frame", "outside_share", "place", "to_frame"]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A square of pixels around the structures of a slice.
+
+    Parameters
+    ----------
+    size
+        Pixels along each side, a multiple of 16.
+    spacing_mm
+        Distance of pixel centers in mm.
+    center
+        Structures whose centroid is looked for; those that the masks have not are left
+        out, and all count where none is there.
+    toward
+        Structure that lies to the left of ``center``; None, or where a volume lacks
+        it, leaves the slices as they are.
+    ahead_mm
+        Distance in mm from that centroid, toward the structure, of the middle of the
+        frame: the right ventricle reaches farther out than the left.
+
+    Notes
+    -----
+    The default is the short axis of the heart: the centroid of left ventricle and
+    myocardium, the right ventricle turned to the left. Slices are turned together, each
+    has a center of its own.
+
+    References
+    ----------
+    Painchaud et al. 2020, doi:10.1109/TMI.2020.3003240, register masks in this way.
+    """
+
+    size: int = 64
+    spacing_mm: float = 2.5
+    center: tuple[str, ...] = ("LV", "MYO")
+    toward: str | None = "RV"
+    ahead_mm: float = 20.0
+
+    def problems(self) -> list[str]:
+        """Return what is wrong with the settings."""
+        found = []
+        if self.size < 16 or self.size % 16:
+            found.append(f"size is {self.size!r}; give a multiple of 16")
+        if not self.spacing_mm > 0:
+            found.append(f"spacing_mm is {self.spacing_mm!r}; give a number above 0")
+        return [f"frame: {problem}" for problem in found]
+
+
+@dataclass(frozen=True, eq=False)
+class Placement:
+    """Where the frame lies in the slices of one volume.
+
+    Parameters
+    ----------
+    frame
+        The frame.
+    slices
+        Numbers of the slices that hold a structure, shape (n,).
+    center_mm
+        Middle of the frame in each, (row, column) in mm, shape (n, 2).
+    axes
+        Unit vectors of the rows and columns of the frame, shape (2, 2).
+    spacing_mm
+        Of rows and columns of the slices.
+    shape
+        Of a slice.
+    """
+
+    frame: Frame
+    slices: np.ndarray
+    center_mm: np.ndarray
+    axes: np.ndarray
+    spacing_mm: tuple[float, float]
+    shape: tuple[int, int]
+
+
+def place(
+    labels: np.ndarray,
+    frame: Frame,
+    *,
+    structures: Mapping[str, int],
+    spacing_mm: Sequence[float],
+) -> Placement:
+    """Return where the frame lies in the slices of a volume.
+
+    Parameters
+    ----------
+    labels
+        Integers, shape (z, y, x).
+    frame
+        The frame wanted.
+    structures
+        Name to label.
+    spacing_mm
+        Of (z, y, x).
+
+    Raises
+    ------
+    SchemaError
+        The labels are not those of a volume.
+    """
+    if labels.ndim != 3 or len(spacing_mm) != 3:
+        msg = (
+            f"labels have shape {labels.shape} and spacing_mm is {spacing_mm!r}. Give "
+            "a volume (z, y, x) and its three spacings; one slice as (1, y, x)."
+        )
+        raise SchemaError(msg)
+    pixel = np.asarray(spacing_mm[1:], dtype=np.float64)
+    slices = np.flatnonzero(labels.any(axis=(1, 2)))
+    named = [structures[name] for name in frame.center if name in structures]
+    toward = structures.get(frame.toward)
+    middles, heading = [], np.zeros(2)
+    for plane in labels[slices]:
+        middle = _centroid(np.isin(plane, named)) if named else None
+        anchored = middle is not None
+        middles.append((middle if anchored else _centroid(plane > 0)) * pixel)
+        if anchored and toward is not None:
+            there = plane == toward
+            if there.any():
+                heading += (_centroid(there) * pixel - middles[-1]) * there.sum()
+    axes, ahead = np.eye(2), np.zeros(2)
+    if heading.any():
+        unit = heading / np.linalg.norm(heading)
+        # columns run away from the structure; rows follow without mirroring
+        axes = np.array([[-unit[1], unit[0]], -unit])
+        ahead = frame.ahead_mm * unit
+    center = np.reshape(middles, (-1, 2)) + ahead
+    return Placement(frame, slices, center, axes, tuple(pixel), labels.shape[1:])
+
+
+def _centroid(inside):
+    rows, columns = np.nonzero(inside)
+    return np.array([rows.mean(), columns.mean()]) if len(rows) else None
+
+
+def to_frame(labels: np.ndarray, placement: Placement, values: Sequence[int]) -> Tensor:
+    """Return the share of each class in each pixel of the frame.
+
+    Parameters
+    ----------
+    labels
+        Integers, shape (z, y, x).
+    placement
+        From `place`.
+    values
+        Label of each structure, in the order of the channels.
+
+    Returns
+    -------
+    Tensor
+        Shape (n, 1 + structures, size, size), float32; the first channel is background,
+        also where the frame reaches out of the slice.
+    """
+    planes = torch.from_numpy(labels[placement.slices].astype(np.int64))
+    maps = torch.stack([(planes == value).float() for value in values], dim=1)
+    grid = _grid(placement, _frame_points(placement), placement.shape)
+    sampled = F.grid_sample(maps, grid, align_corners=True)
+    return torch.cat([1 - sampled.sum(dim=1, keepdim=True), sampled], dim=1)
+
+
+def from_frame(maps: Tensor, placement: Placement, rows: Sequence[int]) -> Tensor:
+    """Return maps of the frame on the grid of the slices.
+
+    Parameters
+    ----------
+    maps
+        Probabilities, shape (k, classes, size, size), of ``rows``.
+    placement
+        From `place`.
+    rows
+        Which of the slices of the placement, shape (k,).
+
+    Returns
+    -------
+    Tensor
+        Shape (k, classes, *slice); background outside of the frame.
+    """
+    frame, pixel = placement.frame, np.asarray(placement.spacing_mm)
+    indices = np.indices(placement.shape).reshape(2, -1).T * pixel
+    away = indices[None] - placement.center_mm[rows][:, None]  # (k, pixels, 2)
+    where = away @ placement.axes.T / frame.spacing_mm + (frame.size - 1) / 2
+    where = where.reshape(len(rows), *placement.shape, 2)
+    grid = _normalized(where, (frame.size, frame.size))
+    sampled = F.grid_sample(maps[:, 1:].contiguous(), grid, align_corners=True)
+    return torch.cat([1 - sampled.sum(dim=1, keepdim=True), sampled], dim=1)
+
+
+def outside_share(labels: np.ndarray, placement: Placement) -> np.ndarray:
+    """Return the share of the structures of each slice that the frame does not hold."""
+    frame, pixel = placement.frame, np.asarray(placement.spacing_mm)
+    half = frame.size * frame.spacing_mm / 2
+    shares = []
+    for plane, center in zip(
+        labels[placement.slices], placement.center_mm, strict=True
+    ):
+        away = (np.argwhere(plane) * pixel - center) @ placement.axes.T
+        shares.append((np.abs(away) > half).any(axis=1).mean())
+    return np.array(shares)
+
+
+def _frame_points(placement):
+    """Return the world place in mm of each pixel of the frame, shape (n, s, s, 2)."""
+    size = placement.frame.size
+    steps = (np.arange(size) - (size - 1) / 2) * placement.frame.spacing_mm
+    offsets = (
+        steps[:, None, None] * placement.axes[0]
+        + steps[None, :, None] * placement.axes[1]
+    )
+    return placement.center_mm[:, None, None] + offsets
+
+
+def _grid(placement, points, shape):
+    return _normalized(points / np.asarray(placement.spacing_mm), shape)
+
+
+def _normalized(where, shape):
+    """Return (row, column) indices as torch wants them: (x, y), -1 to 1."""
+    last = np.maximum(np.asarray(shape) - 1, 1)
+    return torch.from_numpy((2 * where / last - 1)[..., ::-1].astype(np.float32))

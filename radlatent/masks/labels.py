@@ -1,0 +1,182 @@
+"""The masks of a cohort as labels of structures: a cohort enters, label maps leave.
+
+Structures are looked up by name: what value a structure has belongs to the cohort, and
+two cohorts may use one value for two structures.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from radlatent.cohort import Cohort
+from radlatent.errors import SchemaError
+from radlatent.imaging import Volume, read_volume
+from radlatent.schema import nearest
+
+__all__ = ["LabelMap", "MaskFile", "mask_files", "modality_of", "read_label_map"]
+
+
+@dataclass(frozen=True, eq=False)
+class LabelMap:
+    """A mask of several structures.
+
+    Parameters
+    ----------
+    volume
+        Integer labels, 0 = background.
+    structures
+        Name to label, of all that may occur.
+    name
+        What messages call it.
+    """
+
+    volume: Volume
+    structures: Mapping[str, int]
+    name: str = "the mask"
+
+    def __post_init__(self):
+        array = self.volume.array
+        if array.dtype.kind == "f" and np.array_equal(array, np.rint(array)):
+            array = array.astype(np.int32)
+        if array.dtype.kind not in "iu":
+            msg = f"{self.name}: labels are {array.dtype}. Give integers."
+            raise SchemaError(msg)
+        values = list(self.structures.values())
+        strange = np.setdiff1d(np.unique(array), [0, *values]).tolist()
+        if strange or len(set(values)) < len(values) or min(values, default=0) < 1:
+            msg = (
+                f"{self.name}: holds the labels {strange[:5]} besides those of "
+                f"structures, which are {dict(self.structures)}. Give every structure "
+                "one label of its own, from 1."
+            )
+            raise SchemaError(msg)
+        object.__setattr__(self, "volume", self.volume.with_array(array))
+
+    @property
+    def array(self) -> np.ndarray:
+        """The labels, shape (z, y, x)."""
+        return self.volume.array
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """Of (z, y, x)."""
+        return self.volume.spacing_mm
+
+    def with_array(self, array: np.ndarray) -> "LabelMap":
+        """Return other labels on the same grid."""
+        return replace(self, volume=self.volume.with_array(array))
+
+
+@dataclass(frozen=True)
+class MaskFile:
+    """A file of masks, and the cases that it serves.
+
+    Parameters
+    ----------
+    path
+        The file.
+    place
+        As the cohort names it.
+    patient_id
+        Whose it is.
+    structures
+        Name to label of all cases that name the file, excluded ones included; None is
+        every voxel above 0, of one case.
+    case_ids
+        The included cases.
+    """
+
+    path: str
+    place: str
+    patient_id: str
+    structures: Mapping[str, int | None]
+    case_ids: tuple[str, ...]
+
+
+def modality_of(cohort: Cohort, modality: str | None) -> str:
+    """Return the modality whose masks are meant.
+
+    Raises
+    ------
+    SchemaError
+        The cohort has no such modality, or several and none is named.
+    """
+    known = list(cohort.modalities)
+    if modality is None and len(known) == 1:
+        return known[0]
+    if modality not in known:
+        hint = nearest(modality, known) if modality else ""
+        msg = (
+            f"modality is {modality!r}{hint}; cohort {cohort.name!r} has {known}. Name "
+            "the one whose masks are meant."
+        )
+        raise SchemaError(msg)
+    return modality
+
+
+def mask_files(cohort: Cohort, *, modality: str | None = None) -> list[MaskFile]:
+    """Return the mask files of a cohort, in the order of its cases.
+
+    Parameters
+    ----------
+    cohort
+        The cohort; files of excluded cases alone are left out.
+    modality
+        Whose masks; None where the cohort has one modality.
+
+    Raises
+    ------
+    SchemaError
+        Two cases of a file share a structure, or a file of several has no labels.
+    """
+    column = cohort.mask_column(modality_of(cohort, modality))
+    cases = cohort.cases[cohort.cases[column].notna()]
+    found = []
+    for place, part in cases.groupby(column, sort=False):
+        included = part[~part["exclude"]]
+        if len(included):
+            patient = included["patient_id"].iloc[0]
+            structures = _structures(place, part)
+            own = (str(cohort.root / place), place, patient, structures)
+            found.append(MaskFile(*own, tuple(included.index)))
+    return found
+
+
+def _structures(place, part):
+    names = part["lesion_id"] if "lesion_id" in part else pd.Series(index=part.index)
+    names = names.fillna("lesion").astype(str)
+    labels = part.get("mask_label", pd.Series(index=part.index, dtype=object))
+    labels = [None if pd.isna(label) else int(label) for label in labels]
+    structures = dict(zip(names, labels, strict=True))
+    if len(structures) < len(part) or (len(part) > 1 and None in labels):
+        msg = (
+            f"{place} serves the cases {list(part.index)} with lesion_id "
+            f"{names.tolist()} and mask_label {labels}. Give every structure of a file "
+            "a name and a label of its own in cases.csv."
+        )
+        raise SchemaError(msg)
+    return structures
+
+
+def read_label_map(path: str, structures: Mapping[str, int | None]) -> LabelMap:
+    """Return a file as a label map.
+
+    Parameters
+    ----------
+    path
+        A mask.
+    structures
+        Of a `MaskFile`.
+
+    Raises
+    ------
+    SchemaError
+        The file holds a label that no structure has.
+    """
+    volume = read_volume(path)
+    if None in structures.values():
+        volume = volume.with_array((volume.array > 0).astype(np.uint8))
+        structures = dict.fromkeys(structures, 1)
+    return LabelMap(volume, structures, str(path))

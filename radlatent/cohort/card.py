@@ -1,6 +1,7 @@
 """The data card ``cohort.yml``: what a cohort is, apart from its rows."""
 
 import re
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Literal
@@ -73,15 +74,17 @@ class EndpointCard(BaseModel):
 
 
 class FittedOn(BaseModel):
-    """Patients that a maker of masks was fitted on."""
+    """Patients that a maker of masks was fitted on, and whose masks this fit made."""
 
     model_config = _STRICT
 
     # several cohorts are one name with commas, as encoders tell them
     cohort: str = Field(min_length=1)
     patients: tuple[str, ...] = ()
+    # nobody named: everybody's
+    applied_to: tuple[str, ...] = ()
 
-    @field_validator("patients", mode="before")
+    @field_validator("patients", "applied_to", mode="before")
     @classmethod
     def _sorted_texts(cls, value):
         if isinstance(value, str):
@@ -97,7 +100,15 @@ class MadeBy(BaseModel):
     name: str = Field(min_length=1)
     # a hash of it, where it has one
     key: str = ""
-    fitted_on: FittedOn | None = None
+    # what is fitted fold by fold has a fit for each fold
+    fitted_on: tuple[FittedOn, ...] = ()
+
+    @field_validator("fitted_on", mode="before")
+    @classmethod
+    def _one_or_several(cls, value):
+        if value is None:
+            return ()
+        return (value,) if isinstance(value, Mapping | FittedOn) else value
 
 
 class Derivation(BaseModel):
@@ -147,6 +158,45 @@ class Card(BaseModel):
                 "single underscores, a letter first, as in 'mr_t1'"
             )
         return modalities
+
+    @model_validator(mode="after")
+    def _fits_name_patients(self):
+        for maker, fit in self.fits_here:
+            if not fit.patients:
+                raise ValueError(
+                    f"masks of {self.name!r} were made by {maker.name!r}, fitted on "
+                    f"{fit.cohort!r}, from which it derives, and no patient is named. "
+                    "Give patients in fitted_on"
+                )
+        return self
+
+    @property
+    def lineage(self) -> set[str]:
+        """Names of the cohort and of those it derives from, all of the same people."""
+        return {self.name, *(step.source for step in self.derived)}
+
+    @property
+    def people(self) -> str:
+        """The lineage as one name with commas, for what is fitted on the cohort."""
+        return ", ".join(sorted(self.lineage))
+
+    @property
+    def fits_here(self) -> list[tuple[MadeBy, FittedOn]]:
+        """What made the masks, and its fits on this cohort or one it derives from."""
+        return [
+            (step.made_by, fit)
+            for step in self.derived
+            for fit in step.made_by.fitted_on
+            if not self.lineage.isdisjoint(map(str.strip, fit.cohort.split(",")))
+        ]
+
+    @property
+    def in_sample(self) -> list[str]:
+        """Patients whose masks were made by a fit on these very patients, sorted."""
+        found = set()
+        for _, fit in self.fits_here:
+            found |= set(fit.patients).intersection(fit.applied_to or fit.patients)
+        return sorted(found)
 
 
 def read_card(folder: str | Path) -> Card:

@@ -4,6 +4,7 @@ A **cases** table and paths of masks enter; a cases table that names these masks
 with a card that says what made them. No mask is written here, and none is replaced.
 """
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,11 +20,12 @@ from radlatent.schema import nearest, parse
 
 __all__ = [
     "derived_card",
-    "fitted_on",
     "replace_masks",
     "without_places",
     "write_tables",
 ]
+
+_log = logging.getLogger(__name__)
 
 _FILES = ("cases.csv", "endpoints.csv", "cohort.yml")
 
@@ -32,7 +34,13 @@ _MASKS = "masks"
 
 
 def derived_card(
-    card: Card, *, name: str, key: str, made_by: Mapping, masks: str
+    card: Card,
+    *,
+    name: str,
+    key: str,
+    made_by: Mapping,
+    masks: str,
+    cases: tuple[pd.DataFrame, pd.DataFrame],
 ) -> Card:
     """Return the card of a derived cohort.
 
@@ -48,48 +56,73 @@ def derived_card(
         What made the masks: keys ``name``, ``key`` and ``fitted_on``, as in `MadeBy`.
     masks
         Hash of the contents of the masks, from `replace_masks`.
+    cases
+        The **cases** tables before and after.
 
     Raises
     ------
     SchemaError
         ``made_by`` has other keys, does not tell on which patients of this cohort it
-        was fitted, or the name is that of the cohort or one it derives from.
+        was fitted, names patients that are not there, or leaves out whose masks are
+        new; or the name is that of the cohort or one it derives from.
     """
     maker = parse(dict(made_by), MadeBy, source="made_by")
-    known = _lineage(card)
-    if name in known:
+    if name in card.lineage:
         msg = (
             f"name {name!r} is that of the cohort itself, or of one it derives from "
-            f"({sorted(known)}). Give the derived cohort a name of its own."
-        )
-        raise SchemaError(msg)
-    seen = maker.fitted_on
-    if seen is not None and not seen.patients and _names(seen.cohort) & known:
-        msg = (
-            f"made_by: {maker.name!r} was fitted on cohort {seen.cohort!r}, from which "
-            f"{name!r} derives, and no patient is named. Give patients in fitted_on."
+            f"({sorted(card.lineage)}). Give the derived cohort a name of its own."
         )
         raise SchemaError(msg)
     step = Derivation(source=card.name, key=key, made_by=maker, masks=masks)
     # a layout would find the masks of the original
     changes = {"name": name, "layout": None, "derived": (*card.derived, step)}
-    return card.model_copy(update=changes)
+    derived = parse(vars(card) | changes, Card, source="made_by")
+    _check_patients(derived, cases)
+    return derived
 
 
-def fitted_on(card: Card) -> list[str] | None:
-    """Return the patients of this cohort that its masks depend on, see `Cohort`."""
-    known = _lineage(card)
-    makers = [step.made_by.fitted_on for step in card.derived]
-    seen = [one for one in makers if one is not None and _names(one.cohort) & known]
-    return sorted({p for one in seen for p in one.patients}) if seen else None
+def _check_patients(card, cases):
+    """Raise where the fits of the last step do not speak of the patients at hand."""
+    maker, here = card.derived[-1].made_by, set(cases[0]["patient_id"])
+    inside = [fit for one, fit in card.fits_here if one is maker]
+    found = [
+        f"none of {len(fit.patients)} patients it was fitted on is of {card.name!r}: "
+        f"{[*fit.patients[:3]]}"
+        for fit in inside
+        if here.isdisjoint(fit.patients)
+    ]
+    told = [set(fit.applied_to) for fit in maker.fitted_on]
+    unknown = sorted(set().union(*told) - here)
+    if unknown:
+        found.append(f"applied_to names {len(unknown)} others: {unknown[:3]}")
+    missed = sorted(_patients_with_new(*cases) - set().union(*told))
+    if told and all(told) and missed:
+        found.append(
+            f"{len(missed)} patients with new masks are in no applied_to: {missed[:3]}"
+        )
+    if found:
+        msg = (
+            f"made_by {maker.name!r}: {'; '.join(found)}. Give patient_id of the "
+            "cohort (it has "
+            f"{sorted(here)[:3]} ...), and every patient to a fit."
+        )
+        raise SchemaError(msg)
+    for fit in maker.fitted_on:
+        shared = sorted(here.intersection(fit.patients))
+        if shared and fit not in inside:
+            _log.warning(
+                "%r, fitted on cohort %r, made masks of %r; they share %d names of "
+                "patients: %s. If they are the same people, name them one cohort.",
+                *(maker.name, fit.cohort, card.name, len(shared), shared[:5]),
+            )
 
 
-def _lineage(card):
-    return {card.name, *(step.source for step in card.derived)}
-
-
-def _names(cohorts):
-    return {name.strip() for name in cohorts.split(",")}
+def _patients_with_new(before, after):
+    found = set()
+    for column in (name for name in after if name.partition("_")[0] == "mask"):
+        pairs = zip(before["patient_id"], before[column], after[column], strict=True)
+        found |= {patient for patient, old, new in pairs if str(old) != str(new)}
+    return found
 
 
 def replace_masks(

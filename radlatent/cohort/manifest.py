@@ -14,7 +14,6 @@ import pandas as pd
 from radlatent.cohort.card import Card, Modality, read_card
 from radlatent.cohort.derived import (
     derived_card,
-    fitted_on,
     replace_masks,
     without_places,
     write_tables,
@@ -175,12 +174,14 @@ class Cohort:
     def located(self) -> pd.DataFrame:
         """The included cases with absolute paths, for what takes a **cases** table.
 
-        Beside the columns of the cases: ``cohort``, its name, and of each modality
-        ``image_<modality>`` and ``mask_<modality>`` (paths, or None) and
-        ``resample_mask_<modality>``.
+        Beside the columns of the cases: ``cohort``, its name and those it derives from;
+        ``in_sample``, whether masks of the patient were made by what was fitted on this
+        patient; of each modality ``image_<modality>`` and ``mask_<modality>`` (paths,
+        or None) and ``resample_mask_<modality>``.
         """
         table = self.included.copy()
-        table["cohort"] = self.name
+        table["cohort"] = self.card.people
+        table["in_sample"] = table["patient_id"].isin(self.card.in_sample)
         for modality, about in self.modalities.items():
             masks = self.included[self.mask_column(modality)]
             for role, paths in (
@@ -206,10 +207,11 @@ class Cohort:
         """Patients of this cohort that a maker of its masks was fitted on.
 
         None where the masks are those of ``cases.csv``, or nothing that made them was
-        fitted on this cohort or one it derives from. Whoever is tested may not be among
-        them. Of masks made fold by fold the list names the patients of all folds.
+        fitted on this cohort or one it derives from. Of masks made fold by fold it is
+        the patients of all folds: who may not be tested is ``in_sample`` of `located`.
         """
-        return fitted_on(self.card)
+        fits = [fit for _, fit in self.card.fits_here]
+        return sorted({p for fit in fits for p in fit.patients}) if fits else None
 
     def with_masks(
         self, masks: pd.Series | pd.DataFrame, *, name: str, made_by: Mapping
@@ -227,7 +229,8 @@ class Cohort:
             Of the derived cohort, which becomes known as another one.
         made_by
             What made the masks: ``name``; ``key``, a hash of it (optional); and, where
-            it was fitted, ``fitted_on``, with ``cohort`` and ``patients``.
+            it was fitted, ``fitted_on``: ``cohort``, ``patients`` and, in a list of
+            fits, ``applied_to``, whose masks the fit made. Thresholds count as fits.
 
         Raises
         ------
@@ -249,9 +252,8 @@ class Cohort:
         """
         where = {"columns": self.mask_columns, "root": self.root, "cohort": self.name}
         cases, contents = replace_masks(self.cases, masks, **where)
-        card = derived_card(
-            self.card, name=name, key=self.key, made_by=made_by, masks=contents
-        )
+        about = {"made_by": made_by, "masks": contents, "cases": (self.cases, cases)}
+        card = derived_card(self.card, name=name, key=self.key, **about)
         return replace(self, card=card, cases=cases)
 
     def write(self, folder: str | Path) -> Path:

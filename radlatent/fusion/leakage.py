@@ -1,7 +1,7 @@
 """Whether what was fitted on patients is tested on them.
 
-Features, whose blocks tell where they were fitted, and the splits of a **folds** table
-enter; nothing leaves, or a ``LeakageError`` that names the patients.
+Features, which tell where encoders and the makers of masks were fitted, and the splits
+of a **folds** table enter; nothing leaves, or a ``LeakageError`` that names patients.
 """
 
 import logging
@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 
 import pandas as pd
 
+from radlatent.cohort.in_sample import in_sample_of
 from radlatent.errors import LeakageError
 from radlatent.latent.folded import FITTED, FoldedFeatures, is_foreign, origins
 from radlatent.schema import split_column
@@ -22,7 +23,7 @@ def check_fitted(
     features: pd.DataFrame | FoldedFeatures,
     splits: dict[tuple[int, int], tuple[list[str], list[str]]],
 ) -> None:
-    """Raise if a block was, or may have been, fitted on patients it is tested on.
+    """Raise if a block or masks were, or may have been, fitted on tested patients.
 
     Parameters
     ----------
@@ -34,8 +35,9 @@ def check_fitted(
     Raises
     ------
     LeakageError
-        A fold has no features of its own, a test patient was fitted on, or a block
-        ``*_latent`` does not tell where it was fitted.
+        A fold has no features of its own, a test patient was fitted on, a block
+        ``*_latent`` does not tell where it was fitted, or the masks of a test patient
+        were made by what was fitted on this patient.
 
     Notes
     -----
@@ -45,10 +47,26 @@ def check_fitted(
     if isinstance(features, FoldedFeatures):
         _check_folds(features, splits)
         for key, (_, test) in splits.items():
+            _check_masks(features.at(*key), test)
             _check_origins(features.at(*key), test, features.fitted_blocks)
     else:
         tested = sorted({patient for _, test in splits.values() for patient in test})
+        _check_masks(features, tested)
         _check_origins(features, tested, ())
+
+
+def _check_masks(table, test):
+    for cohort, patients in in_sample_of(table).items():
+        shared = sorted(set(test) & set(patients))
+        if shared:
+            msg = (
+                f"{len(shared)} of {len(test)} test patients have masks (cohort "
+                f"{cohort!r}) that were made by what was fitted on these patients: "
+                f"{shared[:5]}. A new patient's would be worse. Make each patient's by "
+                "a fit on other patients (fold by fold, told by applied_to in made_by "
+                "of Cohort.with_masks), or on another cohort."
+            )
+            raise LeakageError(msg)
 
 
 def _check_folds(features, splits):

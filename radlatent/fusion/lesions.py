@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.spatial.distance import cdist
 
+from radlatent.cohort.in_sample import keep_in_sample
 from radlatent.errors import SchemaError
 from radlatent.fusion.aggregate import align_cases, cells_of, pet_maxima
 from radlatent.schema import check_features, split_column
@@ -92,7 +93,9 @@ def lesion_burden(
         found = {patient: _burden(of_patient) for patient, of_patient in groups}
         part = pd.DataFrame(found, dtype="float64").T.reindex(patients)
         parts.append(part.add_prefix(prefix).add_suffix(suffix))
-    return check_features(pd.concat(parts, axis=1))
+    found = check_features(pd.concat(parts, axis=1))
+    told = [features] if centroids is None else [features, centroids]
+    return keep_in_sample(found, *told)
 
 
 def _block(features, block):

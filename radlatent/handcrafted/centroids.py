@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from radlatent.cohort import Cohort
+from radlatent.cohort.in_sample import mark_in_sample
 from radlatent.errors import CohortError, SchemaError
 from radlatent.imaging import forget_pair, read_pair
 from radlatent.parallel import Shared, map_tasks
@@ -76,7 +77,8 @@ def lesion_centroids(
         raise CohortError(msg)
     columns = ["x_mm", "y_mm", "z_mm"]
     places = pd.DataFrame.from_dict(outcome.results, "index", float, columns)
-    return places.reindex(cohort.included.index.rename("case_id"))
+    places = places.reindex(cohort.included.index.rename("case_id"))
+    return mark_in_sample(places, cohort.located)
 
 
 def _centroid(path, label, case_id):

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from radlatent.cohort import Cohort
+from radlatent.cohort.in_sample import mark_in_sample
 from radlatent.handcrafted.lesion import measure_lesion
 from radlatent.handcrafted.plan import plan, settings_of
 from radlatent.handcrafted.settings import Settings
@@ -53,7 +54,8 @@ class Extraction:
     ----------
     features
         **features** table: index ``case_id``, a row for every included case, NaN where
-        a value is missing.
+        a value is missing. Its ``attrs`` tell patients whose masks were made by what
+        was fitted on them: models are not tested on these.
     failures
         **failures** table: why.
     provenance
@@ -198,7 +200,8 @@ def empty_features(
         for name in chosen.names
     ]
     index = cohort.included.index.rename("case_id")
-    return pd.DataFrame(np.nan, index, columns, dtype="float64")
+    table = pd.DataFrame(np.nan, index, columns, dtype="float64")
+    return mark_in_sample(table, cohort.located)
 
 
 def _fill(table, per_modality, results):
@@ -211,7 +214,9 @@ def _fill(table, per_modality, results):
     for (case_id, modality), result in results.items():
         found = np.array(result["features"], dtype="float64")  # None becomes NaN
         values[rows[case_id], starts[modality] : starts[modality] + len(found)] = found
-    return pd.DataFrame(values, table.index, table.columns)
+    filled = pd.DataFrame(values, table.index, table.columns)
+    filled.attrs = table.attrs
+    return filled
 
 
 def _failures(lesions, outcome, unread):

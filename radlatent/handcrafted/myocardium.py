@@ -9,6 +9,7 @@ import pandas as pd
 from scipy.ndimage import distance_transform_edt
 
 from radlatent.cohort import Cohort
+from radlatent.cohort.in_sample import mark_in_sample
 from radlatent.errors import SchemaError
 from radlatent.imaging import read_volume
 from radlatent.parallel import map_tasks
@@ -80,7 +81,8 @@ def wall_thickness(
     outcome = map_tasks(_measure, tasks, jobs=jobs, description="Measuring the wall")
     names = [f"{modality}_myocardium__{name}" for name in _NAMES]
     table = pd.DataFrame.from_dict(outcome.results, orient="index", columns=names)
-    return check_features(table.reindex(walls.index).astype("float64"))
+    table = check_features(table.reindex(walls.index).astype("float64"))
+    return mark_in_sample(table, cases)
 
 
 def _measure(case, column):

@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from radlatent.cohort import Cohort
+from radlatent.cohort.in_sample import mark_in_sample
 from radlatent.latent.checks import check_fit, check_handcrafted
 from radlatent.latent.files import (
     checkpoint_of,
@@ -234,7 +235,7 @@ class LatentEncoder(TransformerMixin, BaseEstimator):
         features.attrs = {"fitted_on": {self.block: self.fitted_on_}}
         if _cohort_of(cases):
             features.attrs["cohort"] = _cohort_of(cases)
-        return Encoding(features, prepared.failures)
+        return Encoding(mark_in_sample(features, cases), prepared.failures)
 
     @torch.no_grad()
     def encode_prepared(self, prepared: PreparedCases) -> Posterior:

@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 
 import pandas as pd
 
+from radlatent.cohort.in_sample import IN_SAMPLE, in_sample_of, keep_in_sample
 from radlatent.errors import SchemaError
 from radlatent.schema import check_features, split_column
 
@@ -155,7 +156,8 @@ def keep_origins(result: pd.DataFrame, *tables: pd.DataFrame) -> pd.DataFrame:
         if told and told[0] and all(entry == told[0] for entry in told):
             kept[block] = told[0]
     cohorts = {table.attrs.get(_COHORT) for table in tables} - {None}
-    return _with_origins(result, kept, cohorts.pop() if len(cohorts) == 1 else None)
+    cohort = cohorts.pop() if len(cohorts) == 1 else None
+    return keep_in_sample(_with_origins(result, kept, cohort), *tables)
 
 
 def _with_origins(table, entries, cohort):
@@ -286,6 +288,7 @@ class FoldedFeatures:
         frame = pd.concat(parts)[["repeat", "fold", *self.columns]]
         seen = [
             {"repeat": int(r), "fold": int(f), "patients": sorted(map(str, patients))}
+            | {IN_SAMPLE: in_sample_of(self.tables[r, f])}
             for (r, f), patients in self.fitted_on.items()
         ]
         frame = keep_origins(frame, *self.tables.values())
@@ -310,15 +313,14 @@ class FoldedFeatures:
             )
             raise SchemaError(msg)
         attrs = {k: v for k, v in frame.attrs.items() if k != _FOLDED}
+        entries = {(e["repeat"], e["fold"]): e for e in told[_FITTED_ON]}
         tables = {}
         for (repeat, fold), part in frame.groupby(["repeat", "fold"], sort=False):
             table = part.drop(columns=["repeat", "fold"])
-            table.attrs = attrs
+            own = entries.get((repeat, fold), {}).get(IN_SAMPLE, {})
+            table.attrs = attrs | {IN_SAMPLE: own}
             tables[int(repeat), int(fold)] = table
-        seen = {
-            (entry["repeat"], entry["fold"]): entry["patients"]
-            for entry in told[_FITTED_ON]
-        }
+        seen = {key: entry["patients"] for key, entry in entries.items()}
         return cls(tables, seen, tuple(told["blocks"]))
 
     @property

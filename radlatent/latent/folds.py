@@ -17,6 +17,7 @@ import torch
 from sklearn.base import clone
 
 from radlatent.cohort import Cohort
+from radlatent.cohort.in_sample import mark_in_sample
 from radlatent.errors import RadlatentError, SchemaError
 from radlatent.latent.checks import check_fit
 from radlatent.latent.files import parameters_of
@@ -232,7 +233,8 @@ def _gather(results, prepared: PreparedCases, cases, splits):
     read = prepared.cases.index
     for (repeat, fold), result in results.items():
         table = pd.DataFrame(result["values"], read, result["columns"], dtype=float)
-        tables[repeat, fold] = table.reindex(cases.index).rename_axis("case_id")
+        table = table.reindex(cases.index).rename_axis("case_id")
+        tables[repeat, fold] = mark_in_sample(table, cases)
         train = cases.loc[splits[repeat, fold], "patient_id"]
         fitted_on[repeat, fold] = tuple(sorted(train.unique()))
         where = {"repeat": repeat, "fold": fold}

@@ -1,5 +1,6 @@
 """Tables to disk and back: Parquet between stages, CSV for people."""
 
+import json
 from collections.abc import Collection
 from pathlib import Path
 
@@ -37,7 +38,8 @@ def read_features(path: str | Path) -> pd.DataFrame:
     Parameters
     ----------
     path
-        What `write_extraction` wrote, or any table of that form.
+        What `write_extraction` wrote, or any table of that form. What a CSV file
+        cannot hold is read from ``x.attrs.json`` beside it, where that is.
 
     Raises
     ------
@@ -50,8 +52,11 @@ def read_features(path: str | Path) -> pd.DataFrame:
     if path.suffix == ".csv":
         # as text first: pandas rounds numbers, and takes an id "NA" for missing
         table = pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[""])
-        table = table.set_index(table.columns[0])
-        return check_features(table.astype("float64"))
+        table = table.set_index(table.columns[0]).astype("float64")
+        beside = path.with_suffix(".attrs.json")
+        if beside.is_file():
+            table.attrs = json.loads(beside.read_text("utf-8"))
+        return check_features(table)
     msg = f"{path}: features are read from .parquet or .csv, not {path.suffix!r}."
     raise SchemaError(msg)
 
@@ -92,9 +97,15 @@ def write_extraction(extraction: Extraction, out: str | Path) -> None:
         What `extract` returned.
     out
         ``x.parquet`` or ``x.csv``; ``x.failures.csv`` and ``x.provenance.csv`` lie
-        beside it.
+        beside it and, of a CSV file whose table has ``attrs``, ``x.attrs.json``.
     """
     out = Path(out)
+    attrs, beside = extraction.features.attrs, out.with_suffix(".attrs.json")
+    # first: a table without what it tells could be tested on anybody
+    beside.unlink(missing_ok=True)
+    if attrs and out.suffix == ".csv":
+        out.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_text(json.dumps(attrs, indent=2) + "\n", "utf-8")
     write_table(extraction.features, out)
     write_table(extraction.failures, out.with_suffix(".failures.csv"))
     write_table(extraction.provenance, out.with_suffix(".provenance.csv"))

@@ -118,7 +118,7 @@ def test_who_made_the_masks_is_kept(tiny_cohort, tmp_path):
     assert tiny_cohort.masks_fitted_on is None
     told = derived.card.model_dump(mode="json", by_alias=True)["derived"]
     assert told[0]["from"] == "tiny"
-    assert told[0]["made_by"]["fitted_on"]["patients"] == ["p1", "p3"]
+    assert told[0]["made_by"]["fitted_on"][0]["patients"] == ["p1", "p3"]
 
 
 def test_a_second_step_does_not_forget_the_first(tiny_cohort, tmp_path):

@@ -13,6 +13,7 @@ from radlatent.fusion import (
     logistic,
     make_folds,
     select_blocks,
+    validate_externally,
 )
 from radlatent.latent.folded import FoldedFeatures, declare_fitted_on, origins
 
@@ -203,6 +204,42 @@ def test_own_functions_keep_origins(setup):
     assert origins(select_blocks(joined, "*_latent")) == expected
     assert origins(select_blocks(joined, "*_handcrafted")) == {}
     assert "fitted_on" not in select_blocks(joined, "*_handcrafted").attrs
+
+
+def corrected(table, *patients):
+    table = table.copy()
+    table.attrs = {"in_sample": {"corrected": [*patients]}}
+    return table
+
+
+def test_masks_that_were_fitted_on_a_tested_patient_are_leakage(setup):
+    latent, hand, endpoint, folds = setup
+    features = corrected(hand, "p003", "p900")
+    told = r"1 of 40 test patients have masks .cohort 'corrected'. .*\['p003'\]"
+    with pytest.raises(LeakageError, match=told):
+        cross_validate(logistic(), features, endpoint, folds)
+    folded = fold_by_fold(latent, folds).map(lambda t: join(t, features))
+    with pytest.raises(LeakageError, match=r"1 of 20 .*\['p003'\]"):
+        cross_validate(logistic(), folded, endpoint, folds)
+    plain = corrected(hand, "p900")
+    expected = cross_validate(logistic(), hand, endpoint, folds).metrics
+    found = cross_validate(logistic(), plain, endpoint, folds).metrics
+    pd.testing.assert_frame_equal(found, expected)
+
+
+def test_masks_that_were_fitted_on_a_patient_of_another_cohort_are_leakage(
+    setup, make_endpoint
+):
+    _, hand, endpoint, _ = setup
+    outside = make_endpoint("ab" * 20, "q")
+    other = hand.set_axis(outside.frame.index)
+    about = logistic(), hand, endpoint
+    with pytest.raises(LeakageError, match=r"1 of 40 .*\['q003'\]"):
+        validate_externally(*about, (corrected(other, "q003"), outside))
+    # those of training patients are no matter of leakage
+    about = logistic(), corrected(hand, "p003"), endpoint
+    result = validate_externally(*about, (other, outside))
+    assert len(result.predictions) == 40
 
 
 def test_other_checks_hold_for_folds_too(setup):

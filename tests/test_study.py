@@ -74,6 +74,7 @@ def test_a_run_folder_is_complete(finished):
 def test_the_record_says_what_was_run(finished, folder):
     record = json.loads((finished.folder / "run.json").read_text("utf-8"))
     assert record["cohort"]["name"] == "simulated"
+    assert record["cohort"]["derived"] == []
     assert record["cohort"]["units"] == {"pet": "SUV", "ct": "HU"}
     assert record["counts"]["flow"]["patients"] == 30
     assert record["settings"]["folds"]["random_state"] == 1

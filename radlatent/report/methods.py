@@ -114,8 +114,27 @@ def _patients(record, tables):
             f"were included, {counts.get('patients with the endpoint')} of them with "
             f"the endpoint {record['settings']['endpoint']}: "
             f"{outcome(record, tables)}.",
+            *map(_derived, about.get("derived") or []),
             *told,
         ]
+    )
+
+
+def _derived(step):
+    """Return what made masks of a derived cohort, of one step."""
+    maker = step["made_by"]
+    fits = "; ".join(map(_fitted, maker["fitted_on"]))
+    return (
+        f"Masks of the cohort {step['from']} were replaced by those of "
+        f"{maker['name']}{f' ({fits})' if fits else ''}."
+    )
+
+
+def _fitted(fit):
+    n, n_applied = len(fit["patients"]), len(fit["applied_to"])
+    return (
+        f"fitted on {f'{n} patients of ' if n else ''}{fit['cohort']}"
+        f"{f', applied to {n_applied}' if n_applied else ''}"
     )
 
 

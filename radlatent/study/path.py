@@ -304,6 +304,7 @@ def _about(cohort):
         "freeze": cohort.card.freeze,
         "units": {name: spec.unit for name, spec in cohort.modalities.items()},
         "manifest": cohort.key,
+        "derived": cohort.card.model_dump(mode="json", by_alias=True)["derived"],
         "license": cohort.card.license,
         "citation": cohort.card.citation,
     }

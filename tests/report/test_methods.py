@@ -48,6 +48,22 @@ def test_choices_of_a_study_are_told(record):
     assert stages(record)[-1] == "Models: 2"
 
 
+def test_what_made_the_masks_is_told(record):
+    assert "Masks of the cohort" not in methods_paragraph(record)
+    names = [f"p{number}" for number in range(40)]
+    near = {"cohort": "acdc", "patients": names[:30], "applied_to": names[30:]}
+    far = {"cohort": "camus", "patients": [], "applied_to": []}
+    steps = [
+        {"from": "acdc", "made_by": {"name": "reader B", "fitted_on": []}},
+        {"from": "acdc B", "made_by": {"name": "VAE", "fitted_on": [near, far]}},
+    ]
+    record["cohort"]["derived"] = steps
+    text = methods_paragraph(record)
+    assert "cohort acdc were replaced by those of reader B. Masks of the" in text
+    fits = "fitted on 30 patients of acdc, applied to 10; fitted on camus"
+    assert f"Masks of the cohort acdc B were replaced by those of VAE ({fits})." in text
+
+
 def test_metrics_are_told_from_their_table(class_run, record):
     text = methods_paragraph(record, read_tables(class_run / "data", record["outputs"]))
     assert "Performance was measured as auc, " in text

@@ -193,11 +193,14 @@ def test_encoders_tell_whose_masks_they_look_at(derive):
     pytest.importorskip("torch")
     cohort = derive(fit(["p2"]))
     box = rl.Box(("ct",), size_mm=(16, 16, 16), spacing_mm=(4, 4, 4))
-    encoder = rl.LatentEncoder(box, n_latent=2, training=rl.Training(epochs=1))
+    encoder = rl.LatentEncoder(box, n_latent=1, training=rl.Training(epochs=1))
     encoder.fit(cohort)
     expected = {"corrected, tiny": ["p2"]}
     assert in_sample_of(encoder.transform(cohort)) == expected
     assert in_sample_of(encoder.transform(cohort.located)) == expected
+    folds = pd.DataFrame({"patient_id": PATIENTS, "repeat": 0, "fold": [0, 0, 1]})
+    folded = rl.encode_folds(encoder, cohort, folds.iloc[[0, 2]]).features
+    assert [in_sample_of(folded.at(0, fold)) for fold in (0, 1)] == [expected] * 2
 
 
 def test_a_derived_cohort_is_not_another_one_to_encoders(derive, tiny_cohort):

@@ -15,8 +15,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from radlatent.cohort import Cohort
 from radlatent.errors import CohortError, SchemaError
-from radlatent.masks.degrade import degradation_mix, degrade
-from radlatent.masks.gate import least_dice, propose, redraw
+from radlatent.masks.degrade import degrade
+from radlatent.masks.draws import NETWORK_LIKE, degradation_mix
+from radlatent.masks.files import save_corrector
+from radlatent.masks.gate import least_dice, mend, redraw
 from radlatent.masks.labels import LabelMap, mask_files, read_label_map
 from radlatent.masks.mend import slice_dice
 from radlatent.masks.plausibility import broken_rules, plausibility
@@ -29,8 +31,8 @@ from radlatent.schema import nearest
 
 __all__ = ["Correction", "MaskCorrector"]
 
-#: Degraded copies of each calibration mask.
-_COPIES = 3
+#: Degraded copies of each calibration mask: as broken as a network's, and worse.
+_COPIES, _WORSE = 3, 2
 
 #: Calibration patients that a flag of the stated sensitivity needs.
 _FEWEST = 20
@@ -98,8 +100,8 @@ class MaskCorrector(BaseEstimator):
     prior_
         The fitted prior.
     bank_, valid_share_
-        Latents that decode to valid masks, and their share of those that were tried;
-        None for ``"decode"``.
+        Latents that decode to valid masks, and their share of those that were tried.
+        ``"decode"`` takes the nearest of them where its own mask is of no use.
     least_dice_
         Dice with the mask that entered, below which a correction is refused.
     predictor_
@@ -109,9 +111,9 @@ class MaskCorrector(BaseEstimator):
 
     Notes
     -----
-    The threshold is the widest under which at most 0.5 % of the slices of degraded
-    calibration masks lose more than 0.02 Dice. Slices are corrected one by one: what is
-    missing from a whole slice is not brought back.
+    The threshold is the widest under which at most 0.75 % of the slices of calibration
+    masks, degraded as a network's (`NETWORK_LIKE`), lose more than 0.02 Dice. Slices
+    are corrected one by one: what is missing from a whole slice is not brought back.
 
     References
     ----------
@@ -175,13 +177,11 @@ class MaskCorrector(BaseEstimator):
         self.prior_, for_prior = self._fitted_prior(masks, owners)
         check_structures(masks[0], self.prior_.structures_)
         self.rules_ = rule_set(self.rules)
-        self.bank_, self.valid_share_ = None, None
-        if self.method != "decode":
-            n = self.n_draws if self.method == "nearest_drawn" else 0
-            found = valid_latents(self.prior_, self.rules_, n, self.random_state)
-            self.bank_, self.valid_share_ = found
+        n = self.n_draws if self.method == "nearest_drawn" else 0
+        found = valid_latents(self.prior_, self.rules_, n, self.random_state)
+        self.bank_, self.valid_share_ = found
         everyone = {*self.prior_.fitted_on_, *owners}
-        self.fitted_on_ = {"cohort": cohort.name, "patients": sorted(everyone)}
+        self.fitted_on_ = {"cohort": cohort.card.people, "patients": sorted(everyone)}
         kept_out = ~np.isin(owners, for_prior)
         chosen = [mask for mask, out in zip(masks, kept_out, strict=True) if out]
         self._calibrate(chosen, owners[kept_out])
@@ -221,23 +221,26 @@ class MaskCorrector(BaseEstimator):
             )
             raise CohortError(msg)
         # not the errors that the prior has learned from
-        drawn = degradation_mix(_COPIES, random_state=self.random_state + 1)
-        tables, dice, whose, proposals = [], [], [], []
+        random = np.random.default_rng([self.random_state, 1])
+        alike = degradation_mix(_COPIES, **NETWORK_LIKE, random_state=random)
+        worse = degradation_mix(_WORSE, random_state=random)
+        tables, dice, whose, proposals, n = [], [], [], [], 0
         with progress_bar("Setting the gate", len(masks)) as advance:
             for mask, owner in zip(masks, owners, strict=True):
-                for each in drawn:
+                for each in alike + worse:
                     table, true, found = self._tried(mask, each.for_mask(mask.name))
                     tables.append(table)
                     dice.append(true)
                     whose += [owner] * len(table)
-                    proposals += found
+                    if each in alike:
+                        proposals, n = proposals + found, n + len(true)
                 advance()
         table = pd.concat(tables, ignore_index=True)
         true = np.concatenate(dice)
         predictor = DicePredictor(random_state=self.random_state)
         self.predictor_ = predictor.fit(table, true, np.array(whose))
-        kept, before, after = np.array(proposals).reshape(-1, 3).T
-        self.least_dice_ = least_dice(kept, before, after, len(true))
+        kept, before, after = np.reshape(proposals, (-1, 3)).T
+        self.least_dice_ = least_dice(kept, before, after, n)
 
     def _tried(self, mask, degradation):
         """Return plausibility, true Dice, and what proposals keep, had and have."""
@@ -270,11 +273,12 @@ class MaskCorrector(BaseEstimator):
     def _proposals(self, mask, encoded, broken):
         """Yield row and proposal of every slice that breaks a rule."""
         rows = np.flatnonzero(broken.any(axis=1))
-        targets = redraw(mask, self.prior_, encoded, rows, self.bank_)
+        banks = [None, self.bank_] if self.method == "decode" else [self.bank_]
+        targets = [redraw(mask, self.prior_, encoded, rows, bank) for bank in banks]
         known = {"structures": mask.structures, "spacing_mm": mask.spacing_mm[1:]}
-        for row, target in zip(rows, targets, strict=True):
+        for row, *drawn in zip(rows, *targets, strict=True):
             plane = mask.array[encoded.placement.slices[row]]
-            yield row, propose(plane, target, broken[row], self.rules_, **known)
+            yield row, mend(plane, drawn, broken[row], self.rules_, **known)
 
     def correct(self, mask: LabelMap) -> Correction:
         """Return a mask, corrected where that is safe.
@@ -340,7 +344,8 @@ class MaskCorrector(BaseEstimator):
     def _replaced(self, mask, encoded, broken, table):
         """Yield the same where every slice is replaced."""
         rows = np.arange(len(table))
-        targets = redraw(mask, self.prior_, encoded, rows, self.bank_)
+        bank = None if self.method == "decode" else self.bank_
+        targets = redraw(mask, self.prior_, encoded, rows, bank)
         known = {"structures": mask.structures, "spacing_mm": mask.spacing_mm[1:]}
         after = broken_rules(targets, self.rules_, **known).sum(axis=1)
         values = list(mask.structures.values())
@@ -353,6 +358,11 @@ class MaskCorrector(BaseEstimator):
                 "kept_dice": slice_dice(target, plane, values),
             }
             yield row, target, told
+
+    def save(self, folder: str | Path) -> None:
+        """Write the fitted corrector into a folder; `load_corrector` reads it."""
+        check_is_fitted(self)
+        save_corrector(self, folder)
 
 
 def _files_of(cohort, patients, modality):

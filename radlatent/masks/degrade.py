@@ -1,49 +1,19 @@
 """Degraded masks: expert labels and what was drawn enter, plausible errors leave.
 
 Correctors and judges of masks are trained and tested with them where no network's
-errors are at hand. Randomness is drawn in `draw_degradations` and `degradation_mix`
-alone; what was drawn is plain numbers, so that `degrade` gives the same voxels wherever
-and however often it runs.
+errors are at hand. What was drawn (`radlatent.masks.draws`) is plain numbers.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
 from radlatent.errors import SchemaError
 from radlatent.imaging import bounding_box, expand_box
 from radlatent.masks import degrade_kinds
-from radlatent.provenance import content_key
-from radlatent.schema import nearest
+from radlatent.masks.draws import KINDS, Degradation
 
-__all__ = [
-    "KINDS",
-    "Degradation",
-    "degradation_mix",
-    "degrade",
-    "draw_degradations",
-]
-
-#: What can go wrong, in the order in which it does, and its size at severity 1: mm, or
-#: a number of pixels or of slices. A convention of ours.
-_SIZES = {
-    "boundary": 2.5,
-    "shift": 6.0,
-    "leak": 6.0,
-    "missing_piece": 10.0,
-    "swap": 8.0,
-    "hole": 5.0,
-    "extra_piece": 7.0,
-    "specks": 10,
-    "missing_slices": 2,
-}
-
-#: The kinds of error.
-KINDS = tuple(_SIZES)
-
-#: Kinds that are counted, where the others are mm.
-_COUNTED = ("specks", "missing_slices")
+__all__ = ["degrade"]
 
 #: All kinds that are errors of one slice of one structure.
 _FLAWS = {
@@ -64,164 +34,6 @@ _FARTHEST = 4.0
 
 #: Standard deviation of the direction of an error from slice to slice.
 _TURN_RAD = 0.2
-
-#: Share of the draws of a mix that change nothing.
-_UNTOUCHED = 0.1
-
-
-@dataclass(frozen=True)
-class Degradation:
-    """What was drawn; the default changes nothing.
-
-    Parameters
-    ----------
-    boundary
-        Standard deviation in mm of the moves of the borders.
-    shift
-        mm by which one structure, or a whole slice, is moved.
-    leak, missing_piece, swap, hole, extra_piece
-        Radius in mm of a disk as large as the piece: that a structure gains over its
-        rim, loses at it, loses to another structure, loses inside, and gains as an
-        island.
-    specks
-        Single pixels a slice with another label.
-    missing_slices
-        Slices at one end, of one structure or all, that are left empty.
-    share
-        Share of the slices, next to each other, that errors reach, above 0; borders
-        move in all.
-    seed
-        Of the places of all errors.
-    """
-
-    boundary: float = 0.0
-    shift: float = 0.0
-    leak: float = 0.0
-    missing_piece: float = 0.0
-    swap: float = 0.0
-    hole: float = 0.0
-    extra_piece: float = 0.0
-    specks: int = 0
-    missing_slices: int = 0
-    share: float = 1.0
-    seed: int = 0
-
-    def __post_init__(self):
-        numbers = [getattr(self, field.name) for field in fields(self)]
-        counts = [self.specks, self.missing_slices, self.seed]
-        if (
-            not np.isfinite(numbers).all()
-            or min(numbers) < 0
-            or not 0 < self.share <= 1
-            or any(count != int(count) for count in counts)
-        ):
-            msg = (
-                f"{self}: give finite numbers from 0, whole ones for specks, "
-                "missing_slices and seed, and a share above 0 and up to 1."
-            )
-            raise ValueError(msg)
-
-    def for_mask(self, *names: str | int | None) -> "Degradation":
-        """Return the same with a seed of its own, so that no two masks share errors.
-
-        Parameters
-        ----------
-        names
-            What tells this mask from others, wherever it is stored.
-        """
-        return replace(self, seed=int(content_key(self.seed, *names)[:8], 16))
-
-
-def draw_degradations(
-    n: int,
-    *,
-    kinds: Sequence[str] = KINDS,
-    severity: tuple[float, float] = (0.0, 1.0),
-    random_state: int | np.random.Generator | None = 0,
-) -> list[Degradation]:
-    """Draw degradations, each of all the kinds wanted, in all slices.
-
-    Parameters
-    ----------
-    n
-        How many.
-    kinds
-        Of `KINDS`.
-    severity
-        Lowest and highest; one number is drawn a degradation, uniformly, and all its
-        kinds have that size. At 0 nothing changes; at 1 borders move by 2.5 mm, pieces
-        have radii of 5 to 10 mm, shifts 6 mm, and 10 specks a slice and 2 missing
-        slices come in. These sizes are ours.
-    random_state
-        Seed, Generator or None.
-
-    Examples
-    --------
-    >>> [drawn] = draw_degradations(1, kinds=["hole"], severity=(0.5, 0.5))
-    >>> drawn.hole, drawn.boundary
-    (2.5, 0.0)
-    """
-    unknown = [kind for kind in kinds if kind not in KINDS]
-    if unknown or not kinds or isinstance(kinds, str) or n < 1:
-        hint = nearest(unknown[0], KINDS) if unknown else ""
-        msg = f"n is {n!r} and kinds is {kinds!r}{hint}. Draw 1 or more, of {KINDS}."
-        raise ValueError(msg)
-    if len(severity) != 2 or not 0 <= severity[0] <= severity[1] < np.inf:
-        msg = f"severity is {severity!r}. Give the lowest and the highest, from 0."
-        raise ValueError(msg)
-    random = np.random.default_rng(random_state)
-    drawn = []
-    for _ in range(n):
-        strength, seed = random.uniform(*severity), int(random.integers(2**32))
-        sizes = {kind: _size(kind, strength) for kind in KINDS if kind in kinds}
-        drawn.append(Degradation(**sizes, seed=seed))
-    return drawn
-
-
-def degradation_mix(
-    n: int, *, random_state: int | np.random.Generator | None = 0
-) -> list[Degradation]:
-    """Draw degradations from none to severe, such as correctors are trained with.
-
-    Parameters
-    ----------
-    n
-        How many.
-    random_state
-        Seed, Generator or None.
-
-    Notes
-    -----
-    One of ten changes nothing. In the others borders move by 0.8 mm (mean, at most
-    2.5), and one to four further kinds, each with a severity of its own from 0.1 to 2,
-    reach 0.2 to 1 of the slices. The numbers are ours.
-
-    On the 160 expert masks of the 80 ACDC patients, two draws each (2992 slices), the
-    Dice of a slice, mean over its structures, is 0.86 (quartiles 0.82, 0.92, 0.98): 16
-    % lie below 0.7, 17 % are untouched. Of slices that are not emptied 64 % break one
-    of the 16 short-axis rules, where 2 % of the experts' do.
-    """
-    if n < 1:
-        msg = f"n is {n!r}. Draw 1 or more."
-        raise ValueError(msg)
-    random = np.random.default_rng(random_state)
-    return [_mixed(random) for _ in range(n)]
-
-
-def _mixed(random):
-    seed = int(random.integers(2**32))
-    if random.random() < _UNTOUCHED:
-        return Degradation(seed=seed)
-    others = random.choice(KINDS[1:], random.integers(1, 5), replace=False)
-    strengths = {"boundary": random.beta(1, 2)}
-    strengths |= {str(kind): random.uniform(0.1, 2) for kind in others}
-    sizes = {kind: _size(kind, strengths[kind]) for kind in KINDS if kind in strengths}
-    return Degradation(**sizes, share=float(random.uniform(0.2, 1)), seed=seed)
-
-
-def _size(kind, strength):
-    size = float(_SIZES[kind] * strength)
-    return round(size) if kind in _COUNTED else size
 
 
 def degrade(

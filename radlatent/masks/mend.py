@@ -5,16 +5,23 @@ share of the way toward the prior, near what is wrong alone or everywhere, and l
 stray pixels and holes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from scipy.ndimage import distance_transform_edt, label
 
-__all__ = ["candidates", "slice_dice", "tidied"]
+__all__ = [
+    "between",
+    "candidates",
+    "label_dice",
+    "signed_distances",
+    "slice_dice",
+    "tidied",
+]
 
 #: How far in mm from what breaks a rule a candidate follows the prior: fully up to it,
 #: fading to twice as far. The last is everywhere.
-REACHES_MM = (3.0, 6.0, 12.0, np.inf)
+REACHES_MM = (2.0, 4.0, 8.0, 16.0, np.inf)
 
 #: Shares of the way to the prior.
 SHARES = (0.3, 0.5, 0.7, 1.0)
@@ -34,12 +41,12 @@ _MARGIN = 3
 def candidates(
     before: np.ndarray,
     target: np.ndarray,
-    wrong: np.ndarray,
+    wrong: Sequence[np.ndarray],
     *,
     values: Sequence[int],
     spacing_mm: Sequence[float],
-) -> Iterator[np.ndarray]:
-    """Yield slices between one and what a prior makes of it.
+) -> list[np.ndarray]:
+    """Return slices between one and what a prior makes of it.
 
     Parameters
     ----------
@@ -48,7 +55,7 @@ def candidates(
     target
         The same slice as the prior decodes it.
     wrong
-        Where it breaks rules, booleans.
+        Where it breaks rules, booleans, narrower places first.
     values
         Label of each structure.
     spacing_mm
@@ -56,28 +63,43 @@ def candidates(
 
     Notes
     -----
-    A pixel belongs to the class with the largest (1 - w) d_before + w d_target, where d
-    is the signed distance in mm to the border of a class, positive inside, clipped at
-    15 mm: shape-based interpolation (Raya & Udupa 1990, doi:10.1109/42.52980) of
-    several classes, with a weight w that falls with the distance from ``wrong``. Our
-    own design.
+    The slice without stray pixels and holes; with what the prior adds to its background
+    near what is wrong; and blends: a pixel belongs to the class with the largest
+    (1 - w) d_before + w d_target, where d is the signed distance in mm to the border of
+    a class, positive inside, clipped at 15 mm, and w falls with the distance from
+    ``wrong``: shape-based interpolation (Raya & Udupa 1990, doi:10.1109/42.52980) of
+    several classes. Our own design.
     """
-    yield tidied(before, values, least=1.0)
+    found = [tidied(before, values, least=1.0)]
     base = tidied(before, values, least=_STRAY)
     box = _box(base, target)
     if box is None:
-        return
+        return found
     classes = np.array([0, *values])
-    near, far = (_signed(part[box], classes, spacing_mm) for part in (base, target))
-    away = np.zeros(near.shape[1:])
-    if wrong.any():
-        away = distance_transform_edt(~wrong, sampling=spacing_mm)[box]
-    for reach in REACHES_MM if wrong.any() else REACHES_MM[-1:]:
-        for share in SHARES:
-            weight = share * np.clip(2 - away / reach, 0, 1)
-            between = np.zeros_like(before)
-            between[box] = classes[(near + weight * (far - near)).argmax(axis=0)]
-            yield tidied(between, values, least=1.0)
+    start = signed_distances(base[box], classes, spacing_mm)
+    change = signed_distances(target[box], classes, spacing_mm) - start
+    inside, drawn = base[box], target[box]
+    mixed = []
+    for nearness in _nearness([part[box] for part in wrong], spacing_mm):
+        reached = nearness > 0.5
+        mixed.append(np.where(reached & (inside == 0), drawn, inside))
+        mixed.append(np.where(reached & (drawn == 0), 0, inside))
+        mixed += [between(start, change, s * nearness, classes) for s in SHARES]
+    for part in mixed:
+        whole = np.zeros_like(before)
+        whole[box] = part
+        found.append(tidied(whole, values, least=1.0))
+    return found
+
+
+def _nearness(wrong, spacing_mm):
+    """Yield weights from 0 to 1, one a place that is wrong and reach; 1 everywhere."""
+    for place in wrong:
+        if place.any():
+            away = distance_transform_edt(~place, sampling=spacing_mm)
+            for reach in REACHES_MM[:-1]:
+                yield np.clip(2 - away / reach, 0, 1)
+    yield np.ones(wrong[0].shape)
 
 
 def tidied(plane: np.ndarray, values: Sequence[int], *, least: float) -> np.ndarray:
@@ -132,7 +154,26 @@ def _box(before, after):
     )
 
 
-def _signed(labels, classes, spacing_mm):
+def signed_distances(
+    labels: np.ndarray, classes: np.ndarray, spacing_mm: Sequence[float]
+) -> np.ndarray:
+    """Return the distance to the border of each class, shape (classes, *labels).
+
+    Parameters
+    ----------
+    labels
+        Shape (rows, columns).
+    classes
+        Their values, background included.
+    spacing_mm
+        Of rows and columns.
+
+    Returns
+    -------
+    ndarray
+        mm, float32, positive inside, clipped at 15 mm; -15 mm everywhere for a class
+        that is not there.
+    """
     distances = np.empty((len(classes), *labels.shape), np.float32)
     for channel, value in enumerate(classes):
         inside = labels == value
@@ -143,6 +184,23 @@ def _signed(labels, classes, spacing_mm):
         away -= distance_transform_edt(~inside, sampling=spacing_mm)
         distances[channel] = np.clip(away, -_FARTHEST_MM, _FARTHEST_MM)
     return distances
+
+
+def between(
+    distances: np.ndarray, change: np.ndarray, weight, classes: np.ndarray
+) -> np.ndarray:
+    """Return the labels of signed distances that were changed by a weight.
+
+    Parameters
+    ----------
+    distances, change
+        Shape (classes, rows, columns), mm.
+    weight
+        One number, or one a pixel.
+    classes
+        Values of the classes.
+    """
+    return classes[(distances + weight * change).argmax(axis=0)]
 
 
 def slice_dice(a: np.ndarray, b: np.ndarray, values: Sequence[int]) -> float:
@@ -168,3 +226,23 @@ def slice_dice(a: np.ndarray, b: np.ndarray, values: Sequence[int]) -> float:
     common = np.bincount(a[a == b].ravel(), minlength=shape)
     found = [2 * common[v] / sizes[v] for v in values if sizes[v]]
     return float(np.mean(found)) if found else float("nan")
+
+
+def label_dice(a: np.ndarray, b: np.ndarray) -> float:
+    """Return the Dice of two masks over all structures at once.
+
+    Parameters
+    ----------
+    a, b
+        Labels of one shape.
+
+    Returns
+    -------
+    float
+        Twice the voxels that have one label in both, over the voxels of both; 1 where
+        both are empty. A structure that one of both lacks weighs as much as it is
+        large.
+    """
+    inside = a > 0
+    total = np.count_nonzero(inside) + np.count_nonzero(b)
+    return float(2 * np.count_nonzero(inside & (a == b)) / total) if total else 1.0

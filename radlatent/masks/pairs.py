@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from radlatent.masks.degrade import Degradation, degrade
+from radlatent.masks.degrade import degrade
+from radlatent.masks.draws import Degradation
 from radlatent.masks.frame import Frame, place, to_frame
 from radlatent.masks.labels import LabelMap
 from radlatent.nn import Minibatch

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from radlatent.masks.frame import outside_share
+from radlatent.masks.frame import classes_of, outside_share
 from radlatent.masks.labels import LabelMap
 from radlatent.masks.mend import slice_dice
 from radlatent.masks.parzen import log_density
@@ -67,8 +67,8 @@ def plausibility(
 
 def restored_dice(prior: ShapePrior, encoded: Encoded) -> dict[str, np.ndarray]:
     """Return Dice of slices and their decodings in the frame, a column a structure."""
-    entered = encoded.maps.argmax(dim=1).numpy()
-    decoded = prior.decode(encoded.mean).argmax(dim=1).numpy()
+    entered = classes_of(encoded.maps)
+    decoded = classes_of(prior.decode(encoded.mean))
     found = {}
     for channel, name in enumerate(prior.structures_, start=1):
         a, b = entered == channel, decoded == channel
@@ -84,12 +84,20 @@ def restored_dice(prior: ShapePrior, encoded: Encoded) -> dict[str, np.ndarray]:
 
 def _neighbors(labels, places, values):
     """Return the mean Dice of each slice with those beside it, empty ones included."""
-    found = []
+    found, labels = [], _cropped(labels)
     for place in places:
         beside = [k for k in (place - 1, place + 1) if 0 <= k < len(labels)]
         dice = [slice_dice(labels[place], labels[k], values) for k in beside]
         found.append(np.mean(dice) if dice else np.nan)
     return np.array(found)
+
+
+def _cropped(labels):
+    rows = np.flatnonzero(labels.any(axis=(0, 2)))
+    columns = np.flatnonzero(labels.any(axis=(0, 1)))
+    if not len(rows):
+        return labels
+    return labels[:, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
 def broken_rules(

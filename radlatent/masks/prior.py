@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from radlatent.errors import RadlatentError, SchemaError
-from radlatent.masks.degrade import degradation_mix
+from radlatent.masks.draws import degradation_mix
 from radlatent.masks.frame import Frame, Placement, place, to_frame
 from radlatent.masks.labels import LabelMap
 from radlatent.masks.pairs import collect_pairs
@@ -43,8 +43,8 @@ class Encoded:
         Where the frame lies; ``placement.slices`` numbers the rows of the rest.
     maps
         Shares of the classes, shape (n, classes, size, size), float32.
-    mean
-        Posterior means, shape (n, n_latent).
+    mean, scale
+        Means and standard deviations of the posteriors, shape (n, n_latent).
     kl
         KL of each posterior from the standard normal, in nats, shape (n,).
     """
@@ -52,6 +52,7 @@ class Encoded:
     placement: Placement
     maps: torch.Tensor
     mean: np.ndarray
+    scale: np.ndarray
     kl: np.ndarray
 
 
@@ -204,15 +205,16 @@ class ShapePrior(BaseEstimator):
         placement = place(mask.array, self.frame, **known)
         values = [mask.structures[name] for name in self.structures_]
         maps = to_frame(mask.array, placement, values)
-        means, kls = [np.zeros((0, self.n_latent), np.float32)], [np.zeros(0)]
+        empty = np.zeros((0, self.n_latent), np.float32)
+        means, scales = [empty], [empty]
         with torch.no_grad():
             for part in maps.split(_TOGETHER) if len(maps) else ():
                 posterior = self.model_.encode(part)
                 means.append(posterior.mean.numpy())
-                variance = posterior.variance
-                kl = 0.5 * (posterior.mean**2 + variance - 1 - variance.log()).sum(1)
-                kls.append(kl.numpy())
-        return Encoded(placement, maps, np.concatenate(means), np.concatenate(kls))
+                scales.append(posterior.stddev.numpy())
+        mean, scale = np.concatenate(means), np.concatenate(scales)
+        kl = 0.5 * (mean**2 + scale**2 - 1 - 2 * np.log(scale)).sum(axis=1)
+        return Encoded(placement, maps, mean, scale, kl)
 
     def decode(self, z: np.ndarray) -> torch.Tensor:
         """Return probabilities of the classes, shape (n, classes, size, size)."""

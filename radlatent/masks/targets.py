@@ -4,10 +4,10 @@ By decoding the slice's own latent, or the nearest one whose mask breaks no rule
 """
 
 import numpy as np
-import torch
 import torch.nn.functional as F
 from scipy.spatial import cKDTree
 
+from radlatent.masks.frame import classes_of
 from radlatent.masks.parzen import draw_latents
 from radlatent.masks.plausibility import broken_rules
 from radlatent.masks.prior import ShapePrior
@@ -69,7 +69,7 @@ def _decoded_valid(prior, rules, latents):
     structures = {name: k for k, name in enumerate(prior.structures_, start=1)}
     pixel = prior.frame.spacing_mm / _FINER
     known = {"structures": structures, "spacing_mm": (pixel, pixel)}
-    planes = maps.argmax(dim=1).to(torch.int16).numpy()
+    planes = classes_of(maps)
     broken = broken_rules(planes, rules, **known)
     return ~broken.any(axis=1) & planes.any(axis=(1, 2))
 

@@ -10,13 +10,8 @@ from scipy import ndimage
 
 from radlatent.errors import SchemaError
 from radlatent.imaging import read_volume
-from radlatent.masks.degrade import (
-    KINDS,
-    Degradation,
-    degradation_mix,
-    degrade,
-    draw_degradations,
-)
+from radlatent.masks.degrade import degrade
+from radlatent.masks.draws import KINDS, Degradation, degradation_mix, draw_degradations
 
 HEART = {"RV": 1, "MYO": 2, "LV": 3}
 SPACING = (10.0, 1.5, 1.5)

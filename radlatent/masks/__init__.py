@@ -1,3 +1,70 @@
-"""Mask quality: metrics, anatomical rules, and correction that does no harm."""
+"""Mask quality: metrics, anatomical rules, and correction that does no harm.
 
-__all__ = []
+==========================================  ========================================
+:func:`compare_masks`, `compare_cohorts`    overlap, distances, volumes by structure
+:func:`summarize_overlap`                   means with n, and empty masks counted
+:class:`Rule`, `RuleSet`, `rule_set`        anatomical rules; the named sets
+:func:`measure`, `keeps`, `judge`           values and verdicts of a mask
+:func:`offending`                           the voxels that break a rule
+:func:`score`                               a cohort judged by rules
+:func:`degrade`, `degradation_mix`          errors of known size
+:class:`LabelMap`, `MaskFile`               labels of structures; files of a cohort
+:class:`ShapePrior`, `Frame`                a VAE of slices, and what it looks at
+:class:`MaskCorrector`, `load_corrector`    corrects a mask where that is safe
+:func:`correct`                             a cohort corrected: a derived cohort
+:func:`draw_alternatives`                   plausible other masks of a cohort
+:class:`DicePredictor`                      Dice without a reference
+==========================================  ========================================
+
+What needs torch is loaded when first used.
+"""
+
+import importlib
+
+_HOMES = {
+    "cohort_overlap": ("MaskComparison", "compare_cohorts"),
+    "overlap": ("METRICS", "compare_masks", "summarize_overlap"),
+    "rules": (
+        "Rule",
+        "RuleSet",
+        "judge",
+        "keeps",
+        "measure",
+        "offending",
+        "rule_set",
+    ),
+    "scoring": ("score",),
+    "scored": ("MaskScores",),
+    "degrading": ("degrade",),
+    "draws": (
+        "KINDS",
+        "NETWORK_LIKE",
+        "Degradation",
+        "degradation_mix",
+        "draw_degradations",
+    ),
+    "labels": ("LabelMap", "MaskFile", "mask_files", "read_label_map"),
+    "frame": ("Frame",),
+    "prior": ("ShapePrior",),
+    "corrector": ("Correction", "MaskCorrector"),
+    "corrected": ("CorrectedCohort", "correct"),
+    "alternatives": ("alternatives_of", "draw_alternatives"),
+    "files": ("load_corrector",),
+    "mend": ("slice_dice",),
+    "predicted_dice": ("DicePredictor",),
+    "dice_judgment": ("judge_predictions",),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name):
+    if name not in _HOME:
+        raise AttributeError(f"module 'radlatent.masks' has no attribute {name!r}")
+    module = importlib.import_module(f"radlatent.masks.{_HOME[name]}")
+    return getattr(module, name)
+
+
+def __dir__():
+    return __all__

@@ -15,8 +15,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from radlatent.cohort import Cohort
 from radlatent.errors import CohortError, SchemaError
-from radlatent.masks.degrade import degrade
-from radlatent.masks.draws import NETWORK_LIKE, degradation_mix
+from radlatent.masks.degrading import degrade
+from radlatent.masks.draws import NETWORK_LIKE, mix_for_mask
 from radlatent.masks.files import save_corrector
 from radlatent.masks.gate import least_dice, mend, redraw
 from radlatent.masks.labels import LabelMap, mask_files, read_label_map
@@ -221,19 +221,20 @@ class MaskCorrector(BaseEstimator):
             )
             raise CohortError(msg)
         # not the errors that the prior has learned from
-        random = np.random.default_rng([self.random_state, 1])
-        alike = degradation_mix(_COPIES, **NETWORK_LIKE, random_state=random)
-        worse = degradation_mix(_WORSE, random_state=random)
+        seed = self.random_state + 1
         tables, dice, whose, proposals, n = [], [], [], [], 0
         with progress_bar("Setting the gate", len(masks)) as advance:
             for mask, owner in zip(masks, owners, strict=True):
-                for each in alike + worse:
-                    table, true, found = self._tried(mask, each.for_mask(mask.name))
-                    tables.append(table)
+                about = {"random_state": seed}
+                alike = mix_for_mask(mask.name, _COPIES, **NETWORK_LIKE, **about)
+                for each in alike + mix_for_mask(mask.name, _WORSE, **about):
+                    changed, judged, true = self._degraded(mask, each)
+                    tables.append(judged[-1])
                     dice.append(true)
-                    whose += [owner] * len(table)
+                    whose += [owner] * len(true)
                     if each in alike:
-                        proposals, n = proposals + found, n + len(true)
+                        proposals += self._effects(mask, changed, judged, true)
+                        n += len(true)
                 advance()
         table = pd.concat(tables, ignore_index=True)
         true = np.concatenate(dice)
@@ -242,21 +243,26 @@ class MaskCorrector(BaseEstimator):
         kept, before, after = np.reshape(proposals, (-1, 3)).T
         self.least_dice_ = least_dice(kept, before, after, n)
 
-    def _tried(self, mask, degradation):
-        """Return plausibility, true Dice, and what proposals keep, had and have."""
+    def _degraded(self, mask, degradation):
+        """Return a degraded mask, what is known of its slices, and their true Dice."""
         known = {"structures": mask.structures, "spacing_mm": mask.spacing_mm}
         changed = mask.with_array(degrade(mask.array, degradation, **known))
-        encoded, broken, table = self._judged(changed)
-        places = encoded.placement.slices
+        judged = self._judged(changed)
         values = list(mask.structures.values())
-        true = np.array(
-            [slice_dice(changed.array[k], mask.array[k], values) for k in places]
-        )
+        places = judged[0].placement.slices
+        true = [slice_dice(changed.array[k], mask.array[k], values) for k in places]
+        return changed, judged, np.array(true)
+
+    def _effects(self, mask, changed, judged, true):
+        """Return what proposals keep, and the true Dice before and after."""
+        encoded, broken, _ = judged
+        values = list(mask.structures.values())
         found = []
         for row, proposal in self._proposals(changed, encoded, broken):
-            after = slice_dice(proposal.labels, mask.array[places[row]], values)
+            reference = mask.array[encoded.placement.slices[row]]
+            after = slice_dice(proposal.labels, reference, values)
             found.append((proposal.kept_dice, true[row], after))
-        return table, true, found
+        return found
 
     def _judged(self, mask):
         """Return what the prior makes of a mask, broken rules and plausibility."""

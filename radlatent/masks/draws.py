@@ -1,7 +1,7 @@
 """What is drawn of errors of masks: how many, of which kinds and sizes; numbers leave.
 
 Randomness is drawn here alone; what was drawn is plain numbers, so that
-`radlatent.masks.degrade` gives the same voxels wherever and however often it runs.
+`radlatent.masks.degrading` gives the same voxels wherever and however often it runs.
 """
 
 from collections.abc import Sequence
@@ -18,6 +18,7 @@ __all__ = [
     "Degradation",
     "degradation_mix",
     "draw_degradations",
+    "mix_for_mask",
 ]
 
 #: What can go wrong, in the order in which it does, and its size at severity 1: mm, or
@@ -193,6 +194,29 @@ def degradation_mix(
         raise ValueError(msg)
     random = np.random.default_rng(random_state)
     return [_mixed(random, severity, kinds) for _ in range(n)]
+
+
+def mix_for_mask(
+    name: str,
+    n: int,
+    *,
+    severity: float = 1.0,
+    kinds: tuple[int, int] = (1, 4),
+    random_state: int = 0,
+) -> list[Degradation]:
+    """Draw a mix for one mask, that no other mask shares.
+
+    Parameters
+    ----------
+    name
+        What tells this mask from others, wherever it is stored.
+    n, severity, kinds
+        As in `degradation_mix`.
+    random_state
+        Seed of the draws of all masks.
+    """
+    own = np.random.default_rng(int(content_key(random_state, name)[:16], 16))
+    return degradation_mix(n, severity=severity, kinds=kinds, random_state=own)
 
 
 def _mixed(random, severity, kinds):

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from radlatent.masks.degrade import degrade
-from radlatent.masks.draws import Degradation
+from radlatent.masks.degrading import degrade
+from radlatent.masks.draws import Degradation, mix_for_mask
 from radlatent.masks.frame import Frame, place, to_frame
 from radlatent.masks.labels import LabelMap
 from radlatent.nn import Minibatch
@@ -71,11 +71,12 @@ def collect_pairs(
     masks: Sequence[LabelMap],
     frame: Frame,
     names: Sequence[str],
-    degradations: Sequence[Degradation],
+    n_degraded: int,
     *,
+    random_state: int = 0,
     description: str = "",
 ) -> MaskPairs:
-    """Return the slices of masks, as they are and under each degradation.
+    """Return the slices of masks, as they are and degraded.
 
     Parameters
     ----------
@@ -85,15 +86,20 @@ def collect_pairs(
         The canonical frame.
     names
         Structures, in the order of the channels.
-    degradations
-        What was drawn; every mask makes its own errors of it.
+    n_degraded
+        Degraded copies of each mask, each under draws of its own.
+    random_state
+        Seed of the draws.
     description
         What the progress bar says.
     """
     parts = []
     with progress_bar(description, len(masks)) as advance:
         for number, mask in enumerate(masks):
-            for degradation in [Degradation(), *degradations]:
+            drawn = [Degradation()]
+            if n_degraded:
+                drawn += mix_for_mask(mask.name, n_degraded, random_state=random_state)
+            for degradation in drawn:
                 found = _pairs_of(mask, frame, names, degradation)
                 parts.append((*found, np.full(len(found[0]), number)))
             advance()
@@ -104,8 +110,7 @@ def collect_pairs(
 
 def _pairs_of(mask, frame, names, degradation):
     known = {"structures": mask.structures, "spacing_mm": mask.spacing_mm}
-    own = degradation.for_mask(mask.name)
-    changed = degrade(mask.array, own, **known)
+    changed = degrade(mask.array, degradation, **known)
     placement = place(changed, frame, **known)
     values = [mask.structures[name] for name in names]
     position = slice_positions(mask.array, placement.slices)

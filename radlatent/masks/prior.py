@@ -14,7 +14,6 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from radlatent.errors import RadlatentError, SchemaError
-from radlatent.masks.draws import degradation_mix
 from radlatent.masks.frame import Frame, Placement, place, to_frame
 from radlatent.masks.labels import LabelMap
 from radlatent.masks.pairs import collect_pairs
@@ -152,11 +151,13 @@ class ShapePrior(BaseEstimator):
             raise RadlatentError("; ".join(problems) + ".")
         self.structures_ = _structures(masks)
         owners = [str(k) for k in range(len(masks))] if patients is None else patients
-        errors = []
-        if self.n_degraded:
-            errors = degradation_mix(self.n_degraded, random_state=self.random_state)
         pairs = collect_pairs(
-            masks, self.frame, self.structures_, errors, description="Degrading masks"
+            masks,
+            self.frame,
+            self.structures_,
+            self.n_degraded,
+            random_state=self.random_state,
+            description="Degrading masks",
         )
         if len(pairs) < 2:
             msg = f"{len(masks)} masks hold {len(pairs)} slices. Give more masks."

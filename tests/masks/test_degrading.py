@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from radlatent.errors import SchemaError
 from radlatent.imaging import read_volume
-from radlatent.masks.degrade import degrade
+from radlatent.masks.degrading import degrade
 from radlatent.masks.draws import KINDS, Degradation, degradation_mix, draw_degradations
 
 HEART = {"RV": 1, "MYO": 2, "LV": 3}

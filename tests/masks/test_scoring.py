@@ -7,13 +7,13 @@ import pandas as pd
 import pytest
 from statsmodels.stats.proportion import proportion_confint
 
-import radlatent.masks.score as module
+import radlatent.masks.scoring as module
 from radlatent.cohort import Cohort
 from radlatent.errors import SchemaError
 from radlatent.imaging import Volume, write_volume
 from radlatent.masks.rules import Rule, RuleSet, keeps, measure, rule_set
-from radlatent.masks.score import score
 from radlatent.masks.scored import _wilson
+from radlatent.masks.scoring import score
 
 CARD = """\
 name: hearts

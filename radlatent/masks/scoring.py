@@ -13,10 +13,11 @@ import pandas as pd
 from radlatent.cohort import Cohort
 from radlatent.errors import EmptyMaskError, SchemaError
 from radlatent.imaging import forget_pair, read_pair, read_volume
+from radlatent.masks.labels import modality_of
 from radlatent.masks.rules import RuleSet, keeps, measure, rule_set
 from radlatent.masks.scored import MaskScores
 from radlatent.parallel import Shared, map_tasks
-from radlatent.schema import check_failures, empty_failures, nearest
+from radlatent.schema import check_failures, empty_failures
 
 __all__ = ["score", "score_file", "score_lesion"]
 
@@ -73,24 +74,10 @@ def score(
     """
     cohort = cohort if isinstance(cohort, Cohort) else Cohort.read(cohort)
     rules = rules if isinstance(rules, RuleSet) else rule_set(rules)
-    modality = _modality(cohort, modality)
+    modality = modality_of(cohort, modality)
     if rules.plane == "slice":
         return _score_slices(cohort, rules, modality, jobs)
     return _score_volumes(cohort, rules, modality, jobs)
-
-
-def _modality(cohort, modality):
-    known = list(cohort.modalities)
-    if modality is None and len(known) == 1:
-        return known[0]
-    if modality not in known:
-        hint = nearest(modality, known) if modality else ""
-        msg = (
-            f"modality is {modality!r}{hint}; cohort {cohort.name!r} has {known}. Name "
-            "the one whose masks are judged."
-        )
-        raise SchemaError(msg)
-    return modality
 
 
 def _score_slices(cohort, rules, modality, jobs):

@@ -31,11 +31,12 @@ from radlatent.schema import nearest
 
 __all__ = ["Correction", "MaskCorrector"]
 
-#: Degraded copies of each calibration mask: as broken as a network's, and worse.
-_COPIES, _WORSE = 3, 2
+#: Degraded copies of each calibration mask: as broken as a network's, and worse. With
+#: fewer of the worse, some patients of ACDC have no slice that the flag is to find.
+_COPIES, _WORSE = 3, 4
 
-#: Calibration patients that a flag of the stated sensitivity needs.
-_FEWEST = 20
+#: Calibration patients that a flag of the sensitivity 0.95 needs.
+_FEWEST = 19
 
 #: More of a slice outside of the frame is too much for the prior to judge it.
 _OUTSIDE = 0.02
@@ -225,9 +226,12 @@ class MaskCorrector(BaseEstimator):
         tables, dice, whose, proposals, n = [], [], [], [], 0
         with progress_bar("Setting the gate", len(masks)) as advance:
             for mask, owner in zip(masks, owners, strict=True):
-                about = {"random_state": seed}
-                alike = mix_for_mask(mask.name, _COPIES, **NETWORK_LIKE, **about)
-                for each in alike + mix_for_mask(mask.name, _WORSE, **about):
+                alike = mix_for_mask(
+                    mask.name, _COPIES, **NETWORK_LIKE, random_state=seed
+                )
+                # a stream of its own: no copy is drawn twice
+                worse = mix_for_mask(mask.name, _WORSE, random_state=seed + 1)
+                for each in alike + worse:
                     changed, judged, true = self._degraded(mask, each)
                     tables.append(judged[-1])
                     dice.append(true)

@@ -30,8 +30,8 @@ DOORS = {
     "lifelines": ("fusion/", "figures/"),
     "xgboost": ("fusion/",),
     "statsmodels": ("fusion/",),
-    "typer": ("cli.py",),
-    "rich": ("cli.py", "parallel.py"),
+    "typer": ("cli/",),
+    "rich": ("cli/", "parallel.py"),
     "pydantic": ("cohort/card.py", "handcrafted/settings.py", "study/plan.py"),
 }
 

@@ -16,6 +16,14 @@
                     ICC
 ``quality_tiers``   cases by the quality of their masks
 ``icc``             ICC(2,1) and ICC(3,1) with intervals
+``masks``           the room of mask quality: ``masks.score``, ``masks.correct`` ...
+``compare_masks``, ``compare_cohorts``  overlap and distances of masks, by structure
+``summarize_overlap``  their means, with n; empty masks are counted
+``LabelMap``        a mask of several structures
+``ShapePrior``, ``MaskCorrector``  learn the shapes of masks; correct where that is safe
+``load_corrector``  a corrector from a folder
+``DicePredictor``   Dice of a mask without a reference
+``draw_alternatives``  plausible other masks of a cohort
 ``LatentEncoder``   latent features that do not repeat the hand-crafted ones
 ``Box``, ``Projections``  what an encoder looks at
 ``Network``, ``Training``, ``Schedule``  what it is made of, how it is trained
@@ -140,6 +148,17 @@ _HOMES = {
         "SearchPlan",
         "search",
     ),
+    "masks": (
+        "DicePredictor",
+        "LabelMap",
+        "MaskCorrector",
+        "ShapePrior",
+        "compare_cohorts",
+        "compare_masks",
+        "draw_alternatives",
+        "load_corrector",
+        "summarize_overlap",
+    ),
     "imaging": ("Volume", "read_volume"),
     "study": ("run",),
     "report": (
@@ -152,19 +171,23 @@ _HOMES = {
     ),
     "provenance": ("doctor",),
 }
+
+#: Rooms that are offered as a whole.
+_ROOMS = ("masks", "report")
+
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = sorted(_HOME)
 
 
 def __getattr__(name):
-    # the room of that name, whose function of the same name is report.report
-    if name == "report":
-        return importlib.import_module("radlatent.report")
+    # rooms: a function of the name of its room is report.report
+    if name in _ROOMS:
+        return importlib.import_module(f"radlatent.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'radlatent' has no attribute {name!r}")
     return getattr(importlib.import_module(f"radlatent.{_HOME[name]}"), name)
 
 
 def __dir__():
-    return sorted({*__all__, "report"})
+    return sorted({*__all__, *_ROOMS})

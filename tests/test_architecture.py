@@ -101,6 +101,45 @@ def test_third_party_libraries_come_in_by_their_doors(modules):
     assert wrong == []
 
 
+def needing_torch(modules):
+    """Return the modules that import torch as they are imported."""
+    torch = {path for path in modules if path.startswith("nn/")}
+    while True:
+        more = {
+            path
+            for path, tree in modules.items()
+            for node in tree.body
+            if isinstance(node, ast.Import | ast.ImportFrom)
+            if set(named(node)) & ({"torch", "safetensors"} | {*map(dotted, torch)})
+        }
+        if more <= torch:
+            return torch
+        torch |= more
+
+
+def named(node):
+    if isinstance(node, ast.Import):
+        yield from (name.name.split(".")[0] for name in node.names)
+    elif node.module:
+        yield from (node.module, node.module.split(".")[0])
+
+
+def dotted(path):
+    return f"radlatent.{path[:-3].removesuffix('/__init__').replace('/', '.')}"
+
+
+def test_what_needs_torch_is_left_alone_without_it(modules, project_root):
+    tree = ast.parse((project_root / "conftest.py").read_text("utf-8"))
+    [told] = [
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and node.targets[0].id == "NEEDS_TORCH"
+    ]
+    left_alone = {f"{room}/{stem}.py" for room, stems in told.items() for stem in stems}
+    needing = needing_torch(modules)
+    assert {path for path in needing if not path.startswith("nn/")} == left_alone
+
+
 def test_ruff_bans_what_has_a_door(project_root):
     settings = tomllib.loads((project_root / "pyproject.toml").read_text("utf-8"))
     banned = settings["tool"]["ruff"]["lint"]["flake8-tidy-imports"]["banned-api"]

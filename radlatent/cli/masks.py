@@ -76,7 +76,7 @@ def fit(  # noqa: PLR0913 - the parameters of the class and of its fit
     rules: _Rules = "short_axis_16",
     calibration_fraction: Annotated[
         float, typer.Option(help="Share of the patients that set the gate.")
-    ] = 0.3,
+    ] = 0.35,
     random_state: int = 0,
     modality: _Modality = None,
     root: Root = None,
@@ -122,7 +122,7 @@ def correct(  # noqa: PLR0913 - the parameters of the function, and where to loo
 
     The masks of COHORT stay as they are; its patients are not those of the corrector.
     """
-    check_folder(out, "cohort.yml", "cases.csv", "endpoints.csv")
+    check_folder(out)
     loaded = rl.load_corrector(corrector)
     found = rl.check(cohort, root=root, jobs=jobs)
     found.raise_if_any(allow=allow_failures)
@@ -173,12 +173,10 @@ def stability(  # noqa: PLR0913 - the parameters of two functions
     loaded = rl.load_corrector(corrector)
     found = rl.check(cohort, root=root, jobs=jobs)
     found.raise_if_any(allow=allow_failures)
-    folder = out.with_suffix(".alternatives")
-    _forget_tables(folder, n)
     drawn = rl.draw_alternatives(
         found.cohort,
         loaded,
-        out=folder,
+        out=out.with_suffix(".alternatives"),
         n=n,
         modality=modality,
         jobs=jobs,
@@ -198,10 +196,3 @@ def stability(  # noqa: PLR0913 - the parameters of two functions
     print_table(measured.summary)
     typer.echo(f"ICCs: {out}")
     judge(measured.failures, allow_failures)
-
-
-def _forget_tables(folder, n):
-    """Remove the tables that a killed run has left: the masks are what takes time."""
-    for number in range(n):
-        for name in ("cohort.yml", "cases.csv", "endpoints.csv"):
-            (folder / f"alternative_{number}" / name).unlink(missing_ok=True)

@@ -55,16 +55,16 @@ def paint(labels, rng):
     return LEVELS[labels] + 10 * rng.standard_normal(labels.shape)
 
 
-def write_hearts(folder, n_patients, rng, *, name="hearts", change=None):
+def write_hearts(folder, n_patients, rng, *, name="hearts", prefix="p", change=None):
     """Write a cohort of hearts: one image and one mask a patient, three cases each.
 
-    Cases are ``p00_RV`` and so on, patients ``p00``. ``change(labels, number)`` gives
+    Cases are ``p00_RV`` and so on, patients ``p00``, under another ``prefix`` others. ``change(labels, number)`` gives
     the labels that are written; the image keeps those that were drawn.
     """
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
     for number in range(n_patients):
-        patient = f"p{number:02d}"
+        patient = f"{prefix}{number:02d}"
         labels = draw_heart(rng)
         image = Volume(paint(labels, rng).astype(np.float32), SPACING_MM)
         written = labels if change is None else change(labels, number)

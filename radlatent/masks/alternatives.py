@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from radlatent.cohort import Cohort
 from radlatent.errors import CohortError
 from radlatent.imaging import write_volume
+from radlatent.masks.corrected import fit_record, write_once
 from radlatent.masks.corrector import MaskCorrector
 from radlatent.masks.frame import classes_of, from_frame
 from radlatent.masks.labels import (
@@ -84,7 +85,7 @@ def draw_alternatives(
     """
     cohort = cohort if isinstance(cohort, Cohort) else Cohort.read(cohort)
     check_is_fitted(corrector)
-    modality, out = modality_of(cohort, modality), Path(out)
+    modality, out = modality_of(cohort, modality), Path(out).resolve()
     files = mask_files(cohort, modality=modality)
     weights = corrector.prior_.model_.state_dict().values()
     key = content_key(*(each.numpy().tobytes().hex() for each in weights))
@@ -130,9 +131,12 @@ def _derived(cohort, tasks, number, where, corrector):
     column = cohort.mask_column(modality)
     table = pd.DataFrame({column: pd.Series(masks)}).rename_axis("case_id")
     name = f"{cohort.name}_alternative_{number}"
-    made_by = {"name": "draw_alternatives", "fitted_on": [corrector.fitted_on_]}
+    made_by = {
+        "name": "draw_alternatives",
+        "fitted_on": [fit_record(cohort, corrector)],
+    }
     derived = cohort.with_masks(table, name=name, made_by=made_by)
-    derived.write(_folder(out, number))
+    write_once(derived, _folder(out, number))
     return derived
 
 

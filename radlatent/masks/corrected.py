@@ -5,6 +5,7 @@ so that a reader can undo or question it.
 """
 
 import contextlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from radlatent.cohort import Cohort
-from radlatent.errors import LeakageError, SchemaError
+from radlatent.errors import CohortError, LeakageError, SchemaError
 from radlatent.imaging import write_volume
 from radlatent.masks.corrector import MaskCorrector
 from radlatent.masks.labels import MaskFile, mask_files, modality_of, read_label_map
@@ -20,7 +21,7 @@ from radlatent.parallel import map_tasks
 from radlatent.provenance import content_key, file_hash
 from radlatent.schema import check_failures, empty_failures
 
-__all__ = ["CorrectedCohort", "correct", "correct_file"]
+__all__ = ["CorrectedCohort", "correct", "correct_file", "fit_record", "write_once"]
 
 #: Enters the key of finished corrections; raised when one would differ.
 _FORMAT = 1
@@ -33,7 +34,7 @@ class CorrectedCohort:
     Parameters
     ----------
     cohort
-        The derived cohort.
+        The derived cohort; the cohort itself where no mask was corrected.
     quality
         **quality** table, index ``case_id``: ``n_slices``, ``n_broken`` and
         ``n_broken_after`` (slices that break a rule), ``n_corrected``, ``n_refused``,
@@ -106,7 +107,7 @@ def correct(
     their masks.
     """
     cohort = cohort if isinstance(cohort, Cohort) else Cohort.read(cohort)
-    modality, out = modality_of(cohort, modality), Path(out)
+    modality, out = modality_of(cohort, modality), Path(out).resolve()
     files = mask_files(cohort, modality=modality)
     assigned = _assigned(cohort, files, corrector)
     keys = {id(each): _key_of(each) for each in assigned.values()}
@@ -136,9 +137,11 @@ def correct(
         if _is_changed(outcome.results.get(file.place))
         for case_id in file.case_ids
     }
-    derived = _derived(cohort, masks, name, modality, _made_by(files, assigned, keys))
+    derived = _derived(
+        cohort, masks, name, modality, _made_by(cohort, files, assigned, keys)
+    )
     if derived is not cohort:
-        derived.write(out)
+        write_once(derived, out)
     return CorrectedCohort(derived, _quality(cohort, files, slices), slices, failures)
 
 
@@ -153,12 +156,11 @@ def _assigned(cohort, files, corrector):
         file.place: corrector[file.patient_id] if several else corrector
         for file in files
     }
-    lineage = {cohort.name, *(step.source for step in cohort.card.derived)}
     seen = sorted(
         {
             file.patient_id
             for file in files
-            if found[file.place].fitted_on_["cohort"] in lineage
+            if _is_of(cohort, found[file.place].fitted_on_)
             and file.patient_id in found[file.place].fitted_on_["patients"]
         }
     )
@@ -172,20 +174,29 @@ def _assigned(cohort, files, corrector):
     return found
 
 
+def _is_of(cohort, fitted_on):
+    """Return whether a fit was on this cohort, or one it shares patients with."""
+    people = {name.strip() for name in cohort.card.people.split(",")}
+    return not people.isdisjoint(n.strip() for n in fitted_on["cohort"].split(","))
+
+
 def _key_of(corrector):
     state = corrector.prior_.model_.state_dict()
-    weights = [value.numpy().tobytes() for value in state.values()]
+    arrays = [value.numpy() for value in state.values()]
+    arrays += [corrector.bank_, corrector.prior_.latents_]
     about = [corrector.method, corrector.gated, corrector.rules, corrector.least_dice_]
-    bank = b"" if corrector.bank_ is None else corrector.bank_.tobytes()
-    return content_key(*about, bank.hex(), *(each.hex() for each in weights))
+    about += [corrector.fitted_on_, corrector.predictor_.threshold_]
+    return content_key(*about, *(array.tobytes().hex() for array in arrays))
 
 
 def _forget_lost(tasks, keys, cache):
     """Forget finished corrections whose mask is not there any more."""
     for place, key in keys.items():
         kept = cache / key[:2] / f"{key}.json"
-        if kept.is_file() and not Path(tasks[place][2]).is_file():
-            kept.unlink()
+        with contextlib.suppress(OSError, ValueError):
+            rows = json.loads(kept.read_text("utf-8"))
+            if _is_changed(rows) and not Path(tasks[place][2]).is_file():
+                kept.unlink()
 
 
 def correct_file(file: MaskFile, corrector: MaskCorrector, target: str) -> list[dict]:
@@ -202,9 +213,11 @@ def correct_file(file: MaskFile, corrector: MaskCorrector, target: str) -> list[
     """
     mask = read_label_map(file.path, file.structures)
     correction = corrector.correct(replace(mask, name=file.place))
-    write_volume(correction.mask.volume, target)
     table = correction.slices.reset_index()
-    return table.astype(object).where(table.notna(), None).to_dict("records")
+    rows = table.astype(object).where(table.notna(), None).to_dict("records")
+    if _is_changed(rows):
+        write_volume(correction.mask.volume, target)
+    return rows
 
 
 def _is_changed(rows):
@@ -230,14 +243,32 @@ def _failures(files, why, modality):
     return check_failures(pd.DataFrame(rows, columns=columns))
 
 
-def _made_by(files, assigned, keys):
+def fit_record(cohort: Cohort, corrector: MaskCorrector) -> dict:
+    """Return on whom a corrector was fitted, as `Cohort.with_masks` takes it.
+
+    Parameters
+    ----------
+    cohort
+        The cohort that gets the masks. Where it is another part of the cohort that the
+        corrector was fitted on, without one of those patients, the fit is of others.
+    corrector
+        A fitted one.
+    """
+    fitted = dict(corrector.fitted_on_)
+    if not set(cohort.cases["patient_id"]) & set(fitted["patients"]):
+        names = [name.strip() for name in fitted["cohort"].split(",")]
+        fitted["cohort"] = ", ".join(f"{name} (other patients)" for name in names)
+    return fitted
+
+
+def _made_by(cohort, files, assigned, keys):
     """Return what made the masks, as `Cohort.with_masks` takes it."""
     patients = {}
     for file in files:
         used = assigned[file.place]
         patients.setdefault(id(used), (used, set()))[1].add(file.patient_id)
     fits = [
-        used.fitted_on_ | {"applied_to": sorted(whose)}
+        fit_record(cohort, used) | {"applied_to": sorted(whose)}
         for used, whose in patients.values()
     ]
     key = content_key(*sorted(keys.values()))
@@ -252,6 +283,26 @@ def _derived(cohort, masks, name, modality, made_by):
     return cohort.with_masks(
         table, name=name or f"{cohort.name}_corrected", made_by=made_by
     )
+
+
+def write_once(derived: Cohort, folder: Path) -> None:
+    """Write a derived cohort; one that is there already is kept.
+
+    Raises
+    ------
+    CohortError
+        The folder holds another cohort.
+    """
+    if (folder / "cohort.yml").is_file():
+        there = Cohort.read(folder)
+        if there.key == derived.key:
+            return
+        msg = (
+            f"{folder} holds the cohort {there.name!r}, of other masks or another "
+            "corrector than what was made now. Give another folder, or delete it."
+        )
+        raise CohortError(msg)
+    derived.write(folder)
 
 
 def _quality(cohort, files, slices):

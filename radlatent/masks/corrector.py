@@ -5,7 +5,7 @@ fewer and stays near. Every decision has its reason.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +15,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from radlatent.cohort import Cohort
 from radlatent.errors import CohortError, SchemaError
+from radlatent.masks.correction import Correction
 from radlatent.masks.degrading import degrade
 from radlatent.masks.draws import NETWORK_LIKE, mix_for_mask
 from radlatent.masks.files import save_corrector
 from radlatent.masks.gate import least_dice, mend, redraw
 from radlatent.masks.labels import LabelMap, mask_files, read_label_map
-from radlatent.masks.mend import slice_dice
+from radlatent.masks.mend import label_dice, slice_dice
 from radlatent.masks.plausibility import broken_rules, plausibility
 from radlatent.masks.predicted_dice import DicePredictor
 from radlatent.masks.prior import ShapePrior, check_structures
@@ -29,7 +30,7 @@ from radlatent.masks.targets import METHODS, valid_latents
 from radlatent.parallel import progress_bar
 from radlatent.schema import nearest
 
-__all__ = ["Correction", "MaskCorrector"]
+__all__ = ["MaskCorrector"]
 
 #: Degraded copies of each calibration mask: as broken as a network's, and worse. With
 #: fewer of the worse, some patients of ACDC have no slice that the flag is to find.
@@ -40,37 +41,6 @@ _FEWEST = 19
 
 #: More of a slice outside of the frame is too much for the prior to judge it.
 _OUTSIDE = 0.02
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Correction:
-    """A mask, corrected where that was safe.
-
-    Parameters
-    ----------
-    mask
-        The corrected mask; the one that entered is untouched.
-    slices
-        Index ``slice``, of those that held something: ``decision`` (``valid``,
-        ``corrected``, ``refused``), its ``reason``, ``n_broken`` and
-        ``n_broken_after`` rules, ``broken``, their names, ``kept_dice`` of the two
-        masks, and what `DicePredictor` says of the mask that entered.
-    plausibility
-        The columns that the prediction was made from.
-    """
-
-    mask: LabelMap
-    slices: pd.DataFrame
-    plausibility: pd.DataFrame
-
-    @property
-    def summary(self) -> pd.Series:
-        """Number of slices by decision."""
-        return self.slices["decision"].value_counts()
-
-    def __repr__(self) -> str:
-        counts = ", ".join(f"{n} {what}" for what, n in self.summary.items())
-        return f"Correction({self.mask.name}: {counts})"
 
 
 class MaskCorrector(BaseEstimator):
@@ -129,7 +99,7 @@ class MaskCorrector(BaseEstimator):
         gated: bool = True,
         rules: str = "short_axis_16",
         n_draws: int = 5000,
-        calibration_fraction: float = 0.3,
+        calibration_fraction: float = 0.35,
         random_state: int = 0,
     ):
         self.prior = prior
@@ -170,6 +140,7 @@ class MaskCorrector(BaseEstimator):
         self._check()
         cohort = cohort if isinstance(cohort, Cohort) else Cohort.read(cohort)
         files = _files_of(cohort, patients, modality)
+        self._check_files(files, cohort)
         masks = [
             replace(read_label_map(file.path, file.structures), name=file.place)
             for file in files
@@ -197,16 +168,37 @@ class MaskCorrector(BaseEstimator):
             msg = f"rules {self.rules!r} are of volumes. Use a set of slices."
             raise SchemaError(msg)
 
+    def _check_files(self, files, cohort):
+        """Refuse before the training what would fail after it."""
+        absent = set(rule_set(self.rules).structures).difference(
+            *(file.structures for file in files)
+        )
+        if not files or absent:
+            msg = (
+                f"cohort {cohort.name!r} has {len(files)} mask files, without the "
+                f"structures {sorted(absent)} that the rules {self.rules!r} need. Use "
+                "other rules, or a cohort with these as lesion_id."
+            )
+            raise SchemaError(msg)
+        names = {file.patient_id for file in files}
+        n_out = round(self.calibration_fraction * len(names))
+        if hasattr(self.prior, "model_"):
+            n_out = len(names.difference(self.prior.fitted_on_))
+        if n_out < _FEWEST:
+            msg = (
+                f"of {len(names)} patients, {n_out} would be left to set the gate on; "
+                f"{_FEWEST} are needed. Give more patients, or a larger "
+                "calibration_fraction."
+            )
+            raise CohortError(msg)
+
     def _fitted_prior(self, masks, owners):
         """Return the fitted prior, and whom it was fitted on."""
         prior = self.prior if self.prior is not None else ShapePrior()
         if hasattr(prior, "model_"):
             return prior, prior.fitted_on_
         names = np.unique(owners)
-        n_out = max(1, round(self.calibration_fraction * len(names)))
-        if len(names) - n_out < 2:
-            msg = f"{len(names)} patients are too few to fit a prior and its gate."
-            raise CohortError(msg)
+        n_out = round(self.calibration_fraction * len(names))
         order = np.random.default_rng(self.random_state).permutation(names)
         inside = np.isin(owners, order[n_out:])
         chosen = [m for m, use in zip(masks, inside, strict=True) if use]
@@ -215,12 +207,6 @@ class MaskCorrector(BaseEstimator):
 
     def _calibrate(self, masks, owners):
         """Set the threshold of the gate, and learn to predict Dice."""
-        if len(set(owners)) < _FEWEST:
-            msg = (
-                f"{len(set(owners))} patients are left to set the gate on; {_FEWEST} "
-                "are needed. Give more patients, or a larger calibration_fraction."
-            )
-            raise CohortError(msg)
         # not the errors that the prior has learned from
         seed = self.random_state + 1
         tables, dice, whose, proposals, n = [], [], [], [], 0
@@ -358,14 +344,13 @@ class MaskCorrector(BaseEstimator):
         targets = redraw(mask, self.prior_, encoded, rows, bank)
         known = {"structures": mask.structures, "spacing_mm": mask.spacing_mm[1:]}
         after = broken_rules(targets, self.rules_, **known).sum(axis=1)
-        values = list(mask.structures.values())
         for row, target in enumerate(targets):
             plane = mask.array[encoded.placement.slices[row]]
             told = {
                 "decision": "corrected",
                 "reason": "there is no gate",
                 "n_broken_after": int(after[row]),
-                "kept_dice": slice_dice(target, plane, values),
+                "kept_dice": label_dice(target, plane),
             }
             yield row, target, told
 

@@ -179,6 +179,9 @@ def to_frame(labels: np.ndarray, placement: Placement, values: Sequence[int]) ->
         Shape (n, 1 + structures, size, size), float32; the first channel is background,
         also where the frame reaches out of the slice.
     """
+    if not len(placement.slices):
+        size = placement.frame.size
+        return torch.zeros((0, 1 + len(values), size, size))
     # a pixel of background around the structures stands for all that lies beyond
     box = expand_box(bounding_box(labels), (0, 1, 1), labels.shape)[1:]
     planes = labels[placement.slices][:, *box]

@@ -129,7 +129,8 @@ def mask_files(cohort: Cohort, *, modality: str | None = None) -> list[MaskFile]
     Raises
     ------
     SchemaError
-        Two cases of a file share a structure, or a file of several has no labels.
+        Two cases of a file share a structure, a file of several has no labels, or one
+        serves two patients.
     """
     column = cohort.mask_column(modality_of(cohort, modality))
     cases = cohort.cases[cohort.cases[column].notna()]
@@ -137,11 +138,22 @@ def mask_files(cohort: Cohort, *, modality: str | None = None) -> list[MaskFile]
     for place, part in cases.groupby(column, sort=False):
         included = part[~part["exclude"]]
         if len(included):
-            patient = included["patient_id"].iloc[0]
+            patient = _patient(place, included)
             structures = _structures(place, part)
             own = (str(cohort.root / place), place, patient, structures)
             found.append(MaskFile(*own, tuple(included.index)))
     return found
+
+
+def _patient(place, included):
+    whose = included["patient_id"].unique()
+    if len(whose) > 1:
+        msg = (
+            f"{place} serves the patients {sorted(whose)}. Give every patient mask "
+            "files of their own."
+        )
+        raise SchemaError(msg)
+    return whose[0]
 
 
 def _structures(place, part):

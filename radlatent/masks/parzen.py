@@ -9,6 +9,8 @@ import numpy as np
 from scipy.spatial.distance import cdist
 from scipy.special import logsumexp
 
+from radlatent.errors import SchemaError
+
 __all__ = ["CANDIDATES", "draw_latents", "log_density", "parzen_bandwidth"]
 
 #: Bandwidths that are compared, as in vitalab/vital.
@@ -32,15 +34,23 @@ def parzen_bandwidth(
     n_folds
         Parts that patients are dealt into, in the order of their names.
 
+    Raises
+    ------
+    SchemaError
+        There is but one patient.
+
     Notes
     -----
     vitalab/vital draws the rows to leave out regardless of patients; slices of one
     patient lie close to each other and would make the bandwidth too small.
     """
     names, who = np.unique(np.asarray(patients), return_inverse=True)
+    if len(names) < 2:
+        msg = f"the latents are of the patients {names.tolist()}. Give two or more."
+        raise SchemaError(msg)
     folds = np.array_split(np.arange(len(names)), min(n_folds, len(names)))
     total = np.zeros(len(CANDIDATES))
-    for fold in folds if len(names) > 1 else []:
+    for fold in folds:
         out = np.isin(who, fold)
         squared = cdist(latents[out], latents[~out], "sqeuclidean")
         total += [_log_kernels(squared, h, latents.shape[1]).sum() for h in CANDIDATES]

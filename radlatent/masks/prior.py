@@ -147,6 +147,13 @@ class ShapePrior(BaseEstimator):
             Settings are faulty, or the training diverged.
         """
         problems = self.frame.problems() + self.training.problems()
+        if self.training.validation_fraction or self.training.patience is not None:
+            problems.append(
+                "training: a prior keeps no validation cases; give a "
+                "validation_fraction of 0 and no patience"
+            )
+        if patients is not None and len(patients) != len(masks):
+            problems.append(f"{len(masks)} masks, but {len(patients)} patients")
         if problems:
             raise RadlatentError("; ".join(problems) + ".")
         self.structures_ = _structures(masks)

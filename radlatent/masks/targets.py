@@ -7,6 +7,7 @@ import numpy as np
 import torch.nn.functional as F
 from scipy.spatial import cKDTree
 
+from radlatent.errors import RadlatentError
 from radlatent.masks.frame import classes_of
 from radlatent.masks.parzen import draw_latents
 from radlatent.masks.plausibility import broken_rules
@@ -39,6 +40,11 @@ def valid_latents(
     random_state
         Seed of the draws.
 
+    Raises
+    ------
+    RadlatentError
+        Not one latent decodes to a valid mask.
+
     Notes
     -----
     The published procedure draws five million and keeps about four; every tenth of a
@@ -59,6 +65,12 @@ def valid_latents(
             for part in np.array_split(latents, -(-len(latents) // 512))
         ]
     )
+    if not kept.any():
+        msg = (
+            f"not one of {len(kept)} latents decodes to a mask that keeps the rules "
+            f"{rules.name!r}. Train the prior for more epochs, or on more masks."
+        )
+        raise RadlatentError(msg)
     return latents[kept].astype(np.float32), float(kept.mean())
 
 

@@ -214,6 +214,7 @@ def test_features_are_read_back_as_they_were_written(finished):
             "[clinical]",
             "name them apart",
         ),
+        ("models:", "masks: {rules: short_axis_61}\nmodels:", "'short_axis_16'"),
         ("models:", "reporting: {cleer-8: approved}\nmodels:", "clear-8"),
         ("models:", "compare_with: 3\nmodels:", "of 2 models"),
         ("models:", "dispersion: sd\nmodels:", "'std', 'range' or 'iqr'"),
@@ -241,6 +242,8 @@ def test_a_faulty_study_is_refused_by_key(folder, tmp_path, old, new, expected):
         ("n_features: 5", "C: -1", "logistic.*C"),
         ("models:", f"derived: {{age: {AGE}}}\nmodels:", "'age' is a covariate"),
         ("VoxelVolume\n", "VoxelVolumes\n", "VoxelVolumes"),
+        ("models:", "masks: {modality: pet}\nmodels:", "needs the structures"),
+        ("models:", "masks: {rules: lesion}\nmodels:", "modality is None"),
         ("models:", "burden: ct\nmodels:", "'ct' is in 'HU'"),
         ("models:", "burden: pett\nmodels:", "did you mean 'pet'"),
         ("models:", "burden: pet\nmodels:", "lacks .*firstorder_Maximum"),
@@ -343,9 +346,9 @@ def test_a_lesion_that_cannot_be_read_leaves_the_burden_of_its_patient_open(
 
 
 def test_every_key_is_in_the_documentation(project_root):
-    from radlatent.study.plan import LatentSpec, ModelSpec, Study
+    from radlatent.study.plan import LatentSpec, MaskSpec, ModelSpec, Study
 
     text = (project_root / "docs" / "study.md").read_text("utf-8")
-    for model in (Study, ModelSpec, LatentSpec):
+    for model in (Study, ModelSpec, LatentSpec, MaskSpec):
         absent = [key for key in model.model_fields if f"`{key}`" not in text]
         assert absent == []

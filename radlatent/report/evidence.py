@@ -6,7 +6,7 @@ The run record enters; parts of it leave, in words.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["Absent", "Found", "images", "outcome"]
+__all__ = ["Absent", "Found", "images", "judged_masks", "outcome"]
 
 
 @dataclass(frozen=True)
@@ -50,3 +50,16 @@ def outcome(record: Mapping, tables: Mapping) -> str:
     names = {"0": "censored", "1": "event"} if survival else {}
     counts = record["counts"].get("outcome") or {}
     return ", ".join(f"{names.get(name, name)} ({n})" for name, n in counts.items())
+
+
+def judged_masks(tables: Mapping) -> str:
+    """Return by which rules masks were judged, and how many keep all; else no text."""
+    summary = tables.get("mask_summary")
+    if summary is None:
+        return ""
+    whole = summary[summary["rule"] == "all"]
+    said = [
+        f"{row.n_kept} of {row.n} {row.of}" for row in whole.itertuples() if row.n > 0
+    ]
+    rules = ", ".join(summary["rules"].unique())
+    return f"by the rules {rules}: {', '.join(said)} keep all" if said else ""

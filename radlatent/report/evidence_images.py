@@ -7,7 +7,7 @@ that the settings do not hold had its default, and the words say so.
 from collections.abc import Callable
 
 from radlatent.handcrafted.settings import Options
-from radlatent.report.evidence import Absent, Found, images
+from radlatent.report.evidence import Absent, Found, images, judged_masks
 
 __all__ = ["RULES", "bins", "engine_name", "filters"]
 
@@ -172,6 +172,14 @@ def _preprocessing(record, tables):
     )
 
 
+def _quality_checks(record, tables):
+    found, judged = _preprocessing(record, tables), judged_masks(tables)
+    if not judged:
+        return found
+    words = f"masks judged {judged}"
+    return Found(f"{found.words}; {words}" if found else words, "#quality")
+
+
 def _no_distance_zones(record, tables):
     classes = {name for one in images(record).values() for name in one["featureClass"]}
     return None if not classes or "gldzm" in classes else Absent("no GLDZM features")
@@ -194,6 +202,7 @@ RULES = {
     "normalization": _option("normalize"),
     "only_if_resampled": _only_if_resampled,
     "preprocessing": _preprocessing,
+    "quality_checks": _quality_checks,
     "registration": _registration,
     "resampling": _resampling,
     "resegmentation": _option("resegmentRange"),

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from radlatent.report.evidence import images, outcome
+from radlatent.report.evidence import images, judged_masks, outcome
 from radlatent.report.evidence_images import bins, engine_name, filters
 from radlatent.report.evidence_models import (
     RULES,
@@ -16,7 +16,7 @@ from radlatent.report.evidence_models import (
     steps_words,
 )
 
-__all__ = ["methods_paragraph", "stages"]
+__all__ = ["derivations", "methods_paragraph", "stages"]
 
 #: What no run can know, and the item of CLEAR under which a user may tell it.
 _ASKED = {
@@ -114,14 +114,25 @@ def _patients(record, tables):
             f"were included, {counts.get('patients with the endpoint')} of them with "
             f"the endpoint {record['settings']['endpoint']}: "
             f"{outcome(record, tables)}.",
-            *map(_derived, about.get("derived") or []),
+            *derivations(record),
+            *_judged(tables),
             *told,
         ]
     )
 
 
+def derivations(record: Mapping) -> list[str]:
+    """Return what made the masks of a derived cohort, a sentence a step."""
+    return [_derived(step) for step in record["cohort"].get("derived") or []]
+
+
+def _judged(tables):
+    """Return how many masks keep the rules that they were judged by."""
+    words = judged_masks(tables)
+    return [f"Masks were judged {words}."] if words else []
+
+
 def _derived(step):
-    """Return what made masks of a derived cohort, of one step."""
     maker = step["made_by"]
     fits = "; ".join(map(_fitted, maker["fitted_on"]))
     return (

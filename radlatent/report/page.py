@@ -4,12 +4,9 @@ Everything is read from disk, so that a report can be made again without the ima
 """
 
 import base64
-import importlib.resources
 import json
 import re
 from pathlib import Path
-
-import jinja2
 
 from radlatent import figures
 from radlatent.errors import SchemaError
@@ -23,11 +20,11 @@ from radlatent.report.checklists import (
 )
 from radlatent.report.evidence import outcome
 from radlatent.report.files import read_tables
-from radlatent.report.latex import latex
-from radlatent.report.methods import methods_paragraph, stages
+from radlatent.report.methods import derivations, methods_paragraph, stages
+from radlatent.report.parts import on_page, render, write_printed
 from radlatent.report.planned import FITS_PHONE_IN, planned, printed
 from radlatent.report.sections import FIGURES, SECTIONS, TABLES
-from radlatent.report.tables import flow, pieces
+from radlatent.report.tables import flow
 
 __all__ = ["report"]
 
@@ -71,6 +68,7 @@ def report(folder: str | Path) -> Path:
         "checklists": _checklists(record, data, folder),
         "paragraphs": methods_paragraph(record, data).splitlines(),
         "outcome": outcome(record, data),
+        "derived": derivations(record),
         "survival": "risk" in data["predictions"],
     }
     if "failures" in data:
@@ -121,40 +119,14 @@ def _remove_stale(folder):
                 path.unlink()
 
 
-def _write(table, folder, name, caption, cut=None):
-    """Write a table as CSV, and as LaTeX cut to the width of a page."""
-    path = folder / "tables" / name
-    table.to_csv(f"{path}.csv", index=False, lineterminator="\n")
-    parts = [
-        latex(part, caption=caption, label=f"tab:{name}-{number}")
-        for number, part in enumerate(cut or [table], start=1)
-    ]
-    path.with_suffix(".tex").write_text("\n".join(parts), "utf-8")
-
-
 def _tables(data, folder):
     """Write every table; return what the page prints of each."""
+    here = folder / "tables"
     if "flow" in data:
-        counts = flow(data["flow"])
-        _write(counts, folder, "flow", "Patients and cases.")
-    shown = []
-    for table, text in printed(data):
-        # a line of LaTeX holds less than one of the page
-        narrow = pieces(text, table.n_keys, min(3, table.at_most))
-        _write(text, folder, table.name, table.caption, narrow)
-        parts = pieces(text, table.n_keys, table.at_most)
-        shown += [
-            {
-                "name": table.name if number == 0 else f"{table.name}-{number + 1}",
-                "section": table.section,
-                "caption": table.caption + (" Continued." if number else ""),
-                "columns": list(part),
-                "rows": part.astype(object).where(part.notna(), "–").to_numpy(),
-            }
-            for number, part in enumerate(parts)
-            if len(part)
-        ]
-    return shown
+        write_printed(flow(data["flow"]), here / "flow", "Patients and cases.")
+    return [
+        part for table, text in printed(data) for part in on_page(table, text, here)
+    ]
 
 
 def _figures(data, folder):
@@ -184,7 +156,8 @@ def _checklists(record, data, folder):
         text = table if weighted else table.drop(columns="weight")
         caption = f"{about['name']}, {about['source']}."
         narrow = text.drop(columns=["id", "group", "link"])
-        _write(text, folder, f"checklist_{name}", caption, [narrow])
+        path = folder / "tables" / f"checklist_{name}"
+        write_printed(text, path, caption, [narrow])
         counts = table["status"].value_counts()
         shown.append(
             {
@@ -200,18 +173,11 @@ def _checklists(record, data, folder):
 
 
 def _page(record, shown):
-    here = importlib.resources.files("radlatent.report")
-    environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    template = environment.from_string((here / "page.html").read_text("utf-8"))
     filled = {one["section"] for one in shown["tables"] + shown["figures"]}
-    sections = {
-        anchor: title
-        for anchor, title in SECTIONS.items()
-        if anchor in filled | {"cohort", "failures"}
-    }
-    return template.render(
+    filled |= {"cohort", "failures", *(["quality"] if shown["derived"] else [])}
+    sections = {anchor: title for anchor, title in SECTIONS.items() if anchor in filled}
+    return render(
+        "page.html",
         record=record,
         sections=sections,
         statuses=STATUSES,

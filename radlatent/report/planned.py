@@ -52,7 +52,8 @@ def planned(data: Mapping[str, pd.DataFrame]) -> Iterator[tuple]:
             several = keys or len(drawn) > 1
             file = f"{figure.name}_{number}" if several else figure.name
             whose = _whose(dict(zip(keys, key, strict=True))) + which
-            yield file, one, f"{figure.caption}{whose}{_n_patients(data)}", part
+            n = _n_patients(data) if figure.of_patients else ""
+            yield file, one, f"{figure.caption}{whose}{n}", part
 
 
 def _whose(key):

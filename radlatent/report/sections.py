@@ -18,7 +18,7 @@ from radlatent.figures.survival import (
     survival_auc,
     survival_calibration,
 )
-from radlatent.report import tables
+from radlatent.report import mask_tables, tables
 
 __all__ = ["FIGURES", "SECTIONS", "TABLES", "Figure", "Table"]
 
@@ -91,6 +91,8 @@ class Figure:
         Only the rows of this metric are drawn.
     panels
         Whether many models get a panel each; ``draw`` then takes the style of a line.
+    of_patients
+        Whether what is drawn is of the patients that models were tested on.
     """
 
     name: str
@@ -102,6 +104,7 @@ class Figure:
     keys: tuple[str, ...] | Callable[[pd.DataFrame], tuple] = ()
     metric: str = ""
     panels: bool = False
+    of_patients: bool = True
 
 
 _MODEL = ("model", "blocks", "endpoint")
@@ -174,6 +177,13 @@ def _survival(ax, rows, data):
     kaplan_meier(rows, ax, groups=groups)
 
 
+def _rules_broken(ax, rows, data):
+    figures.rules_broken(rows.assign(when="masks"), ax)
+    ax.get_legend().remove()
+    of = rows["of"].iloc[0].capitalize()
+    ax.set_xlabel(ax.get_xlabel().replace("Slices", of))
+
+
 def _first_fold(rows):
     return rows[(rows["repeat"] == 0) & (rows["fold"] == 0)]
 
@@ -233,7 +243,15 @@ TABLES = (
         tables.certificate,
     ),
     Table("extraction", "features", "Cases measured, by modality.", tables.extraction),
-    Table("quality", "quality", "Quality of the masks."),
+    Table(
+        "mask_validity",
+        "quality",
+        "Slices and masks that keep all rules, and each rule that some break: number, "
+        "share and Wilson interval; n has a verdict. That slices of one patient are "
+        "alike, the intervals do not know.",
+        mask_tables.validity,
+        source="mask_summary",
+    ),
     Table("failures", "failures", "What failed, by case.", tables.failures),
 )
 
@@ -336,5 +354,15 @@ FIGURES = (
         "certificate_features",
         lambda ax, rows, data: figures.redundancy(_first_fold(rows), ax),
         lambda rows: (7, min(12, 2 + 0.2 * len(_first_fold(rows)))),
+    ),
+    Figure(
+        "mask_rules",
+        "quality",
+        "Share of the masks of the cohort that break each anatomical rule; the numbers "
+        "are counts.",
+        "mask_rules",
+        _rules_broken,
+        lambda rows: (6, 1.2 + 0.27 * len(rows)),
+        of_patients=False,
     ),
 )

@@ -28,6 +28,7 @@ from radlatent.report import report, write_extraction, write_table
 from radlatent.study import latents, models
 from radlatent.study.lesions import lesion_blocks, locate
 from radlatent.study.plan import read_study
+from radlatent.study.quality import judge
 from radlatent.study.tables import run_tables
 
 __all__ = ["Run", "run"]
@@ -111,6 +112,8 @@ def run(
         folds = models.deal(plan, endpoint, _sites(cohort))
         walls = _walls(plan, cohort, jobs)
         _rehearse(plan, cohort, endpoint, folds, (settings, walls))
+    with _stage("masks", clock):
+        judged, unjudged = judge(plan, cohort, jobs)
     # from here on the folder is not that of an earlier run
     (out / "run.json").unlink(missing_ok=True)
     with _stage("extract", clock):
@@ -125,8 +128,9 @@ def run(
         patients = _patients(plan, cohort, measured, encoding and encoding.features)
         results = models.validate(plan, patients, endpoint, folds, jobs)
         tables |= run_tables(plan, patients, endpoint, results, jobs)
-    failed = [extraction.failures, *([encoding.failures] if encoding else [])]
-    tables |= {
+    failed = [unjudged, extraction.failures]
+    failed += [encoding.failures] if encoding else []
+    tables |= judged | {
         "failures.csv": pd.concat(failed, ignore_index=True),
         "extraction.csv": extraction.summary,
         "flow.csv": cohort.flow.rename_axis("what").to_frame(),

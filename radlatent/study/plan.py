@@ -10,10 +10,11 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from radlatent.fusion import MODELS, SURVIVAL_MODELS
+from radlatent.masks import rule_set
 from radlatent.report import check_reporting
 from radlatent.schema import nearest, read_yaml
 
-__all__ = ["LatentSpec", "ModelSpec", "Study", "read_study"]
+__all__ = ["LatentSpec", "MaskSpec", "ModelSpec", "Study", "read_study"]
 
 _STRICT = ConfigDict(extra="forbid", frozen=True)
 
@@ -54,6 +55,20 @@ class Myocardium(BaseModel):
     wall: str
     cavity: str
     modality: str
+
+
+class MaskSpec(BaseModel):
+    """Rules that the masks are judged by."""
+
+    model_config = _STRICT
+
+    rules: str = "short_axis_16"
+    modality: str | None = None
+
+    @field_validator("rules")
+    @classmethod
+    def _known(cls, value):
+        return rule_set(value).name
 
 
 class LatentSpec(BaseModel):
@@ -141,6 +156,7 @@ class Study(BaseModel):
     burden: str | None = None
     derived: dict[str, Derived] = {}
     myocardium: Myocardium | None = None
+    masks: MaskSpec | None = None
     latent: LatentSpec | None = None
     models: tuple[ModelSpec, ...] = Field(min_length=1)
     folds: FoldSpec = FoldSpec()

@@ -130,6 +130,21 @@ def test_settings_are_told_with_their_values(record, tables):
     assert "True (default)" in status("ibsi", record, tables, "64")["evidence"]
 
 
+def test_judged_masks_are_checks_of_quality_but_no_reliability(record, tables):
+    assert "masks" not in status("tripod_ai", record, tables, "7")["evidence"]
+    counts = {"of": ["slices", "masks"], "n_kept": [31, 9], "n": [33, 11]}
+    summary = pd.DataFrame(counts | {"rule": "all", "rules": "short_axis_16"})
+    tables["mask_summary"] = summary
+    found = status("tripod_ai", record, tables, "7")
+    told = "masks judged by the rules short_axis_16: 31 of 33 slices, 9 of 11 masks"
+    assert told in found["evidence"]
+    assert found["link"] == "#quality"
+    # that takes readers who segment twice, or masks that are made again
+    assert status("clear", record, tables, "31")["status"] == "missing"
+    tables["mask_summary"] = summary.assign(n=0)
+    assert "masks" not in status("tripod_ai", record, tables, "7")["evidence"]
+
+
 def test_what_the_user_says_is_never_evidence(record, tables):
     said = {"clear-8": "Approved by X.", "clear-40": "Of course.", "clear-22": "None."}
     record["settings"]["reporting"] = said

@@ -75,10 +75,12 @@ def test_tables_are_written_for_people_and_for_journals(class_run):
 
 
 def test_only_tables_of_this_run_are_shown(class_run):
-    write_table(pd.DataFrame({"x": [1]}), class_run / "data" / "quality.csv")
+    path = class_run / "data" / "mask_rules.csv"
+    counts = {"of": "slices", "rule": ["holes"], "n_broken": [1], "n": [9]}
+    write_table(pd.DataFrame(counts), path)
     assert "quality" not in Page(report(class_run)).ids
     record = json.loads((class_run / "run.json").read_text("utf-8"))
-    record["outputs"]["quality.csv"] = file_hash(class_run / "data" / "quality.csv")
+    record["outputs"][path.name] = file_hash(path)
     (class_run / "run.json").write_text(json.dumps(record), "utf-8")
     (class_run / "figures" / "roc_7.png").touch()
     (class_run / "figures" / "mine.png").touch()
@@ -86,6 +88,17 @@ def test_only_tables_of_this_run_are_shown(class_run):
     left = {path.name for path in (class_run / "figures").iterdir()}
     assert "mine.png" in left
     assert "roc_7.png" not in left
+
+
+def test_what_made_the_masks_is_told_where_they_are(class_run):
+    record = json.loads((class_run / "run.json").read_text("utf-8"))
+    step = {"from": "acdc", "made_by": {"name": "reader B", "fitted_on": []}}
+    record["cohort"]["derived"] = [step]
+    (class_run / "run.json").write_text(json.dumps(record), "utf-8")
+    page = report(class_run).read_text("utf-8")
+    section = page[page.index('<section id="quality">') :].split("</section>")[0]
+    told = "Masks of the cohort acdc were replaced by those of reader B."
+    assert section.count(told) == 1
 
 
 def test_everything_entered_has_a_section():

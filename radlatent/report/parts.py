@@ -1,0 +1,101 @@
+"""What pages share: tables as files and as rows, and the templates.
+
+Tables of text enter; files, rows and HTML leave.
+"""
+
+import importlib.resources
+from collections.abc import Sequence
+from pathlib import Path
+
+import jinja2
+import pandas as pd
+
+from radlatent.report.latex import latex
+from radlatent.report.sections import Table
+from radlatent.report.tables import pieces
+
+__all__ = ["on_page", "render", "write_printed"]
+
+#: Columns of a line of LaTeX beside the keys; one of the page holds more.
+_NARROW = 3
+
+
+def write_printed(
+    table: pd.DataFrame,
+    path: Path,
+    caption: str,
+    cut: Sequence[pd.DataFrame] | None = None,
+) -> None:
+    """Write a table as CSV, and as LaTeX cut to the width of a page.
+
+    Parameters
+    ----------
+    table
+        Text and numbers that are already rounded.
+    path
+        Without an ending: ``.csv`` and ``.tex`` are written.
+    caption
+        What stands above it.
+    cut
+        The tables that it is printed as; None prints it whole.
+    """
+    table.to_csv(f"{path}.csv", index=False, lineterminator="\n")
+    parts = [
+        latex(part, caption=caption, label=f"tab:{path.name}-{number}")
+        for number, part in enumerate(cut or [table], start=1)
+    ]
+    path.with_suffix(".tex").write_text("\n".join(parts), "utf-8")
+
+
+def on_page(table: Table, text: pd.DataFrame, folder: Path) -> list[dict]:
+    """Write what a table prints, and return what a page needs of its pieces.
+
+    Parameters
+    ----------
+    table
+        Its plan.
+    text
+        What it prints.
+    folder
+        Where ``<name>.csv`` and ``<name>.tex`` are written.
+
+    Returns
+    -------
+    list of dict
+        ``name, section, caption, columns, rows`` of each piece; a table without a row
+        has none.
+    """
+    narrow = pieces(text, table.n_keys, min(_NARROW, table.at_most))
+    write_printed(text, folder / table.name, table.caption, narrow)
+    return [
+        {
+            "name": table.name if number == 0 else f"{table.name}-{number + 1}",
+            "section": table.section,
+            "caption": table.caption + (" Continued." if number else ""),
+            "columns": list(part),
+            "rows": part.astype(object).where(part.notna(), "–").to_numpy(),
+        }
+        for number, part in enumerate(pieces(text, table.n_keys, table.at_most))
+        if len(part)
+    ]
+
+
+def render(template: str, **values) -> str:
+    """Return a page.
+
+    Parameters
+    ----------
+    template
+        A file of this folder.
+    **values
+        What it names; texts are escaped.
+    """
+    here = importlib.resources.files("radlatent.report")
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(lambda name: (here / name).read_text("utf-8")),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template(template).render(**values)

@@ -34,7 +34,7 @@ __all__ = ["MaskCorrector"]
 
 #: Degraded copies of each calibration mask: as broken as a network's, and worse. With
 #: fewer of the worse, some patients of ACDC have no slice that the flag is to find.
-_COPIES, _WORSE = 3, 4
+_COPIES, _WORSE = 2, 3
 
 #: Calibration patients that a flag of the sensitivity 0.95 needs.
 _FEWEST = 19

@@ -22,8 +22,8 @@ from radlatent.nn import MaskVAE, Training, train
 
 __all__ = ["Encoded", "ShapePrior", "check_structures"]
 
-#: Chosen on ACDC training patients: the validation loss falls no more after it.
-TRAINING = Training(epochs=25, minibatch_size=128, learning_rate=4e-3)
+#: A prior of fifty patients is trained in four minutes on one core.
+TRAINING = Training(epochs=15, minibatch_size=128, learning_rate=4e-3)
 
 #: The frame of a heart on its short axis.
 SHORT_AXIS = Frame()

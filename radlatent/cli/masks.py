@@ -122,8 +122,8 @@ def correct(  # noqa: PLR0913 - the parameters of the function, and where to loo
 
     The masks of COHORT stay as they are; its patients are not those of the corrector.
     """
-    check_folder(out)
     loaded = rl.load_corrector(corrector)
+    check_folder(out)
     found = rl.check(cohort, root=root, jobs=jobs)
     found.raise_if_any(allow=allow_failures)
     corrected = rl.masks.correct(

@@ -58,8 +58,9 @@ def paint(labels, rng):
 def write_hearts(folder, n_patients, rng, *, name="hearts", prefix="p", change=None):
     """Write a cohort of hearts: one image and one mask a patient, three cases each.
 
-    Cases are ``p00_RV`` and so on, patients ``p00``, under another ``prefix`` others. ``change(labels, number)`` gives
-    the labels that are written; the image keeps those that were drawn.
+    Cases are ``p00_RV`` and so on, patients ``p00``; other patients have another
+    ``prefix``. ``change(labels, number)`` gives the labels that are written; the image
+    keeps those that were drawn.
     """
     folder.mkdir(parents=True, exist_ok=True)
     rows = []

@@ -1,6 +1,7 @@
 """PAPER: the tables of a run become publication tables, figures and one page.
 
 - `report`: write tables, figures and ``index.html`` of a run folder.
+- `mask_report`: the page of an analysis of masks.
 - `table_one`: the patients by outcome.
 - `checklist`, `check_reporting`: CLEAR, METRICS, IBSI, TRIPOD+AI from the evidence.
 - `methods_paragraph`: the methods in words, from the record of the run.
@@ -10,6 +11,7 @@
 
 from radlatent.report.checklists import check_reporting, checklist
 from radlatent.report.files import read_features, write_extraction, write_table
+from radlatent.report.mask_page import mask_report
 from radlatent.report.methods import methods_paragraph
 from radlatent.report.page import report
 from radlatent.report.table_one import table_one
@@ -18,6 +20,7 @@ from radlatent.report.tables import performance
 __all__ = [
     "check_reporting",
     "checklist",
+    "mask_report",
     "methods_paragraph",
     "performance",
     "read_features",

@@ -87,15 +87,16 @@ def decisions(methods: pd.DataFrame) -> pd.DataFrame:
     n, invalid = methods["n_slices"], methods["n_invalid"]
     columns = _method_keys(methods)
     columns["Slices"] = _thousands(n)
-    columns["Dice of a slice"] = methods["slice_dice"].map(_decimals(3))
+    columns["Corrected"] = _thousands(methods["corrected"])
+    columns["Refused"] = _thousands(methods["refused"])
     columns["Worse"] = _of(methods["worse"], n)
     columns["Better"] = _of(methods["better"], n)
+    columns["Dice of a slice"] = methods["slice_dice"].map(_decimals(3))
     columns["Valid before"] = _of(methods["valid_before"], n)
     columns["Valid after"] = _of(methods["valid_after"], n)
     columns["Invalid made valid"] = _of(methods["invalid_made_valid"], invalid)
-    columns["Corrected"] = _thousands(methods["corrected"])
-    columns["Valid of those"] = _of(methods["corrected_valid"], methods["corrected"])
-    columns["Refused"] = _thousands(methods["refused"])
+    valid = _of(methods["corrected_valid"], methods["corrected"])
+    columns["Corrected are valid"] = valid
     return pd.DataFrame(columns)
 
 

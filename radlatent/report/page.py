@@ -20,6 +20,7 @@ from radlatent.report.checklists import (
 )
 from radlatent.report.evidence import outcome
 from radlatent.report.files import read_tables
+from radlatent.report.mask_page import holds_masks, mask_report
 from radlatent.report.methods import derivations, methods_paragraph, stages
 from radlatent.report.parts import on_page, render, write_printed
 from radlatent.report.planned import FITS_PHONE_IN, planned, printed
@@ -37,7 +38,8 @@ def report(folder: str | Path) -> Path:
     Parameters
     ----------
     folder
-        What `radlatent.run` wrote: ``run.json`` and ``data/``.
+        What `radlatent.run` wrote: ``run.json`` and ``data/``. That of an analysis of
+        masks is given to `mask_report`.
 
     Returns
     -------
@@ -52,6 +54,8 @@ def report(folder: str | Path) -> Path:
         A table of the run does not have its written form.
     """
     folder = Path(folder)
+    if not (folder / "run.json").is_file() and holds_masks(folder):
+        return mask_report(folder)
     if not (folder / "run.json").is_file():
         msg = (
             f"{folder} holds no run.json, so no run was finished there. Make one with "

@@ -128,13 +128,8 @@ def run(
         patients = _patients(plan, cohort, measured, encoding and encoding.features)
         results = models.validate(plan, patients, endpoint, folds, jobs)
         tables |= run_tables(plan, patients, endpoint, results, jobs)
-    failed = [unjudged, extraction.failures]
-    failed += [encoding.failures] if encoding else []
-    tables |= judged | {
-        "failures.csv": pd.concat(failed, ignore_index=True),
-        "extraction.csv": extraction.summary,
-        "flow.csv": cohort.flow.rename_axis("what").to_frame(),
-    }
+    beside = [unjudged, *([encoding.failures] if encoding else [])]
+    tables |= judged | _of_cases(cohort, extraction, beside)
     record = {
         "command": {"study": str(path), "root": str(cohort.root), "jobs": jobs},
         "cohort": _about(cohort),
@@ -156,6 +151,16 @@ def _latent(plan, cohort, extraction, folds, where):
     encoding = latents.encode(*about, folds, jobs=jobs, cache=out / "cache")
     certificate = latents.certify(*about, encoding, folds, jobs)
     return encoding, {"encoders.csv": encoding.summary} | certificate
+
+
+def _of_cases(cohort, extraction, beside):
+    """Return what became of the cases, with what failed beside the extraction."""
+    failed = [extraction.failures, *beside]
+    return {
+        "failures.csv": pd.concat(failed, ignore_index=True),
+        "extraction.csv": extraction.summary,
+        "flow.csv": cohort.flow.rename_axis("what").to_frame(),
+    }
 
 
 def _write(out, tables, record):

@@ -5,8 +5,11 @@ import importlib.util
 import re
 import tomllib
 
+import numpy as np
 import pytest
 import yaml
+
+PYTHON = re.compile(r"```python\n(.*?)```", flags=re.DOTALL)
 
 CONDA_EXTRAS = ("dask", "deep", "dev")
 
@@ -93,7 +96,7 @@ def test_no_placeholder_is_left_in_the_documents(project_root):
 
 def test_the_example_of_the_readme_runs(project_root, tmp_path, monkeypatch):
     text = (project_root / "README.md").read_text("utf-8")
-    example, latent, models = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    example, latent, _, models = PYTHON.findall(text)
     lines = [line for line in example.splitlines() if line.strip()]
     assert len(lines) <= 12
     monkeypatch.chdir(tmp_path)
@@ -115,3 +118,36 @@ def test_the_example_of_the_readme_runs(project_root, tmp_path, monkeypatch):
     assert {"pet_ct_latent__mu000", "pet_ct_latent__mu007"} <= set(
         names["both"].columns
     )
+
+
+@pytest.mark.slow
+def test_the_masks_of_the_readme_run(project_root, drawn, tmp_path, monkeypatch, rng):
+    rl = pytest.importorskip("torch") and importlib.import_module("radlatent")
+    example = PYTHON.findall((project_root / "README.md").read_text("utf-8"))[2]
+    monkeypatch.chdir(tmp_path)
+    drawn.write_hearts(tmp_path / "experts", 50, rng, name="experts")
+
+    def change(labels, number):
+        labels = labels.copy()
+        row, column = np.argwhere(labels[number] == 3).mean(axis=0).round().astype(int)
+        labels[number, row, column] = 0
+        return labels
+
+    for name, wrong in (("network", change), ("reference", None)):
+        others = {"name": name, "prefix": "n", "change": wrong}
+        drawn.write_hearts(tmp_path / name, 3, np.random.default_rng(1), **others)
+    training = rl.Training(epochs=10, minibatch_size=8, learning_rate=4e-3)
+    prior = rl.ShapePrior(n_latent=8, n_degraded=3, training=training)
+    small = rl.MaskCorrector(prior, calibration_fraction=0.86)
+    assert example.count("rl.MaskCorrector()") == 1
+    names = {"rl": rl, "small": small, "print": lambda table: names.update(told=table)}
+    exec(example.replace("rl.MaskCorrector()", "small"), names)
+    assert names["scores"].quality["valid"].sum() == 0
+    assert (names["told"]["decision"] == "corrected").sum() == 3
+    dice = (
+        names["agreement"]
+        .set_index(["structure", "metric"])["mean"]
+        .xs("dice", level=1)
+    )
+    assert (dice == 1).all()
+    assert set(names["stable"].table["lesion_id"]) == {"RV", "MYO", "LV"}

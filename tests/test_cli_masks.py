@@ -1,15 +1,18 @@
 """Verbs of mask quality: their numbers, decisions and files; masks stay untouched."""
 
+import importlib
 import inspect
 
 import numpy as np
 import pandas as pd
 import pytest
+import typer
 from typer.testing import CliRunner
 
 import radlatent as rl
 from radlatent.cli import app
 from radlatent.cli.masks import app as verbs
+from radlatent.cli.outcome import friendly
 
 #: What only the command line has: where to write, where to look, when to exit with 1.
 EXTRA = {"out", "root", "allow_failures"}
@@ -175,6 +178,17 @@ def test_what_cannot_be_fitted_or_used_is_told(
     assert expected in done.output
     assert "Traceback" not in done.output
     assert list(network.parent.glob("y*")) == []
+
+
+def test_without_torch_the_doctor_is_named(capsys):
+    @friendly
+    def verb():
+        importlib.import_module("radlatent_has_no_such_module")
+
+    with pytest.raises(typer.Exit) as ended:
+        verb()
+    assert ended.value.exit_code == 1
+    assert "radlatent doctor says how to install it" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -39,7 +39,9 @@ def friendly(verb: Callable) -> Callable:
         try:
             return verb(*args, **kwargs)
         except (RadlatentError, OSError, ImportError) as error:
-            typer.secho(f"error: {error}", err=True, fg="red")
+            absent = isinstance(error, ModuleNotFoundError)
+            hint = "; radlatent doctor says how to install it" if absent else ""
+            typer.secho(f"error: {error}{hint}", err=True, fg="red")
             raise typer.Exit(1) from error
 
     return wrapped

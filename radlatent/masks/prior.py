@@ -142,7 +142,7 @@ class ShapePrior(BaseEstimator):
         Raises
         ------
         SchemaError
-            No mask, masks of other structures, or one slice in all.
+            No mask, masks of other structures, or of one patient alone.
         RadlatentError
             Settings are faulty, or the training diverged.
         """
@@ -166,8 +166,9 @@ class ShapePrior(BaseEstimator):
             random_state=self.random_state,
             description="Degrading masks",
         )
-        if len(pairs) < 2:
-            msg = f"{len(masks)} masks hold {len(pairs)} slices. Give more masks."
+        held = np.unique(np.asarray(owners)[pairs.owners]).tolist()
+        if len(held) < 2:
+            msg = f"{len(masks)} masks hold slices of the patients {held}. Give more."
             raise SchemaError(msg)
         self.model_ = self.build()
         trained = train(

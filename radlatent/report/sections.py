@@ -358,8 +358,8 @@ FIGURES = (
     Figure(
         "mask_rules",
         "quality",
-        "Share of the masks of the cohort that break each anatomical rule; the numbers "
-        "are counts.",
+        "Share of slices, or of masks where rules are of volumes, that break each "
+        "anatomical rule; the numbers are counts.",
         "mask_rules",
         _rules_broken,
         lambda rows: (6, 1.2 + 0.27 * len(rows)),

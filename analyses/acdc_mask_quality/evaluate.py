@@ -105,7 +105,7 @@ def write_level(out, level, slices):
     decisions = shown.assign(decision=shown["decision"].replace(named))
     decisions = decisions.rename(columns={"dice": "dice_before"})
     write(
-        decisions[["name", "slice", "dice_before", "dice_after", "decision"]],
+        decisions[["method", "name", "slice", "dice_before", "dice_after", "decision"]],
         out,
         f"decisions_{level}",
     )

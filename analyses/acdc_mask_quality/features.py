@@ -7,6 +7,7 @@ from steps import write
 
 import radlatent as rl
 from radlatent.handcrafted import quality_tiers, stability_between
+from radlatent.handcrafted.stability import count_verdicts
 from radlatent.masks import draw_alternatives
 
 N_ALTERNATIVES = 3
@@ -41,8 +42,11 @@ def write_tiers(out, seen, quality):
     for structure, cases in seen.cases.groupby("lesion_id"):
         tiers = quality_tiers(quality.loc[cases.index, "predicted_dice"].astype(float))
         table = seen.by_tier(tiers)
-        parts.append(table.assign(structure=structure))
-    write(pd.concat(parts, ignore_index=True), out, "stability_tiers")
+        table.insert(0, "structure", structure)
+        parts.append(table)
+    table = pd.concat(parts, ignore_index=True)
+    write(table, out, "stability_tiers")
+    write(count_verdicts(table), out, "stability_tiers_summary")
 
 
 def write_shifts(out, experts, cohort, corrected, jobs):

@@ -27,7 +27,7 @@ from radlatent.masks.labels import (
     modality_of,
     read_label_map,
 )
-from radlatent.masks.mend import between, signed_distances
+from radlatent.masks.mend import between, label_dice, signed_distances
 from radlatent.masks.plausibility import broken_rules
 from radlatent.parallel import map_tasks
 from radlatent.provenance import content_key, file_hash
@@ -88,7 +88,8 @@ def draw_alternatives(
     modality, out = modality_of(cohort, modality), Path(out).resolve()
     files = mask_files(cohort, modality=modality)
     weights = corrector.prior_.model_.state_dict().values()
-    key = content_key(*(each.numpy().tobytes().hex() for each in weights))
+    weights = [each.numpy().tobytes().hex() for each in weights]
+    key = content_key(corrector.rules, *weights)
     tasks, keys = {}, {}
     for number, file in enumerate(files):
         name = f"{number:05d}_{Path(file.place).name}"
@@ -159,12 +160,10 @@ def write_alternatives(
     mask = replace(read_label_map(file.path, file.structures), name=file.place)
     seed = int(content_key(random_state, file.place)[:8], 16)
     drawn = alternatives_of(mask, corrector, n=len(targets), random_state=seed)
-    inside = mask.array > 0
     dice = []
     for target, other in zip(targets, drawn, strict=True):
         write_volume(other.volume, target)
-        same = ((mask.array == other.array) & inside).sum()
-        dice.append(float(2 * same / (inside.sum() + (other.array > 0).sum())))
+        dice.append(label_dice(mask.array, other.array))
     return dice
 
 

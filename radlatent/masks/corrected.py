@@ -255,7 +255,8 @@ def fit_record(cohort: Cohort, corrector: MaskCorrector) -> dict:
         A fitted one.
     """
     fitted = dict(corrector.fitted_on_)
-    if not set(cohort.cases["patient_id"]) & set(fitted["patients"]):
+    is_other = set(cohort.cases["patient_id"]).isdisjoint(fitted["patients"])
+    if is_other and _is_of(cohort, fitted):
         names = [name.strip() for name in fitted["cohort"].split(",")]
         fitted["cohort"] = ", ".join(f"{name} (other patients)" for name in names)
     return fitted

@@ -125,7 +125,8 @@ def _read_about(folder):
     if absent:
         msg = f"{folder / _JSON} is not of a corrector: it lacks {absent}."
         raise SchemaError(msg)
-    if about["format"] != FORMAT or set(about["hashes"]) != {_TENSORS, _PREDICTOR}:
+    hashes = about["hashes"] if isinstance(about["hashes"], dict) else {}
+    if about["format"] != FORMAT or set(hashes) != {_TENSORS, _PREDICTOR}:
         msg = (
             f"{folder / _JSON} has format {about['format']!r}; this version of "
             f"radlatent reads {FORMAT}. It was written with {about['versions']}."

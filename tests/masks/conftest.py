@@ -24,39 +24,83 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-@pytest.fixture(scope="session")
-def hearts_corrector(tmp_path_factory, drawn):
-    """Return a corrector of drawn hearts, its cohort, and the patients left out.
+def flaw(labels, kind):
+    """Return a heart with a flaw in its middle slice."""
+    labels = labels.copy()
+    plane = labels[1]
+    cavity = np.argwhere(plane == 3)
+    row, column = np.rint(cavity.mean(axis=0)).astype(int)
+    if kind == "hole":
+        plane[row - 1 : row + 2, column - 1 : column + 2] = 0
+    elif kind == "opened":
+        plane[row - 3 : row + 4, cavity[:, 1].max() - 1 :] = 0
+    elif kind == "speck":
+        plane[2:4, -4:-2] = 3
+    return labels
 
-    ``cohort`` (60 patients), ``fitted`` (56 of them), ``corrector``, ``rest`` (the
-    cohort of the other four).
-    """
-    torch = pytest.importorskip("torch")
+
+@pytest.fixture
+def flawed(tmp_path, drawn):
+    """Return a cohort of other people: a sound heart, a hole, an open ring, a speck."""
     from radlatent.cohort import Cohort
+
+    kinds = ["", "hole", "opened", "speck"]
+    folder = drawn.write_hearts(
+        tmp_path / "flawed",
+        len(kinds),
+        np.random.default_rng(7),
+        name="flawed",
+        prefix="q",
+        change=lambda labels, number: flaw(labels, kinds[number]),
+    )
+    return Cohort.read(folder)
+
+
+@pytest.fixture(scope="session")
+def fit_hearts():
+    """Return a function: a cohort of hearts and patients in, a corrector out."""
+    torch = pytest.importorskip("torch")
     from radlatent.masks import Frame, MaskCorrector, ShapePrior
     from radlatent.nn import Training
 
-    folder = tmp_path_factory.mktemp("corrector") / "hearts"
-    drawn.write_hearts(folder, N_HEARTS, np.random.default_rng(6))
-    cohort = Cohort.read(folder)
-    patients = sorted(set(cohort.cases["patient_id"]))
-    fitted, others = patients[:N_FITTED], patients[N_FITTED:]
     prior = ShapePrior(
         n_latent=8,
         n_degraded=4,
         frame=Frame(size=32, spacing_mm=4.0),
         training=Training(epochs=12, minibatch_size=64, learning_rate=4e-3),
     )
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        # drawn hearts are compact: few of four bad copies have a Dice below 0.7
-        patch.setattr("radlatent.masks.corrector._WORSE", 12)
-        corrector = MaskCorrector(prior).fit(cohort, patients=fitted)
-    torch.set_num_threads(before)
+
+    def fit(cohort, patients):
+        before = torch.get_num_threads()
+        torch.set_num_threads(1)
+        with pytest.MonkeyPatch.context() as patch:
+            # drawn hearts are compact: few of three bad copies have a Dice below 0.7
+            patch.setattr("radlatent.masks.corrector._WORSE", 12)
+            corrector = MaskCorrector(prior).fit(cohort, patients=patients)
+        torch.set_num_threads(before)
+        return corrector
+
+    return fit
+
+
+@pytest.fixture(scope="session")
+def hearts_corrector(tmp_path_factory, drawn, fit_hearts):
+    """Return a corrector of drawn hearts, its cohort, and the patients left out.
+
+    ``cohort`` (60 patients), ``fitted`` (56 of them), ``corrector``, ``rest`` (the
+    cohort of the other four).
+    """
+    from radlatent.cohort import Cohort
+
+    folder = tmp_path_factory.mktemp("corrector") / "hearts"
+    drawn.write_hearts(folder, N_HEARTS, np.random.default_rng(6))
+    cohort = Cohort.read(folder)
+    patients = sorted(set(cohort.cases["patient_id"]))
+    fitted, others = patients[:N_FITTED], patients[N_FITTED:]
     rest = replace(
         cohort,
         cases=cohort.cases[cohort.cases["patient_id"].isin(others)],
         patients=cohort.patients.loc[others],
     )
+    corrector = fit_hearts(cohort, fitted)
     return SimpleNamespace(cohort=cohort, fitted=fitted, corrector=corrector, rest=rest)

@@ -194,6 +194,20 @@ def test_slices_are_turned_together_and_centered_each():
     np.testing.assert_allclose(placement.axes, alone.axes, atol=0.02)
 
 
+def test_slices_turn_the_volume_by_the_size_of_the_structure_toward():
+    labels = np.concatenate([heart(), heart(degrees=90, scales=(0.5,))])
+    _, placement = maps_of(labels)
+    heading = np.zeros(2)
+    for plane in labels:
+        toward = np.argwhere(plane == 1)
+        middle = np.argwhere(plane > 1).mean(axis=0)
+        heading += (toward - middle).sum(axis=0)
+    # columns of the frame run away from the structure
+    np.testing.assert_allclose(
+        placement.axes[1], -heading / np.linalg.norm(heading), atol=1e-9
+    )
+
+
 def test_empty_slices_are_left_out():
     labels = heart(scales=(1.0, 0.8, 1.0))
     labels[1] = 0

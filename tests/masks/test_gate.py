@@ -115,6 +115,56 @@ def test_a_second_target_is_tried_where_the_first_is_of_no_use(drawn, rng):
     assert label_dice(both.labels, heart) > label_dice(plane, heart)
 
 
+@pytest.fixture
+def blocks(drawn):
+    """Return a slice, a target with two more columns, and what rules need to know."""
+    plane, target = np.zeros((2, 20, 20), np.uint8)
+    plane[:10, :10], target[:10, :12] = 3, 3
+    return plane, target, {"structures": drawn.STRUCTURES, "spacing_mm": (1.0, 1.0)}
+
+
+def test_nearness_to_the_target_counts_half(blocks, monkeypatch):
+    plane, target, known = blocks
+    away, toward = plane.copy(), plane.copy()
+    away[0, :4], toward[:6, 10] = 0, 3
+    monkeypatch.setattr(gate, "candidates", lambda *_, **__: [away, toward])
+    monkeypatch.setattr(gate, "broken_rules", lambda *_, **__: np.zeros((1, 16), bool))
+    found = gate.propose(plane, target, np.zeros(16, bool), RULES, **known)
+    # 192/196 + 0.5 * 192/216 = 1.424 against 200/206 + 0.5 * 212/226 = 1.440
+    np.testing.assert_array_equal(found.labels, toward)
+    assert found.kept_dice == 200 / 206
+
+
+def test_proposal_that_breaks_as_many_rules_is_not_taken(blocks, monkeypatch):
+    plane, target, known = blocks
+    broken = np.arange(16) < 2
+    other = gate.Proposal(target, 2, 0.9)
+    monkeypatch.setattr(gate, "propose", lambda *_, **__: other)
+    found = gate.mend(plane, [target], broken, RULES, **known)
+    assert found.labels is plane
+    assert (found.n_broken, found.kept_dice) == (2, 1)
+
+
+def test_second_step_starts_where_the_first_led_to(blocks, monkeypatch):
+    plane, target, known = blocks
+    between = plane.copy()
+    between[:, 10] = 3
+    starts = []
+
+    def propose(start, *_, **__):
+        starts.append(start)
+        if start is plane:
+            return gate.Proposal(between, 1, 0.5)
+        return gate.Proposal(target, 0, 0.5)
+
+    monkeypatch.setattr(gate, "propose", propose)
+    found = gate.mend(plane, [target], np.arange(16) < 2, RULES, **known)
+    assert [start.sum() for start in starts] == [plane.sum(), between.sum()]
+    assert found.labels is target
+    # of the slice that entered, not of where the step began
+    assert found.kept_dice == 200 / 220
+
+
 def test_valid_slice_needs_no_mending(drawn, rng):
     heart = drawn.draw_heart(rng, n_slices=1)[0]
     known = {"structures": drawn.STRUCTURES, "spacing_mm": (2.0, 2.0)}

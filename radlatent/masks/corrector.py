@@ -82,7 +82,7 @@ class MaskCorrector(BaseEstimator):
 
     Notes
     -----
-    The threshold is the widest under which at most 0.75 % of the slices of calibration
+    The threshold is the widest under which at most 1 % of the slices of calibration
     masks, degraded as a network's (`NETWORK_LIKE`), lose more than 0.02 Dice. Slices
     are corrected one by one: what is missing from a whole slice is not brought back.
 

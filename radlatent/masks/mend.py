@@ -144,13 +144,13 @@ def tidied(plane: np.ndarray, values: Sequence[int], *, least: float) -> np.ndar
     return found
 
 
-def _box(before, after):
+def _box(before, after, margin=(_MARGIN, _MARGIN)):
     rows, columns = np.nonzero((before > 0) | (after > 0))
     if not len(rows):
         return None
     return tuple(
-        slice(max(places.min() - _MARGIN, 0), places.max() + _MARGIN + 1)
-        for places in (rows, columns)
+        slice(max(places.min() - wide, 0), places.max() + wide + 1)
+        for places, wide in zip((rows, columns), margin, strict=True)
     )
 
 
@@ -164,7 +164,7 @@ def signed_distances(
     labels
         Shape (rows, columns).
     classes
-        Their values, background included.
+        Their values, background (0) included.
     spacing_mm
         Of rows and columns.
 
@@ -174,15 +174,22 @@ def signed_distances(
         mm, float32, positive inside, clipped at 15 mm; -15 mm everywhere for a class
         that is not there.
     """
-    distances = np.empty((len(classes), *labels.shape), np.float32)
+    distances = np.full((len(classes), *labels.shape), -_FARTHEST_MM, np.float32)
+    distances[np.asarray(classes) == 0] = _FARTHEST_MM
+    # farther out all distances are clipped
+    reach = [int(np.ceil(_FARTHEST_MM / mm)) + 1 for mm in spacing_mm]
+    box = _box(labels, labels, reach)
+    if box is None:
+        return distances
     for channel, value in enumerate(classes):
-        inside = labels == value
+        inside = labels[box] == value
         if inside.all() or not inside.any():
-            distances[channel] = _FARTHEST_MM if inside.all() else -_FARTHEST_MM
+            far = _FARTHEST_MM if inside.all() else -_FARTHEST_MM
+            distances[channel][box] = far
             continue
         away = distance_transform_edt(inside, sampling=spacing_mm)
         away -= distance_transform_edt(~inside, sampling=spacing_mm)
-        distances[channel] = np.clip(away, -_FARTHEST_MM, _FARTHEST_MM)
+        distances[channel][box] = np.clip(away, -_FARTHEST_MM, _FARTHEST_MM)
     return distances
 
 

@@ -24,6 +24,14 @@ def one_thread():
     torch.set_num_threads(before)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Mark as slow what waits for the corrector: whoever is first fits it."""
+    for item in items:
+        if "hearts_corrector" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
+
+
 def flaw(labels, kind):
     """Return a heart with a flaw in its middle slice."""
     labels = labels.copy()
@@ -84,11 +92,11 @@ def fit_hearts():
 
 
 @pytest.fixture(scope="session")
-def hearts_corrector(tmp_path_factory, drawn, fit_hearts):
-    """Return a corrector of drawn hearts, its cohort, and the patients left out.
+def hearts(tmp_path_factory, drawn):
+    """Return a cohort of drawn hearts, and who of them is fitted on.
 
-    ``cohort`` (60 patients), ``fitted`` (56 of them), ``corrector``, ``rest`` (the
-    cohort of the other four).
+    ``cohort`` (60 patients), ``fitted`` (56 of them), ``rest`` (the cohort of the other
+    four).
     """
     from radlatent.cohort import Cohort
 
@@ -96,11 +104,17 @@ def hearts_corrector(tmp_path_factory, drawn, fit_hearts):
     drawn.write_hearts(folder, N_HEARTS, np.random.default_rng(6))
     cohort = Cohort.read(folder)
     patients = sorted(set(cohort.cases["patient_id"]))
-    fitted, others = patients[:N_FITTED], patients[N_FITTED:]
+    others = patients[N_FITTED:]
     rest = replace(
         cohort,
         cases=cohort.cases[cohort.cases["patient_id"].isin(others)],
         patients=cohort.patients.loc[others],
     )
-    corrector = fit_hearts(cohort, fitted)
-    return SimpleNamespace(cohort=cohort, fitted=fitted, corrector=corrector, rest=rest)
+    return SimpleNamespace(cohort=cohort, fitted=patients[:N_FITTED], rest=rest)
+
+
+@pytest.fixture(scope="session")
+def hearts_corrector(hearts, fit_hearts):
+    """Return a ``corrector``, beside the cohort of `hearts` that it was fitted on."""
+    corrector = fit_hearts(hearts.cohort, hearts.fitted)
+    return SimpleNamespace(**vars(hearts), corrector=corrector)

@@ -12,6 +12,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from sklearn.exceptions import NotFittedError  # noqa: E402
+
 from radlatent.cohort import Cohort  # noqa: E402
 from radlatent.errors import (  # noqa: E402
     CohortError,
@@ -21,6 +23,7 @@ from radlatent.errors import (  # noqa: E402
 from radlatent.imaging import write_volume  # noqa: E402
 from radlatent.masks import corrected as module  # noqa: E402
 from radlatent.masks.corrected import correct  # noqa: E402
+from radlatent.masks.corrector import MaskCorrector  # noqa: E402
 from radlatent.masks.labels import mask_files, read_label_map  # noqa: E402
 
 STRUCTURES = ("RV", "MYO", "LV")
@@ -279,7 +282,6 @@ class TestRuns:
         monkeypatch.chdir(tmp_path.parent)
         assert arrays(Cohort.read(tmp_path / "out"))["q01"].shape == (3, 64, 64)
 
-    @pytest.mark.slow
     def test_two_processes_give_the_same(self, flawed, corrector, tmp_path):
         one = correct(flawed, corrector, out=tmp_path / "one", jobs=1)
         two = correct(flawed, corrector, out=tmp_path / "two", jobs=2)
@@ -369,6 +371,11 @@ class TestLeakage:
         assert list(fit.patients) == sorted(hearts_corrector.fitted)
         assert list(fit.applied_to) == ["p56", "p57", "p58", "p59"]
         assert found.cohort.card.in_sample == []
+
+
+def test_corrector_that_is_not_fitted(flawed, tmp_path):
+    with pytest.raises(NotFittedError):
+        correct(flawed, MaskCorrector(), out=tmp_path / "out")
 
 
 def test_mask_of_other_structures_is_a_failure(flawed, corrector, tmp_path):

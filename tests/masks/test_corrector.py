@@ -313,7 +313,6 @@ class TestFit:
         n = round(corrector.valid_share_ * len(corrector.prior_.latents_))
         assert len(corrector.bank_) == n > 50
 
-    @pytest.mark.slow
     def test_masks_of_other_patients_change_nothing(
         self, hearts_corrector, fit_hearts, tmp_path, drawn, rng
     ):
@@ -374,26 +373,26 @@ class TestRefused:
 
         monkeypatch.setattr(ShapePrior, "fit", fit)
 
-    def test_unknown_method(self, hearts_corrector):
+    def test_unknown_method(self, hearts):
         with pytest.raises(
             SchemaError, match=r"method is 'nearst'; did you mean 'nearest'"
         ):
-            MaskCorrector(method="nearst").fit(hearts_corrector.cohort)
+            MaskCorrector(method="nearst").fit(hearts.cohort)
 
-    def test_unknown_rules(self, hearts_corrector):
+    def test_unknown_rules(self, hearts):
         with pytest.raises(SchemaError, match="there is no rule set 'short_axis'"):
-            MaskCorrector(rules="short_axis").fit(hearts_corrector.cohort)
+            MaskCorrector(rules="short_axis").fit(hearts.cohort)
 
-    def test_rules_of_volumes(self, hearts_corrector):
+    def test_rules_of_volumes(self, hearts):
         with pytest.raises(SchemaError, match="rules 'lesion' are of volumes"):
-            MaskCorrector(rules="lesion").fit(hearts_corrector.cohort)
+            MaskCorrector(rules="lesion").fit(hearts.cohort)
 
-    def test_rules_whose_structures_the_cohort_lacks(self, hearts_corrector):
+    def test_rules_whose_structures_the_cohort_lacks(self, hearts):
         with pytest.raises(SchemaError, match=r"without the structures \['LA'\]"):
-            MaskCorrector(rules="apical_12").fit(hearts_corrector.cohort)
+            MaskCorrector(rules="apical_12").fit(hearts.cohort)
 
-    def test_too_few_patients(self, hearts_corrector):
-        cohort, patients = hearts_corrector.cohort, hearts_corrector.fitted[:40]
+    def test_too_few_patients(self, hearts):
+        cohort, patients = hearts.cohort, hearts.fitted[:40]
         with pytest.raises(CohortError, match=r"of 40 patients, 14 would be left"):
             MaskCorrector().fit(cohort, patients=patients)
         with pytest.raises(AssertionError, match="was trained"):
@@ -409,10 +408,10 @@ class TestRefused:
                 hearts_corrector.cohort, patients=patients
             )
 
-    def test_patients_that_are_not_there(self, hearts_corrector):
+    def test_patients_that_are_not_there(self, hearts):
         with pytest.raises(CohortError, match=r"no masks of the patients \['p99'\]"):
-            MaskCorrector().fit(hearts_corrector.cohort, patients=["p00", "p99"])
+            MaskCorrector().fit(hearts.cohort, patients=["p00", "p99"])
 
-    def test_modality_that_is_not_there(self, hearts_corrector):
+    def test_modality_that_is_not_there(self, hearts):
         with pytest.raises(SchemaError, match="modality is 'ct'"):
-            MaskCorrector().fit(hearts_corrector.cohort, modality="ct")
+            MaskCorrector().fit(hearts.cohort, modality="ct")

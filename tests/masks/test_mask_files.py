@@ -97,7 +97,6 @@ def test_saved_again_it_is_the_same(folder, tmp_path):
         assert (folder / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
 
 
-@pytest.mark.slow
 def test_new_process_corrects_alike(folder, hearts_corrector, flawed, masks):
     paths = [file.path for file in mask_files(flawed)]
     command = [sys.executable, "-c", ELSEWHERE, str(folder), *paths]

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
+from sklearn.utils.validation import check_is_fitted
 
 from radlatent.cohort import Cohort
 from radlatent.errors import CohortError, LeakageError, SchemaError
@@ -110,14 +111,15 @@ def correct(
     modality, out = modality_of(cohort, modality), Path(out).resolve()
     files = mask_files(cohort, modality=modality)
     assigned = _assigned(cohort, files, corrector)
-    keys = {id(each): _key_of(each) for each in assigned.values()}
+    used = {id(each): each for each in assigned.values()}
+    keys = {number: _key_of(each) for number, each in used.items()}
     tasks, cached = {}, {}
     for number, file in enumerate(files):
         target = out / "masks" / f"{number:05d}_{Path(file.place).name}"
-        used = assigned[file.place]
-        tasks[file.place] = (file, used, str(target))
+        own = assigned[file.place]
+        tasks[file.place] = (file, own, str(target))
         with contextlib.suppress(OSError):
-            known = (file_hash(file.path), keys[id(used)], str(target))
+            known = (file_hash(file.path), keys[id(own)], str(target))
             cached[file.place] = content_key(_FORMAT, *known, file.structures)
     cache = out / "cache"
     _forget_lost(tasks, cached, cache)
@@ -156,6 +158,8 @@ def _assigned(cohort, files, corrector):
         file.place: corrector[file.patient_id] if several else corrector
         for file in files
     }
+    for each in found.values():
+        check_is_fitted(each)
     seen = sorted(
         {
             file.patient_id

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.ndimage import distance_transform_edt
 
 from radlatent.masks.mend import (
     between,
@@ -206,6 +207,22 @@ class TestDistances:
         found = signed_distances(np.full((3, 4), 2), np.array([0, 2]), SPACING_MM)
         assert (found[0] == -15).all()
         assert (found[1] == 15).all()
+
+    @pytest.mark.parametrize("shift", [(0, 0), (95, 0), (70, 120)])
+    def test_are_those_of_the_whole_slice(self, shift):
+        plane = np.zeros((150, 180), np.uint8)
+        plane[:80, :80] = sound()
+        plane = np.roll(plane, shift, (0, 1))
+        # the image may end inside of a structure
+        plane[:, 175:] = 0
+        found = signed_distances(plane, np.array([0, *VALUES, 9]), (2.0, 1.25))
+        for value, own in zip([0, *VALUES], found[:4], strict=True):
+            inside = plane == value
+            away = distance_transform_edt(inside, sampling=(2.0, 1.25))
+            away -= distance_transform_edt(~inside, sampling=(2.0, 1.25))
+            # float32
+            np.testing.assert_allclose(own, np.clip(away, -15, 15), atol=1e-5)
+        assert (found[4] == -15).all()
 
     def test_half_way_between_two_disks_is_a_disk_between(self):
         small, large = (

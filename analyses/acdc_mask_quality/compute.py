@@ -141,6 +141,7 @@ def main():
         results = corrected(cohort, correctors, out / level, options.jobs)
         table, slices = evaluate.methods(experts, cohort, results, options.jobs)
         rows.append(table.assign(level=level))
+        write(pd.concat(rows, ignore_index=True), out, "methods")
         write(slices, out, f"slices_{level}")
         evaluate.write_level(out, level, slices)
         shown = results[evaluate.SHOWN, True]
@@ -148,7 +149,6 @@ def main():
         evaluate.write_examples(out, level, experts, cohort, results, slices)
         if level == "network":
             features.write_all(out, experts, cohort, results, correctors, options.jobs)
-    write(pd.concat(rows, ignore_index=True), out, "methods")
 
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ def write_shifts(out, experts, cohort, corrected, jobs):
                 pd.DataFrame(
                     {
                         "feature": shift.index + f"__{structure}",
-                        "family": [name.split("_")[3] for name in shift.index],
+                        "family": [name.split("_")[4] for name in shift.index],
                         "structure": structure,
                         "when": when,
                         "shift": shift.to_numpy(),

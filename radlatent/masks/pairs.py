@@ -15,7 +15,7 @@ from radlatent.masks.degrading import degrade
 from radlatent.masks.draws import Degradation, mix_for_mask
 from radlatent.masks.frame import Frame, place, to_frame
 from radlatent.masks.labels import LabelMap
-from radlatent.nn import Minibatch
+from radlatent.nn import MaskMinibatch
 from radlatent.parallel import progress_bar
 
 __all__ = ["MaskPairs", "collect_pairs", "slice_positions"]
@@ -48,13 +48,12 @@ class MaskPairs:
 
     def minibatch(
         self, rows: Tensor, device: torch.device, *, augment: bool
-    ) -> Minibatch:
+    ) -> MaskMinibatch:
         """Return some pairs; what was degraded is the augmentation."""
-        return Minibatch(
+        return MaskMinibatch(
             _shares(self.inputs[rows].to(device)),
-            None,
-            target=_shares(self.targets[rows].to(device)),
-            position=self.positions[rows].to(device),
+            _shares(self.targets[rows].to(device)),
+            self.positions[rows].to(device),
         )
 
 

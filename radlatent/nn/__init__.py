@@ -4,7 +4,7 @@
 :class:`VAE`                           convolutional VAE, beta, capacity
 :class:`NonRedundantVAE`               decodes [h, d]; d is told apart from h
 :class:`SepVAE`                        common and salient latents
-:class:`MaskVAE`                       slices of masks
+:class:`MaskVAE`, `MaskMinibatch`      slices of masks
 :class:`Supervised`                    any of them with a classification head
 :class:`Discriminator`                 density ratio of joint and shuffled pairs
 :class:`Minibatch`, :class:`Loss`      what a loss takes and gives
@@ -16,7 +16,7 @@
 from radlatent.nn.discriminator import Discriminator
 from radlatent.nn.distributions import log_variance_of
 from radlatent.nn.fit import train
-from radlatent.nn.mask_vae import MaskVAE
+from radlatent.nn.mask_vae import MaskMinibatch, MaskVAE
 from radlatent.nn.nonredundant import NonRedundantVAE
 from radlatent.nn.objective import Loss, Minibatch
 from radlatent.nn.sepvae import SepVAE
@@ -29,6 +29,7 @@ __all__ = [
     "VAE",
     "Discriminator",
     "Loss",
+    "MaskMinibatch",
     "MaskVAE",
     "Minibatch",
     "NonRedundantVAE",

@@ -18,7 +18,6 @@ from torch import nn
 from radlatent.errors import RadlatentError
 from radlatent.nn.devices import Methods, launched
 from radlatent.nn.discriminator import accuracy, discriminator_loss, shuffled
-from radlatent.nn.objective import Minibatch
 from radlatent.nn.state import State, pack, unpack
 from radlatent.nn.training import Source, Trained, Training
 from radlatent.parallel import progress_bar
@@ -224,7 +223,8 @@ class _Loop:
             self.optimizer.zero_grad(set_to_none=True)
             if self.fabric.device.type == "cuda":
                 torch.cuda.empty_cache()
-            part = Minibatch(*(t if t is None else t[:tried] for t in minibatch))
+            kind = type(minibatch)
+            part = kind(*(t if t is None else t[:tried] for t in minibatch))
             try:
                 self._steps(part, _Means())
             except torch.OutOfMemoryError as error:

@@ -6,18 +6,37 @@ latent.
 """
 
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributions import Independent
 
 from radlatent.nn.distributions import diagonal_normal, divergence
-from radlatent.nn.objective import Loss, Minibatch
+from radlatent.nn.objective import Loss
 
-__all__ = ["MaskVAE"]
+__all__ = ["MaskMinibatch", "MaskVAE"]
 
 #: Channels of the four stages, in multiples of the width.
 _STAGES = (1, 2, 4, 4)
+
+
+class MaskMinibatch(NamedTuple):
+    """Tensors of some slices of masks.
+
+    Parameters
+    ----------
+    x
+        Shares of the classes that enter, shape (minibatch, n_classes, size, size).
+    target
+        Those to reconstruct, of the same shape.
+    position
+        Place of each slice along its axis, 0 to 1, shape (minibatch,).
+    """
+
+    x: Tensor
+    target: Tensor
+    position: Tensor
 
 
 class MaskVAE(nn.Module):
@@ -85,19 +104,18 @@ class MaskVAE(nn.Module):
         """Return logits of the classes, shape (minibatch, n_classes, size, size)."""
         return self.decoder(z)
 
-    def forward(self, minibatch: Minibatch) -> Tensor:
+    def forward(self, minibatch: MaskMinibatch) -> Tensor:
         """Return the logits of a minibatch."""
         posterior = self.encode(minibatch.x)
         return self.decode(posterior.rsample() if self.training else posterior.mean)
 
-    def loss(self, minibatch: Minibatch, *, progress: float = 1.0) -> Loss:
+    def loss(self, minibatch: MaskMinibatch, *, progress: float = 1.0) -> Loss:
         """Return the loss and its parts, each of shape (minibatch,).
 
         Parameters
         ----------
         minibatch
-            ``x``: shares of the classes that enter; ``target``: those to reconstruct;
-            ``position`` of the slices.
+            What enters, what is to be reconstructed, and positions.
         progress
             How much of the training is done; nothing depends on it.
         """

@@ -18,24 +18,17 @@ class Minibatch(NamedTuple):
         Standardized image, 0 outside of the mask where inputs are masked; shape
         (minibatch, channels, *size).
     mask
-        1 where the reconstruction is judged, 0 elsewhere; the shape of ``x``. None: a
-        mask itself is reconstructed, everywhere.
+        1 where the reconstruction is judged, 0 elsewhere; the shape of ``x``.
     h
         Standardized hand-crafted features, shape (minibatch, n_handcrafted), or None.
     y
         Class numbers, shape (minibatch,), or None.
-    target
-        What is reconstructed where that is not ``x``, of its shape; or None.
-    position
-        Place of a slice along its axis, 0 to 1, shape (minibatch,); or None.
     """
 
     x: Tensor
-    mask: Tensor | None
+    mask: Tensor
     h: Tensor | None = None
     y: Tensor | None = None
-    target: Tensor | None = None
-    position: Tensor | None = None
 
 
 @dataclass(frozen=True)

@@ -169,7 +169,7 @@ class SepVAE(nn.Module):
         The z of the result is [c, s] before s is set to zero by y: what is learned
         from it must not see y.
         """
-        x, mask, y = minibatch.x, minibatch.mask, minibatch.y
+        x, mask, _, y = minibatch
         if self.training and y is None:
             msg = "SepVAE is trained with y: 0 for background cases, 1 for targets."
             raise ValueError(msg)

@@ -11,8 +11,7 @@ from torch.distributions import (  # noqa: E402
     kl_divergence,
 )
 
-from radlatent.nn.mask_vae import MaskVAE  # noqa: E402
-from radlatent.nn.objective import Minibatch  # noqa: E402
+from radlatent.nn.mask_vae import MaskMinibatch, MaskVAE  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -32,9 +31,7 @@ def masks(n=4, size=16):
         place = 2 + 2 * number
         classes[number, 2:9, place : place + 5 + number] = 1 + number % 2
     maps = torch.nn.functional.one_hot(classes, 3).permute(0, 3, 1, 2).float()
-    return Minibatch(
-        maps.flip(3), None, target=maps, position=torch.linspace(0, 1, n)
-    ), classes
+    return MaskMinibatch(maps.flip(3), maps, torch.linspace(0, 1, n)), classes
 
 
 def model(**kwargs):
@@ -129,7 +126,7 @@ def test_shapes(size, n_classes, n_latent):
     assert posterior.mean.shape == (3, n_latent)
     assert posterior.batch_shape == (3,)
     assert found.decode(posterior.mean).shape == x.shape
-    loss = found.loss(Minibatch(x, None, target=x, position=torch.zeros(3)))
+    loss = found.loss(MaskMinibatch(x, x, torch.zeros(3)))
     assert loss.total.shape == (3,)
     assert {part.shape for part in loss.parts.values()} == {(3,)}
 

@@ -47,9 +47,8 @@ def valid_latents(
 
     Notes
     -----
-    The published procedure draws five million and keeps about four; every tenth of a
-    second of a core judges some forty here, so that the default of the corrector is
-    some thousand.
+    The published procedure draws five million and keeps about four. To judge so many
+    would take hours, so that the corrector draws 5,000 by default.
 
     References
     ----------

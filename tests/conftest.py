@@ -1,6 +1,7 @@
 """Fixtures that several folders of tests share."""
 
 import importlib.util
+import logging
 from pathlib import Path
 
 import pytest
@@ -15,3 +16,15 @@ def drawn():
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(autouse=True)
+def _own_logging():
+    """Undo what a command line run in this process did to logging.
+
+    Its handler writes to the standard error of one test, or of one fixture, which is
+    closed in the next.
+    """
+    logger = logging.getLogger("radlatent")
+    logger.handlers, logger.propagate = [], True
+    logger.setLevel(logging.NOTSET)

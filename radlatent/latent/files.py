@@ -5,7 +5,6 @@ belong is refused with the reason.
 """
 
 import json
-import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -22,6 +21,7 @@ from radlatent.latent.inputs import Box, Projections
 from radlatent.latent.network import Network
 from radlatent.nn import Schedule, State, Training
 from radlatent.provenance import content_key, file_hash, versions
+from radlatent.records import read_record, replace_file, write_record
 from radlatent.schema import empty_failures
 
 if TYPE_CHECKING:
@@ -40,7 +40,6 @@ FORMAT = 1
 _JSON, _TENSORS = "encoder.json", "model.safetensors"
 _INPUTS = {kind.__name__: kind for kind in (Box, Projections)}
 _KEYS = {
-    "format",
     "class",
     "parameters",
     "columns",
@@ -52,7 +51,6 @@ _KEYS = {
     "history",
     "failures",
     "tensors",
-    "versions",
 }
 
 #: What files with the right keys and wrong values raise.
@@ -81,7 +79,7 @@ def save_encoder(encoder: "LatentEncoder", folder: str | Path) -> None:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {k: v.contiguous() for k, v in encoder.model_.state_dict().items()}
-    _replace(folder / _TENSORS, lambda part: save_file(tensors, part))
+    replace_file(folder / _TENSORS, lambda part: save_file(tensors, part))
     scaling = encoder.scaling_
     about = {
         "format": FORMAT,
@@ -102,8 +100,7 @@ def save_encoder(encoder: "LatentEncoder", folder: str | Path) -> None:
         "tensors": f"sha256:{file_hash(folder / _TENSORS)}",
         "versions": versions(),
     }
-    text = json.dumps(about, indent=1) + "\n"
-    _replace(folder / _JSON, lambda part: Path(part).write_text(text, "utf-8"))
+    write_record(folder / _JSON, about)
 
 
 def load_encoder(folder: str | Path) -> "LatentEncoder":
@@ -122,7 +119,7 @@ def load_encoder(folder: str | Path) -> "LatentEncoder":
         They are not of an encoder, or do not belong to each other.
     """
     folder = Path(folder)
-    about = _read_about(folder)
+    about = read_record(folder / _JSON, of="an encoder", keys=_KEYS, version=FORMAT)
     found = f"sha256:{file_hash(folder / _TENSORS)}"
     if found != about["tensors"]:
         msg = (
@@ -136,25 +133,6 @@ def load_encoder(folder: str | Path) -> "LatentEncoder":
     except (*_FAULTS, SafetensorError) as error:
         msg = f"{folder} does not hold an encoder that can be rebuilt: {error}"
         raise SchemaError(msg) from error
-
-
-def _read_about(folder):
-    try:
-        about = json.loads((folder / _JSON).read_text("utf-8"))
-    except ValueError as error:
-        msg = f"{folder / _JSON} is not JSON: {error}"
-        raise SchemaError(msg) from error
-    absent = sorted(_KEYS - set(about)) if isinstance(about, dict) else sorted(_KEYS)
-    if absent:
-        msg = f"{folder / _JSON} is not of an encoder: it lacks {absent}."
-        raise SchemaError(msg)
-    if about["format"] != FORMAT:
-        msg = (
-            f"{folder / _JSON} has format {about['format']!r}; this version of "
-            f"radlatent reads {FORMAT}. It was written with {about['versions']}."
-        )
-        raise SchemaError(msg)
-    return about
 
 
 def _rebuilt(about, tensors):
@@ -225,7 +203,7 @@ def checkpoint_of(
         path.parent.mkdir(parents=True, exist_ok=True)
         numbers = {"key": key, "numbers": json.dumps(state.numbers)}
         tensors = {k: v.contiguous() for k, v in state.tensors.items()}
-        _replace(path, lambda part: save_file(tensors, part, numbers))
+        replace_file(path, lambda part: save_file(tensors, part, numbers))
         clock["last"] = time.monotonic()
         clock["cost"] = clock["last"] - start
 
@@ -249,10 +227,3 @@ def _read_state(path, key):
         )
         raise SchemaError(msg)
     return State(tensors, json.loads(kept["numbers"]))
-
-
-def _replace(path, write):
-    # the name appears only when the content is whole, whenever the run is killed
-    part = path.with_name(f"{path.name}.part")
-    write(str(part))
-    os.replace(part, path)

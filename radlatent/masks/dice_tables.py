@@ -1,12 +1,12 @@
 """What goes into a predictor of Dice and its file: it enters, and leaves checked."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from radlatent.errors import SchemaError
+from radlatent.records import read_record
 
 __all__ = ["CLASS", "FORMAT", "checked_truth", "checked_values", "read_state"]
 
@@ -16,8 +16,7 @@ FORMAT = 1
 #: What the file is of.
 CLASS = "DicePredictor"
 
-_KEYS = {"format", "class", "parameters", "columns", "threshold", "calibration"}
-_KEYS |= {"regressions", "versions"}
+_KEYS = {"class", "parameters", "columns", "threshold", "calibration", "regressions"}
 
 
 def checked_values(X: pd.DataFrame) -> np.ndarray:
@@ -88,22 +87,8 @@ def read_state(path: Path) -> dict:
     SchemaError
         It is not of a predictor, or of another version.
     """
-    try:
-        state = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
-        msg = f"{path} is not JSON: {error}"
-        raise SchemaError(msg) from error
-    absent = sorted(_KEYS - set(state)) if isinstance(state, dict) else sorted(_KEYS)
-    if absent:
-        msg = f"{path} is not of a predictor of Dice: it lacks {absent}."
-        raise SchemaError(msg)
+    state = read_record(path, of="a predictor of Dice", keys=_KEYS, version=FORMAT)
     if state["class"] != CLASS:
         msg = f"{path} is of a {state['class']!r}. Give the file of a {CLASS}."
-        raise SchemaError(msg)
-    if state["format"] != FORMAT:
-        msg = (
-            f"{path} has format {state['format']!r}; this version of radlatent reads "
-            f"{FORMAT}. It was written with {state['versions']}."
-        )
         raise SchemaError(msg)
     return state

@@ -4,8 +4,6 @@ A fitted corrector enters, a folder of three files leaves, and back; a file that
 not belong is refused with the reason.
 """
 
-import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +20,7 @@ from radlatent.masks.prior import ShapePrior
 from radlatent.masks.rules import rule_set
 from radlatent.nn import Schedule, Training
 from radlatent.provenance import file_hash, versions
+from radlatent.records import read_record, replace_file, write_record
 
 if TYPE_CHECKING:
     from radlatent.masks.corrector import MaskCorrector
@@ -33,7 +32,6 @@ FORMAT = 1
 
 _JSON, _TENSORS, _PREDICTOR = "corrector.json", "prior.safetensors", "dice.json"
 _KEYS = {
-    "format",
     "parameters",
     "prior",
     "structures",
@@ -44,7 +42,6 @@ _KEYS = {
     "least_dice",
     "valid_share",
     "hashes",
-    "versions",
 }
 
 #: What files with the right keys and wrong values raise.
@@ -61,8 +58,8 @@ def save_corrector(corrector: "MaskCorrector", folder: str | Path) -> None:
     tensors["latents"] = torch.from_numpy(prior.latents_).contiguous()
     if corrector.bank_ is not None:
         tensors["bank"] = torch.from_numpy(corrector.bank_).contiguous()
-    _replace(folder / _TENSORS, lambda part: save_file(tensors, part))
-    _replace(folder / _PREDICTOR, corrector.predictor_.save)
+    replace_file(folder / _TENSORS, lambda part: save_file(tensors, part))
+    corrector.predictor_.save(folder / _PREDICTOR)
     settings = prior.get_params(deep=False)
     nested = {name: asdict(settings[name]) for name in ("frame", "training")}
     about = {
@@ -79,8 +76,7 @@ def save_corrector(corrector: "MaskCorrector", folder: str | Path) -> None:
         "hashes": {name: file_hash(folder / name) for name in (_TENSORS, _PREDICTOR)},
         "versions": versions(),
     }
-    text = json.dumps(about, indent=1) + "\n"
-    _replace(folder / _JSON, lambda part: Path(part).write_text(text, "utf-8"))
+    write_record(folder / _JSON, about)
 
 
 def load_corrector(folder: str | Path) -> "MaskCorrector":
@@ -99,9 +95,10 @@ def load_corrector(folder: str | Path) -> "MaskCorrector":
         They are not of a corrector, or do not belong to each other.
     """
     folder = Path(folder)
-    about = _read_about(folder)
-    for name, expected in about["hashes"].items():
-        found = file_hash(folder / name)
+    about = read_record(folder / _JSON, of="a corrector", keys=_KEYS, version=FORMAT)
+    hashes = about["hashes"] if isinstance(about["hashes"], dict) else {}
+    for name in (_TENSORS, _PREDICTOR):
+        found, expected = file_hash(folder / name), hashes.get(name)
         if found != expected:
             msg = (
                 f"{folder / name} is not the file that {_JSON} was written with (its "
@@ -113,26 +110,6 @@ def load_corrector(folder: str | Path) -> "MaskCorrector":
     except (*_FAULTS, SafetensorError) as error:
         msg = f"{folder} does not hold a corrector that can be rebuilt: {error}"
         raise SchemaError(msg) from error
-
-
-def _read_about(folder):
-    try:
-        about = json.loads((folder / _JSON).read_text("utf-8"))
-    except ValueError as error:
-        msg = f"{folder / _JSON} is not JSON: {error}"
-        raise SchemaError(msg) from error
-    absent = sorted(_KEYS - set(about)) if isinstance(about, dict) else sorted(_KEYS)
-    if absent:
-        msg = f"{folder / _JSON} is not of a corrector: it lacks {absent}."
-        raise SchemaError(msg)
-    hashes = about["hashes"] if isinstance(about["hashes"], dict) else {}
-    if about["format"] != FORMAT or set(hashes) != {_TENSORS, _PREDICTOR}:
-        msg = (
-            f"{folder / _JSON} has format {about['format']!r}; this version of "
-            f"radlatent reads {FORMAT}. It was written with {about['versions']}."
-        )
-        raise SchemaError(msg)
-    return about
 
 
 def _rebuilt(about, folder):
@@ -167,10 +144,3 @@ def _nested(settings):
     training = settings["training"]
     training = training | {"schedule": Schedule(**training["schedule"])}
     return {"frame": Frame(**frame), "training": Training(**training)}
-
-
-def _replace(path, write):
-    # the name appears only when the content is whole, whenever the run is killed
-    part = path.with_name(f"{path.name}.part")
-    write(str(part))
-    os.replace(part, path)

@@ -5,7 +5,6 @@ broken, areas) become a predicted Dice with an interval, and a flag that finds b
 with a stated sensitivity. Both are calibrated on patients apart from those fitted on.
 """
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +24,7 @@ from radlatent.masks.dice_tables import (
     read_state,
 )
 from radlatent.provenance import versions
+from radlatent.records import write_record
 
 __all__ = ["DicePredictor"]
 
@@ -275,7 +275,7 @@ class DicePredictor(BaseEstimator):
         }
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(state) + "\n", "utf-8")
+        write_record(path, state)
 
     @classmethod
     def load(cls, path: str | Path) -> "DicePredictor":

@@ -12,6 +12,11 @@ from radlatent.errors import SchemaError
 from radlatent.imaging import bounding_box, expand_box
 from radlatent.masks import degrade_kinds
 from radlatent.masks.draws import KINDS, Degradation
+from radlatent.masks.label_boxes import (
+    check_labels,
+    check_spacing,
+    check_structures,
+)
 
 __all__ = ["degrade"]
 
@@ -63,11 +68,12 @@ def degrade(
 
     Raises
     ------
+    GeometryError
+        The labels are of no slice or volume, or the spacing is not one positive number
+        an axis.
     SchemaError
-        The labels are no integers of a slice or volume, hold one that no structure
-        has, or structures share one.
-    ValueError
-        The spacing is not one positive number an axis.
+        The labels are no integers, hold one that no structure has, or structures share
+        one.
 
     Notes
     -----
@@ -87,10 +93,12 @@ def degrade(
     (441, 413)
     """
     labels = np.asarray(labels)
-    values = _checked(labels, structures, spacing_mm)
+    values = check_labels(labels, "the mask")
+    spacing = check_spacing(spacing_mm, values.ndim)
+    structures = check_structures(structures)
+    _check_known(values, structures)
     if not values.any():
         return labels.copy()
-    spacing = tuple(map(float, spacing_mm))
     if values.ndim == 2:
         values, spacing = values[None], (1.0, *spacing)
     box = _room(values, degradation, spacing)
@@ -112,37 +120,15 @@ def degrade(
     return result.reshape(labels.shape).astype(labels.dtype)
 
 
-def _checked(labels, structures, spacing_mm):
-    """Return the labels as integers, or raise."""
-    if labels.dtype.kind not in "biu" or labels.ndim not in (2, 3):
-        msg = (
-            f"labels are {labels.dtype} of shape {labels.shape}. Give integers or "
-            "booleans of shape (z, y, x), or (rows, columns) of one slice."
-        )
-        raise SchemaError(msg)
-    spacing = np.asarray(spacing_mm, float)
-    if (
-        spacing.shape != (labels.ndim,)
-        or not (np.isfinite(spacing) & (spacing > 0)).all()
-    ):
-        msg = (
-            f"spacing_mm is {spacing_mm!r} for labels of shape {labels.shape}. Give "
-            "one positive number of mm an axis."
-        )
-        raise ValueError(msg)
-    if labels.dtype.kind == "b":
-        labels = labels.astype(np.uint8)
-    known = list(structures.values())
+def _check_known(labels, structures):
     inside = labels[bounding_box(labels)] if labels.any() else labels[:0]
-    strange = np.setdiff1d(inside, [0, *known]).tolist()
-    if strange or len(set(known)) < len(known) or min(known, default=0) < 1:
+    strange = np.setdiff1d(inside, [0, *structures.values()]).tolist()
+    if strange:
         msg = (
             f"the mask has the labels {strange[:5]} besides those of structures, which "
-            f"are {dict(structures)}. Give every structure one label, from 1, and set "
-            "other labels to 0."
+            f"are {structures}. Name them in structures, or set their voxels to 0."
         )
         raise SchemaError(msg)
-    return labels
 
 
 def _room(volume, degradation, spacing):

@@ -13,6 +13,11 @@ from scipy.ndimage import distance_transform_edt, label
 
 from radlatent.errors import GeometryError, SchemaError
 from radlatent.imaging import bounding_box, expand_box
+from radlatent.masks.label_boxes import (
+    check_labels,
+    check_spacing,
+    check_structures,
+)
 from radlatent.masks.regions import Region, erode, grow
 
 __all__ = ["SLICE_MEASURES", "Measure", "Scene"]
@@ -52,9 +57,13 @@ class Scene:
     """
 
     def __init__(self, labels, structures, spacing_mm, image=None, *, margin_mm=0.0):
-        labels = np.asarray(labels)
-        _check(labels, structures, spacing_mm, image)
-        self.shape, self.spacing_mm = labels.shape, tuple(map(float, spacing_mm))
+        labels = check_labels(labels, "the mask")
+        structures = check_structures(structures)
+        self.shape = labels.shape
+        self.spacing_mm = check_spacing(spacing_mm, labels.ndim)
+        if image is not None and np.shape(image) != labels.shape:
+            msg = f"the mask has shape {labels.shape}, the image {np.shape(image)}."
+            raise GeometryError(msg)
         held = labels != 0
         self.empty = not held.any()
         self.cut = (slice(0),)
@@ -107,32 +116,6 @@ class Scene:
             return self.region(*names) is not None
         needed = names[:1] if found.needs == "first" else names
         return all(self.region(name) is not None for name in needed)
-
-
-def _check(labels, structures, spacing_mm, image):
-    if labels.dtype.kind not in "iub":
-        msg = f"labels are of type {labels.dtype}. Give integers, 0 = background."
-        raise SchemaError(msg)
-    spacing = np.asarray(spacing_mm, dtype=np.float64)
-    if (
-        spacing.shape != (labels.ndim,)
-        or not (np.isfinite(spacing) & (spacing > 0)).all()
-    ):
-        msg = (
-            f"spacing_mm is {spacing.tolist()} for labels of shape {labels.shape}. "
-            "Give one positive number in mm an axis."
-        )
-        raise GeometryError(msg)
-    if image is not None and np.shape(image) != labels.shape:
-        msg = f"labels have shape {labels.shape}, the image has {np.shape(image)}."
-        raise GeometryError(msg)
-    values = list(structures.values())
-    if 0 in values or len(set(values)) < len(values):
-        msg = (
-            f"structures are {dict(structures)}. Give each a label of its own, not 0, "
-            "which is the background."
-        )
-        raise SchemaError(msg)
 
 
 @dataclass(frozen=True)

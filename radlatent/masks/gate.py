@@ -193,8 +193,8 @@ def least_dice(kept: np.ndarray, before: np.ndarray, after: np.ndarray, n: int):
     """
     order = np.argsort(-kept)
     harmed = np.cumsum(after[order] < before[order] - HARM)
-    fine = np.flatnonzero(harmed <= ALLOWED * n)
-    if not len(fine):
-        return _NEVER
-    last = fine[-1]
-    return float(kept[order][last])
+    kept = kept[order]
+    # equal ones pass together
+    ends = np.append(kept[1:] < kept[:-1], True)[: len(kept)]
+    fine = np.flatnonzero(ends & (harmed <= ALLOWED * n))
+    return float(kept[fine[-1]]) if len(fine) else _NEVER

@@ -196,6 +196,13 @@ class TestLeastDice:
         assert gate.least_dice(self.KEPT, self.BEFORE, after, 100) == 0.80
         assert gate.least_dice(self.KEPT, self.BEFORE, after, 200) == 0.70
 
+    def test_equal_proposals_pass_together_or_not_at_all(self):
+        kept = np.array([0.95, 0.90, 0.90, 0.90])
+        before = np.full(4, 0.9)
+        after = before - [0, 0, 0.1, 0.1]
+        assert gate.least_dice(kept, before, after, 100) == 0.95
+        assert gate.least_dice(kept, before, after, 200) == 0.90
+
     def test_nothing_passes_where_even_the_nearest_harms(self):
         after = self.harmed(0.95)
         assert gate.least_dice(self.KEPT, self.BEFORE, after, 99) > 1

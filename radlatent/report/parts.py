@@ -19,6 +19,9 @@ __all__ = ["on_page", "render", "write_printed"]
 #: Columns of a line of LaTeX beside the keys; one of the page holds more.
 _NARROW = 3
 
+#: Characters of a cell after which its line is broken, and of a line of the page.
+_LINE, _PAGE = 22, 130
+
 
 def write_printed(
     table: pd.DataFrame,
@@ -62,8 +65,8 @@ def on_page(table: Table, text: pd.DataFrame, folder: Path) -> list[dict]:
     Returns
     -------
     list of dict
-        ``name, section, caption, columns, rows`` of each piece; a table without a row
-        has none.
+        ``name, section, caption, columns, rows, wide`` of each piece; a table without a
+        row has none.
     """
     narrow = pieces(text, table.n_keys, min(_NARROW, table.at_most))
     write_printed(text, folder / table.name, table.caption, narrow)
@@ -74,10 +77,17 @@ def on_page(table: Table, text: pd.DataFrame, folder: Path) -> list[dict]:
             "caption": table.caption + (" Continued." if number else ""),
             "columns": list(part),
             "rows": part.astype(object).where(part.notna(), "–").to_numpy(),
+            "wide": _is_wide(part),
         }
         for number, part in enumerate(pieces(text, table.n_keys, table.at_most))
         if len(part)
     ]
+
+
+def _is_wide(part):
+    """Whether a table fits the page only if intervals stand below their estimates."""
+    longest = part.astype(str).apply(lambda column: column.str.len().max())
+    return bool(longest.clip(upper=_LINE).sum() > _PAGE)
 
 
 def render(template: str, **values) -> str:

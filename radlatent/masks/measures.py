@@ -62,7 +62,7 @@ class Scene:
         self.shape = labels.shape
         self.spacing_mm = check_spacing(spacing_mm, labels.ndim)
         if image is not None and np.shape(image) != labels.shape:
-            msg = f"the mask has shape {labels.shape}, the image {np.shape(image)}."
+            msg = f"the mask has shape {labels.shape}, the image has {np.shape(image)}."
             raise GeometryError(msg)
         held = labels != 0
         self.empty = not held.any()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from radlatent.errors import SchemaError
 
-__all__ = ["read_record", "replace_file", "write_record"]
+__all__ = ["read_record", "replace_file", "replace_text", "write_record"]
 
 
 def read_record(
@@ -59,7 +59,11 @@ def read_record(
 
 def write_record(path: str | Path, about: dict) -> None:
     """Write a record whose name appears only when its content is whole."""
-    text = json.dumps(about, indent=1) + "\n"
+    replace_text(path, json.dumps(about, indent=1) + "\n")
+
+
+def replace_text(path: str | Path, text: str) -> None:
+    """Write a text file whose name appears only when its content is whole."""
     replace_file(path, lambda part: Path(part).write_text(text, "utf-8"))
 
 

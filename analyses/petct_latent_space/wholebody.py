@@ -19,14 +19,10 @@ from scipy.spatial.distance import pdist
 
 from radlatent.cohort._outcome import concordance
 from radlatent.cohort.manifest import Cohort
-from radlatent.cohort.simulate import (
-    FINISHED,
-    STARTED,
-    is_finished,
-    replace_text,
-)
+from radlatent.cohort.simulate import FINISHED, STARTED, is_finished
 from radlatent.errors import CohortError
 from radlatent.imaging import Volume, write_volume
+from radlatent.records import replace_text
 from radlatent.schema import nearest
 
 __all__ = ["WholeBody", "simulate_body", "simulate_wholebody"]

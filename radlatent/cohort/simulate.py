@@ -28,7 +28,6 @@ the usual tables. Two factors of a patient drive the outcome:
 """
 
 import json
-import os
 from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
@@ -41,13 +40,13 @@ from radlatent.cohort._outcome import censoring_limit, draw_outcome, oracle
 from radlatent.cohort.manifest import Cohort
 from radlatent.errors import CohortError
 from radlatent.imaging import Volume, write_volume
+from radlatent.records import replace_text
 
 __all__ = [
     "FINISHED",
     "STARTED",
     "SimulatedPatient",
     "is_finished",
-    "replace_text",
     "simulate",
     "simulate_patient",
 ]
@@ -249,13 +248,6 @@ def is_finished(out: Path, record: dict) -> bool:
         "written."
     )
     raise FileExistsError(msg)
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Write a file whose name appears when its content is whole."""
-    partial = path.with_suffix(".tmp")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
 
 
 def _write(out, record):

@@ -8,6 +8,7 @@ import pandas as pd
 
 from radlatent.errors import SchemaError
 from radlatent.handcrafted import Extraction
+from radlatent.records import replace_file
 from radlatent.schema import (
     check_failures,
     check_features,
@@ -80,12 +81,13 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
         msg = f"{path}: tables are written as .parquet or .csv, not {path.suffix!r}."
         raise SchemaError(msg)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
     if path.suffix == ".parquet":
-        table.to_parquet(part)
-    else:
-        table.to_csv(part, index=table.index.name is not None, lineterminator="\n")
-    part.replace(path)
+        replace_file(path, table.to_parquet)
+        return
+    index = table.index.name is not None
+    replace_file(
+        path, lambda part: table.to_csv(part, index=index, lineterminator="\n")
+    )
 
 
 def write_extraction(extraction: Extraction, out: str | Path) -> None:

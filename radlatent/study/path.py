@@ -24,6 +24,7 @@ from radlatent.handcrafted import (
     wall_thickness,
 )
 from radlatent.provenance import environment, file_hash, run_record
+from radlatent.records import replace_text
 from radlatent.report import report, write_extraction, write_table
 from radlatent.study import latents, models
 from radlatent.study.lesions import lesion_blocks, locate
@@ -169,9 +170,7 @@ def _write(out, tables, record):
         write_table(table, out / "data" / name)
     hashes = {name: file_hash(out / "data" / name) for name in (*tables, *_EXTRACTED)}
     record = run_record(**record, outputs=hashes, environment=environment())
-    part = out / "run.json.part"
-    part.write_text(json.dumps(record, indent=2) + "\n", "utf-8")
-    part.replace(out / "run.json")
+    replace_text(out / "run.json", json.dumps(record, indent=2) + "\n")
 
 
 @contextmanager

@@ -118,3 +118,8 @@ def hearts_corrector(hearts, fit_hearts):
     """Return a ``corrector``, beside the cohort of `hearts` that it was fitted on."""
     corrector = fit_hearts(hearts.cohort, hearts.fitted)
     return SimpleNamespace(**vars(hearts), corrector=corrector)
+
+
+@pytest.fixture
+def corrector(hearts_corrector):
+    return hearts_corrector.corrector

@@ -30,11 +30,6 @@ RULES = rule_set("short_axis_16")
 
 
 @pytest.fixture
-def corrector(hearts_corrector):
-    return hearts_corrector.corrector
-
-
-@pytest.fixture
 def masks(flawed):
     return [read_label_map(file.path, file.structures) for file in mask_files(flawed)]
 

@@ -29,11 +29,6 @@ from radlatent.masks.labels import mask_files, read_label_map  # noqa: E402
 STRUCTURES = ("RV", "MYO", "LV")
 
 
-@pytest.fixture
-def corrector(hearts_corrector):
-    return hearts_corrector.corrector
-
-
 def fitted_on(corrector, cohort, patients):
     other = copy.copy(corrector)
     other.fitted_on_ = {"cohort": cohort, "patients": sorted(patients)}

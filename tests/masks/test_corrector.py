@@ -30,11 +30,6 @@ RULES = rule_set("short_axis_16")
 
 
 @pytest.fixture
-def corrector(hearts_corrector):
-    return hearts_corrector.corrector
-
-
-@pytest.fixture
 def masks(hearts_corrector):
     """Return the masks of the patients that nothing was fitted on."""
     return [

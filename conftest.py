@@ -30,44 +30,38 @@ covariates: [age]
 RADII = {"p1": 3, "p2": 4, "p3": 5}
 
 
-#: Room to its modules that import torch as they are imported, by themselves or through
-#: others; all of radlatent/nn do.
-NEEDS_TORCH = {
-    "latent": {
-        "encoder",
-        "files",
-        "folds",
-        "network",
-        "random_search",
-        "search_result",
-        "search_space",
-        "search_trial",
-        "source",
-    },
-    "masks": {
-        "alternatives",
-        "corrected",
-        "corrector",
-        "files",
-        "frame",
-        "gate",
-        "pairs",
-        "plausibility",
-        "prior",
-        "targets",
-    },
-}
+#: Folders and modules of the package that import torch as they are imported, by
+#: themselves or through others.
+NEEDS_TORCH = (
+    "latent/encoder.py",
+    "latent/files.py",
+    "latent/folds.py",
+    "latent/network.py",
+    "latent/random_search/result.py",
+    "latent/random_search/search.py",
+    "latent/random_search/space.py",
+    "latent/random_search/trial.py",
+    "latent/source.py",
+    "masks/correction/alternatives.py",
+    "masks/correction/corrected.py",
+    "masks/correction/corrector.py",
+    "masks/correction/files.py",
+    "masks/correction/gate.py",
+    "masks/correction/plausibility.py",
+    "masks/prior/frame.py",
+    "masks/prior/latents.py",
+    "masks/prior/pairs.py",
+    "masks/prior/shape_prior.py",
+    "nn/",
+)
 
 
 def pytest_ignore_collect(collection_path):
     """Leave modules alone that need torch where it is not installed."""
     if importlib.util.find_spec("torch") is not None:
         return None
-    package, room = collection_path.parts[-3:-1]
-    if package != "radlatent":
-        return None
-    needs = room == "nn" or collection_path.stem in NEEDS_TORCH.get(room, ())
-    return True if needs else None
+    _, _, inside = collection_path.as_posix().rpartition("/radlatent/")
+    return True if f"{inside}/".startswith(NEEDS_TORCH) else None
 
 
 def pytest_collection_modifyitems(items):

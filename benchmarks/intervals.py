@@ -15,8 +15,8 @@ import pandas as pd
 
 import radlatent as rl
 from radlatent.cohort import Endpoint
-from radlatent.fusion.metrics import auc
-from radlatent.fusion.runs import read_runs
+from radlatent.fusion.metrics.arrays import read_runs
+from radlatent.fusion.metrics.evaluate import auc
 
 #: name: patients, columns, shift of the first five columns, columns kept, prevalence
 SETTINGS = {

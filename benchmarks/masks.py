@@ -27,8 +27,8 @@ from radlatent.masks import (
     read_label_map,
     rule_set,
 )
-from radlatent.masks.gate import mend, redraw
-from radlatent.masks.plausibility import broken_rules, plausibility
+from radlatent.masks.correction.gate import mend, redraw
+from radlatent.masks.correction.plausibility import broken_rules, plausibility
 
 RULES = rule_set("short_axis_16")
 

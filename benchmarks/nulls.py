@@ -22,8 +22,8 @@ from threadpoolctl import threadpool_limits
 
 import radlatent as rl
 from radlatent.cohort import Endpoint
-from radlatent.fusion.splits import check_inputs
-from radlatent.fusion.validate import predict_folds
+from radlatent.fusion.validation.inputs import check_inputs
+from radlatent.fusion.validation.validate import predict_folds
 
 #: name: kind, patients, columns, model, repeats
 INTERVALS = {

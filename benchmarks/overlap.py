@@ -25,8 +25,8 @@ import numpy as np
 import pandas as pd
 from overlap_pairs import many, pairs, spheres
 
-from radlatent.masks.label_boxes import find_labels
-from radlatent.masks.overlap import compare_masks
+from radlatent.masks.overlap.compare import compare_masks
+from radlatent.masks.overlap.label_boxes import find_labels
 
 HERE = Path(__file__).parent
 PEERS = ("MedPy==0.5.2", "surface-distance-based-measures==0.1", "monai==1.6.1")

@@ -21,7 +21,7 @@ AT_LEAST_S = 0.5
 
 def radlatent(mask, reference, spacing_mm):
     """Return a call of ours on labels, and the names of what it measures."""
-    from radlatent.masks.overlap import compare_masks
+    from radlatent.masks.overlap.compare import compare_masks
 
     structures = {str(n): n for n in range(1, max(int(mask.max()), 1) + 1)}
     options = {"spacing_mm": spacing_mm, "tolerance_mm": TOLERANCE_MM}

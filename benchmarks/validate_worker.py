@@ -22,9 +22,9 @@ from xgboost import XGBClassifier
 
 import radlatent as rl
 from radlatent.cohort import Endpoint
-from radlatent.fusion.metrics import evaluate
-from radlatent.fusion.splits import check_inputs
-from radlatent.fusion.validate import predict_folds
+from radlatent.fusion.metrics.evaluate import evaluate
+from radlatent.fusion.validation.inputs import check_inputs
+from radlatent.fusion.validation.validate import predict_folds
 
 GRIDS = {
     "elastic net": {"C": [0.03, 0.1, 0.3], "l1_ratio": [0.5, 0.9]},

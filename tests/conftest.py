@@ -4,6 +4,8 @@ import importlib.util
 import logging
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 
@@ -28,3 +30,28 @@ def _own_logging():
     logger = logging.getLogger("radlatent")
     logger.handlers, logger.propagate = [], True
     logger.setLevel(logging.NOTSET)
+
+
+@pytest.fixture
+def make_endpoint():
+    """Return an endpoint of classes, of patients p000, p001, ...."""
+    from radlatent.features.endpoint import Endpoint
+
+    def make(classes, prefix="p"):
+        index = pd.Index([f"{prefix}{i:03d}" for i in range(len(classes))])
+        series = pd.Series(list(classes), index.rename("patient_id"), name="class")
+        return Endpoint("diagnosis", "class", series.to_frame())
+
+    return make
+
+
+@pytest.fixture
+def make_features():
+    """Return a **features** table of one block, a row a patient."""
+
+    def make(values, index, block="ct_handcrafted"):
+        values = np.asarray(values, dtype=float)
+        columns = [f"{block}__mu{i:04d}" for i in range(values.shape[1])]
+        return pd.DataFrame(values, pd.Index(index, name="patient_id"), columns)
+
+    return make

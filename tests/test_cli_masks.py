@@ -64,7 +64,7 @@ def sound(drawn, tmp_path, rng):
 def fitted(drawn, tmp_path_factory):
     """Return expert masks, the corrector ``fit`` made of them, and what it said."""
     pytest.importorskip("torch")
-    from radlatent.masks.prior import ShapePrior
+    from radlatent.masks.prior.shape_prior import ShapePrior
 
     folder = tmp_path_factory.mktemp("fitted")
     rng = np.random.default_rng(7)

@@ -4,7 +4,7 @@ from panels import folder, save
 
 import radlatent as rl
 from radlatent import figures
-from radlatent.latent.diagnostics import discriminator_accuracy, learning_curve
+from radlatent.latent.space.diagnostics import discriminator_accuracy, learning_curve
 
 out = folder(globals().get("OUT"))
 encoder = rl.load_encoder(out / "encoder")

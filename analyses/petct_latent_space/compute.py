@@ -34,12 +34,12 @@ from wholebody import simulate_wholebody
 
 import radlatent as rl
 from radlatent.errors import RadlatentError
-from radlatent.latent import diagnostics as diag
 from radlatent.latent.files import load_encoder
-from radlatent.latent.maps import latent_map
 from radlatent.latent.prepared import prepare_cases
-from radlatent.latent.random_search import SearchPlan, search
-from radlatent.latent.ranks import ranking
+from radlatent.latent.random_search.search import SearchPlan, search
+from radlatent.latent.space import diagnostics as diag
+from radlatent.latent.space.maps import latent_map
+from radlatent.latent.space.ranks import ranking
 from radlatent.parallel import map_tasks
 from radlatent.provenance import environment
 

@@ -17,9 +17,9 @@ from body import SPACING_MM, Body, draw_body, render_body
 from scipy import ndimage
 from scipy.spatial.distance import pdist
 
-from radlatent.cohort._outcome import concordance
 from radlatent.cohort.manifest import Cohort
-from radlatent.cohort.simulate import FINISHED, STARTED, is_finished
+from radlatent.cohort.simulation.outcome import concordance
+from radlatent.cohort.simulation.simulate import FINISHED, STARTED, is_finished
 from radlatent.errors import CohortError
 from radlatent.imaging import Volume, write_volume
 from radlatent.records import replace_text

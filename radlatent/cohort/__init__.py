@@ -6,10 +6,11 @@
 - `simulate`: write a cohort with a known answer.
 """
 
-from radlatent.cohort.layouts import LAYOUTS, index
-from radlatent.cohort.manifest import Cohort, Endpoint
+from radlatent.cohort.layouts.known import LAYOUTS, index
+from radlatent.cohort.manifest import Cohort
 from radlatent.cohort.preflight import Check, check
-from radlatent.cohort.simulate import simulate
+from radlatent.cohort.simulation.simulate import simulate
+from radlatent.features.endpoint import Endpoint
 
 __all__ = [
     "LAYOUTS",

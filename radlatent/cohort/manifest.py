@@ -18,48 +18,16 @@ from radlatent.cohort.derived import (
     without_places,
     write_tables,
 )
-from radlatent.cohort.layouts import LAYOUTS
+from radlatent.cohort.layouts.known import LAYOUTS
 from radlatent.cohort.problems import Problems
 from radlatent.cohort.rules import check_paths, mask_column, read_cases, read_endpoints
 from radlatent.cohort.tables import read_text_table
 from radlatent.errors import CohortError, SchemaError
+from radlatent.features.endpoint import Endpoint
 from radlatent.provenance import content_key
 from radlatent.schema import check_cases, check_endpoints, nearest
 
-__all__ = ["Cohort", "Endpoint", "read_manifest"]
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Endpoint:
-    """One outcome of the patients who have it.
-
-    Parameters
-    ----------
-    name
-        As in ``cohort.yml``.
-    kind
-        ``"class"`` or ``"survival"``.
-    frame
-        Index ``patient_id``; column ``class`` (text), or ``time`` (days) and
-        ``event`` (1 = event, 0 = censored).
-    positive
-        The one of two classes that metrics are of; None takes the last in sorted order.
-    """
-
-    name: str
-    kind: str
-    frame: pd.DataFrame
-    positive: str | None = None
-
-    @property
-    def strata(self) -> pd.Series:
-        """What folds are stratified by: the class, or whether there was an event."""
-        column = "class" if self.kind == "class" else "event"
-        return self.frame[column].astype(str)
-
-    def __repr__(self) -> str:
-        counts = self.strata.value_counts().sort_index().to_dict()
-        return f"Endpoint({self.name!r}, {self.kind}: {counts})"
+__all__ = ["Cohort", "read_manifest"]
 
 
 @dataclass(frozen=True, eq=False)

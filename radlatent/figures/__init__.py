@@ -39,37 +39,37 @@
 No function here shows, saves, or sets a title; the writer of a report does.
 """
 
-from radlatent.figures.calibration import calibration
-from radlatent.figures.canvas import canvas
-from radlatent.figures.certificate import redundancy
-from radlatent.figures.decision import decision_curve
 from radlatent.figures.heatmap import heatmap
-from radlatent.figures.importance import importance, metric_by_patients
-from radlatent.figures.latent import clustered_correlations, latent_map, ranking
-from radlatent.figures.mask_features import feature_shift, feature_stability
-from radlatent.figures.mask_quality import (
-    correction_effect,
-    dice_agreement,
-    rules_broken,
-)
-from radlatent.figures.masks import mask_overlay, structure_colors
-from radlatent.figures.palette import PALETTE
-from radlatent.figures.panels import panels
-from radlatent.figures.performance import confusion, forest, roc
-from radlatent.figures.pictures import reconstructions, traversal
-from radlatent.figures.shares import top_k_shares
-from radlatent.figures.survival import (
-    kaplan_meier,
-    survival_auc,
-    survival_calibration,
-)
-from radlatent.figures.training import (
+from radlatent.figures.latents.certificate import redundancy
+from radlatent.figures.latents.pictures import reconstructions, traversal
+from radlatent.figures.latents.space import clustered_correlations, latent_map, ranking
+from radlatent.figures.latents.training import (
     discriminator_accuracy,
     learning_curve,
     split_errors,
     sweep,
 )
-from radlatent.figures.trials import search
+from radlatent.figures.latents.trials import search
+from radlatent.figures.masks.features import feature_shift, feature_stability
+from radlatent.figures.masks.quality import (
+    correction_effect,
+    dice_agreement,
+    rules_broken,
+)
+from radlatent.figures.masks.slices import mask_overlay, structure_colors
+from radlatent.figures.models.calibration import calibration
+from radlatent.figures.models.decision import decision_curve
+from radlatent.figures.models.importance import importance, metric_by_patients
+from radlatent.figures.models.performance import confusion, forest, roc
+from radlatent.figures.models.shares import top_k_shares
+from radlatent.figures.models.survival import (
+    kaplan_meier,
+    survival_auc,
+    survival_calibration,
+)
+from radlatent.figures.style.canvas import canvas
+from radlatent.figures.style.palette import PALETTE
+from radlatent.figures.style.panels import panels
 
 __all__ = [
     "PALETTE",

@@ -43,39 +43,47 @@
 ===========================  ===========================================================
 """
 
-from radlatent.fusion.aggregate import aggregate, fractional_decrease
-from radlatent.fusion.blocks import block_coverage, join, select_blocks
-from radlatent.fusion.calibration import calibration_curve
-from radlatent.fusion.combat import Combat
-from radlatent.fusion.compare import compare
-from radlatent.fusion.controls import permute_outcomes
-from radlatent.fusion.curves import confusion, roc_curve
-from radlatent.fusion.decision import net_benefit
-from radlatent.fusion.families import MODELS, SURVIVAL_MODELS
-from radlatent.fusion.folds import make_folds, read_folds, site_folds
-from radlatent.fusion.importance import permutation_importance, shap_values
-from radlatent.fusion.inference import (
+from radlatent.features.aggregate import aggregate, fractional_decrease
+from radlatent.features.burden import lesion_burden
+from radlatent.features.folds import make_folds, read_folds, site_folds
+from radlatent.features.join import block_coverage, join, select_blocks
+from radlatent.fusion.explain.coefficients import coefficient_shares, top_k_shares
+from radlatent.fusion.explain.importance import permutation_importance, shap_values
+from radlatent.fusion.explain.inference import (
     likelihood_ratio_test,
     multivariable,
     univariable,
 )
-from radlatent.fusion.late import late_fusion
-from radlatent.fusion.learning import learning_curve
-from radlatent.fusion.lesions import lesion_burden
-from radlatent.fusion.metrics import evaluate
-from radlatent.fusion.models import Preparation, boosted, forest, logistic, svm
-from radlatent.fusion.sample_size import r_squared_of_auc, sample_size, study_size
-from radlatent.fusion.shares import coefficient_shares, top_k_shares
-from radlatent.fusion.splits import check_inputs, outcome_of
-from radlatent.fusion.survival import aft, boosted_survival, cox, sign_average
-from radlatent.fusion.survival_curves import (
+from radlatent.fusion.explain.sample_size import (
+    r_squared_of_auc,
+    sample_size,
+    study_size,
+)
+from radlatent.fusion.metrics.calibration import calibration_curve
+from radlatent.fusion.metrics.compare import compare
+from radlatent.fusion.metrics.decision import net_benefit
+from radlatent.fusion.metrics.evaluate import evaluate
+from radlatent.fusion.metrics.roc import confusion, roc_curve
+from radlatent.fusion.metrics.survival_curves import (
     kaplan_meier,
     survival_auc_curve,
     survival_calibration,
     survival_net_benefit,
 )
-from radlatent.fusion.tuning import tune
-from radlatent.fusion.validate import Result, cross_validate, validate_externally
+from radlatent.fusion.models import MODELS, SURVIVAL_MODELS
+from radlatent.fusion.models.classes import Preparation, boosted, forest, logistic, svm
+from radlatent.fusion.models.late import late_fusion
+from radlatent.fusion.models.survival import aft, boosted_survival, cox, sign_average
+from radlatent.fusion.steps.combat import Combat
+from radlatent.fusion.validation.inputs import check_inputs, outcome_of
+from radlatent.fusion.validation.learning import learning_curve
+from radlatent.fusion.validation.permuted import permute_outcomes
+from radlatent.fusion.validation.tuning import tune
+from radlatent.fusion.validation.validate import (
+    Result,
+    cross_validate,
+    validate_externally,
+)
 
 __all__ = [
     "MODELS",

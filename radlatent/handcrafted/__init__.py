@@ -12,16 +12,20 @@
   lesions, by the quality of the masks.
 """
 
-from radlatent.handcrafted.agreement import quality_tiers
-from radlatent.handcrafted.alternatives import MaskStability, stability_between
 from radlatent.handcrafted.centroids import lesion_centroids
 from radlatent.handcrafted.dictionary import describe_features, features_markdown
 from radlatent.handcrafted.extract import Extraction, empty_features, extract
 from radlatent.handcrafted.myocardium import wall_thickness
-from radlatent.handcrafted.perturb import Perturbation, draw_perturbations, perturb
-from radlatent.handcrafted.reliability import icc
+from radlatent.handcrafted.repeat.agreement import quality_tiers
+from radlatent.handcrafted.repeat.other_masks import MaskStability, stability_between
+from radlatent.handcrafted.repeat.perturb import (
+    Perturbation,
+    draw_perturbations,
+    perturb,
+)
+from radlatent.handcrafted.repeat.perturbed import Stability, stability
+from radlatent.handcrafted.repeat.reliability import icc
 from radlatent.handcrafted.settings import PRESETS, Settings, read_settings
-from radlatent.handcrafted.stability import Stability, stability
 
 __all__ = [
     "PRESETS",

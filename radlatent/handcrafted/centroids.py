@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from radlatent.cohort import Cohort
-from radlatent.cohort.in_sample import mark_in_sample
 from radlatent.errors import CohortError, SchemaError
+from radlatent.features.in_sample import mark_in_sample
 from radlatent.imaging import forget_pair, read_pair
 from radlatent.parallel import Shared, map_tasks
 from radlatent.schema import nearest

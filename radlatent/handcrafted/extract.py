@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from radlatent.cohort import Cohort
-from radlatent.cohort.in_sample import mark_in_sample
+from radlatent.features.in_sample import mark_in_sample
 from radlatent.handcrafted.lesion import measure_lesion
 from radlatent.handcrafted.plan import plan, settings_of
 from radlatent.handcrafted.settings import Settings

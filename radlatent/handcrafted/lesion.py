@@ -39,8 +39,8 @@ __all__ = [
 #: Name of engine to the module that has ``measure`` and ``version``; imported when it
 #: is asked for, since one compiles and the other may be missing.
 ENGINES = {
-    "radlatent": "radlatent.handcrafted.native",
-    "pyradiomics": "radlatent.handcrafted.pyradiomics",
+    "radlatent": "radlatent.handcrafted.engine.native",
+    "pyradiomics": "radlatent.handcrafted.engine.pyradiomics",
 }
 
 #: Fewer gray levels than this say little, more than this are noise (PEERS.md 1.4).

@@ -9,8 +9,8 @@ import pandas as pd
 from scipy.ndimage import distance_transform_edt
 
 from radlatent.cohort import Cohort
-from radlatent.cohort.in_sample import mark_in_sample
 from radlatent.errors import SchemaError
+from radlatent.features.in_sample import mark_in_sample
 from radlatent.imaging import read_volume
 from radlatent.parallel import map_tasks
 from radlatent.schema import check_features

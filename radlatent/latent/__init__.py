@@ -19,16 +19,25 @@ import importlib
 _HOMES = {
     "encoder": ("LatentEncoder",),
     "files": ("load_encoder",),
-    "folded": ("FoldedFeatures", "declare_fitted_on", "keep_origins", "origins"),
+    "radlatent.features.folded": (
+        "FoldedFeatures",
+        "declare_fitted_on",
+        "keep_origins",
+        "origins",
+    ),
     "folds": ("FoldedEncoding", "encode_folds"),
     "inputs": ("Box", "Projections"),
     "network": ("Network",),
-    "certify": ("FoldedRedundancy", "redundancy_folds"),
-    "certificate": ("Redundancy", "redundancy"),
-    "random_search": ("SearchPlan", "SearchResult", "search"),
+    "certificate.folded": ("FoldedRedundancy", "redundancy_folds"),
+    "certificate.redundancy": ("Redundancy", "redundancy"),
+    "random_search.search": ("SearchPlan", "SearchResult", "search"),
     "results": ("Encoding", "Posterior", "Reconstructions", "Traversal"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
+_HOME |= dict.fromkeys(
+    ("FoldedFeatures", "declare_fitted_on", "keep_origins", "origins"),
+    "radlatent.features.folded",
+)
 _HOME |= {"Training": "radlatent.nn", "Schedule": "radlatent.nn"}
 
 __all__ = sorted(_HOME)
@@ -38,7 +47,7 @@ def __getattr__(name):
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     home = _HOME[name]
-    home = home if "." in home else f"{__name__}.{home}"
+    home = home if home.startswith("radlatent.") else f"{__name__}.{home}"
     return getattr(importlib.import_module(home), name)
 
 

@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from radlatent.cohort import Cohort
-from radlatent.cohort.in_sample import mark_in_sample
+from radlatent.features.in_sample import mark_in_sample
 from radlatent.latent.checks import check_fit, check_handcrafted
 from radlatent.latent.files import (
     checkpoint_of,

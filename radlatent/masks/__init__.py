@@ -22,9 +22,9 @@ What needs torch is loaded when first used.
 import importlib
 
 _HOMES = {
-    "cohort_overlap": ("MaskComparison", "compare_cohorts"),
-    "overlap": ("METRICS", "compare_masks", "summarize_overlap"),
-    "rules": (
+    "overlap.cohorts": ("MaskComparison", "compare_cohorts"),
+    "overlap.compare": ("METRICS", "compare_masks", "summarize_overlap"),
+    "rules.rules": (
         "Rule",
         "RuleSet",
         "judge",
@@ -33,10 +33,10 @@ _HOMES = {
         "offending",
         "rule_set",
     ),
-    "scoring": ("score",),
-    "scored": ("MaskScores",),
-    "degrading": ("degrade",),
-    "draws": (
+    "rules.scoring": ("score",),
+    "rules.scored": ("MaskScores",),
+    "degradation.apply": ("degrade",),
+    "degradation.draws": (
         "KINDS",
         "NETWORK_LIKE",
         "Degradation",
@@ -44,16 +44,16 @@ _HOMES = {
         "draw_degradations",
     ),
     "labels": ("LabelMap", "MaskFile", "mask_files", "read_label_map"),
-    "frame": ("Frame",),
-    "prior": ("ShapePrior",),
-    "correction": ("Correction",),
-    "corrector": ("MaskCorrector",),
-    "corrected": ("CorrectedCohort", "correct"),
-    "alternatives": ("alternatives_of", "draw_alternatives"),
-    "files": ("load_corrector",),
-    "mend": ("slice_dice",),
-    "predicted_dice": ("DicePredictor",),
-    "dice_judgment": ("judge_predictions",),
+    "prior.frame": ("Frame",),
+    "prior.shape_prior": ("ShapePrior",),
+    "correction.correction": ("Correction",),
+    "correction.corrector": ("MaskCorrector",),
+    "correction.corrected": ("CorrectedCohort", "correct"),
+    "correction.alternatives": ("alternatives_of", "draw_alternatives"),
+    "correction.files": ("load_corrector",),
+    "correction.candidates": ("slice_dice",),
+    "dice.predictor": ("DicePredictor",),
+    "dice.judgment": ("judge_predictions",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

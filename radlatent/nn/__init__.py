@@ -15,14 +15,14 @@
 
 from radlatent.nn.discriminator import Discriminator
 from radlatent.nn.distributions import log_variance_of
-from radlatent.nn.fit import train
 from radlatent.nn.mask_vae import MaskMinibatch, MaskVAE
 from radlatent.nn.nonredundant import NonRedundantVAE
 from radlatent.nn.objective import Loss, Minibatch
 from radlatent.nn.sepvae import SepVAE
-from radlatent.nn.state import State
 from radlatent.nn.supervised import Supervised
-from radlatent.nn.training import Schedule, Source, Trained, Training
+from radlatent.nn.training.fit import train
+from radlatent.nn.training.settings import Schedule, Source, Trained, Training
+from radlatent.nn.training.state import State
 from radlatent.nn.vae import VAE
 
 __all__ = [

@@ -12,8 +12,8 @@ import pandas as pd
 import yaml
 
 from radlatent.errors import SchemaError
-from radlatent.report import evidence_images, evidence_models
-from radlatent.report.evidence import Absent, Found
+from radlatent.report.evidence import images, models
+from radlatent.report.evidence.answer import Absent, Found
 from radlatent.schema import nearest
 
 __all__ = [
@@ -29,7 +29,7 @@ CHECKLISTS = ("clear", "metrics", "ibsi", "tripod_ai")
 
 STATUSES = ("evidenced", "user-supplied", "missing", "not applicable")
 
-_RULES = evidence_images.RULES | evidence_models.RULES
+_RULES = images.RULES | models.RULES
 
 #: Unit of intensity, and start of the name of a modality, to the kind of imaging.
 _KINDS = {"SUV": "PET", "pet": "PET", "HU": "CT", "ct": "CT", "mr": "MRI"}

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from radlatent.masks.draws import NETWORK_LIKE, degradation_mix
-from radlatent.masks.rule_sets import SET_SOURCES
+from radlatent.masks.degradation.draws import NETWORK_LIKE, degradation_mix
+from radlatent.masks.rules.rule_sets import SET_SOURCES
 from radlatent.report import mask_tables, tables
 from radlatent.report.sections import Table
 

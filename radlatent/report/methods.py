@@ -8,9 +8,9 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from radlatent.report.evidence import images, judged_masks, outcome
-from radlatent.report.evidence_images import bins, engine_name, filters
-from radlatent.report.evidence_models import (
+from radlatent.report.evidence.answer import images, judged_masks, outcome
+from radlatent.report.evidence.images import bins, engine_name, filters
+from radlatent.report.evidence.models import (
     RULES,
     model_name,
     steps_words,

@@ -18,7 +18,7 @@ from radlatent.report.checklists import (
     evidenced_share,
     read_checklist,
 )
-from radlatent.report.evidence import outcome
+from radlatent.report.evidence.answer import outcome
 from radlatent.report.files import read_tables
 from radlatent.report.mask_page import holds_masks, mask_report
 from radlatent.report.methods import derivations, methods_paragraph, stages

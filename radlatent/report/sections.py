@@ -10,10 +10,10 @@ from typing import Any
 import pandas as pd
 
 from radlatent import figures
-from radlatent.figures.calibration import calibration
-from radlatent.figures.decision import decision_curve
-from radlatent.figures.importance import importance
-from radlatent.figures.survival import (
+from radlatent.figures.models.calibration import calibration
+from radlatent.figures.models.decision import decision_curve
+from radlatent.figures.models.importance import importance
+from radlatent.figures.models.survival import (
     kaplan_meier,
     survival_auc,
     survival_calibration,

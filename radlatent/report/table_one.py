@@ -12,7 +12,7 @@ import pandas as pd
 from radlatent.errors import SchemaError
 
 if TYPE_CHECKING:
-    from radlatent.cohort import Endpoint
+    from radlatent.features.endpoint import Endpoint
 
 __all__ = ["table_one"]
 

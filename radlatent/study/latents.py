@@ -12,7 +12,7 @@ import pandas as pd
 
 from radlatent.cohort import Cohort
 from radlatent.errors import SchemaError
-from radlatent.latent.folded import FoldedFeatures
+from radlatent.features.folded import FoldedFeatures
 from radlatent.study.plan import LatentSpec
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator
 
 from radlatent.cohort import Endpoint
 from radlatent.errors import SchemaError
+from radlatent.features.folded import FoldedFeatures
 from radlatent.fusion import (
     MODELS,
     SURVIVAL_MODELS,
@@ -27,7 +28,6 @@ from radlatent.fusion import (
     site_folds,
     tune,
 )
-from radlatent.latent.folded import FoldedFeatures
 from radlatent.schema import nearest
 from radlatent.study.plan import ModelSpec, Study
 

@@ -1,32 +1,8 @@
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
 import pytest
 
-
-@dataclass
-class StandIn:
-    """What fusion uses of an endpoint."""
-
-    frame: pd.DataFrame
-    name: str = "diagnosis"
-    kind: str = "class"
-    positive: str | None = None
-
-    @property
-    def strata(self):
-        return self.frame["class" if self.kind == "class" else "event"].astype(str)
-
-
-@pytest.fixture
-def make_endpoint():
-    def make(classes, prefix="p"):
-        index = pd.Index([f"{prefix}{i:03d}" for i in range(len(classes))])
-        series = pd.Series(list(classes), index.rename("patient_id"), name="class")
-        return StandIn(series.to_frame())
-
-    return make
+from radlatent.features.endpoint import Endpoint
 
 
 @pytest.fixture
@@ -44,17 +20,7 @@ def make_survival():
             },
             pd.Index([f"p{i:03d}" for i in range(n)], name="patient_id"),
         )
-        return StandIn(frame, "survival", "survival")
-
-    return make
-
-
-@pytest.fixture
-def make_features():
-    def make(values, index, block="ct_handcrafted"):
-        values = np.asarray(values, dtype=float)
-        columns = [f"{block}__mu{i:04d}" for i in range(values.shape[1])]
-        return pd.DataFrame(values, pd.Index(index, name="patient_id"), columns)
+        return Endpoint("survival", "survival", frame)
 
     return make
 

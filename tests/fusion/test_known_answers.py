@@ -14,7 +14,8 @@ import pytest
 from scipy.stats import binom, norm
 
 from radlatent.cohort import Endpoint
-from radlatent.cohort._outcome import censoring_limit, draw_outcome, oracle
+from radlatent.cohort.simulation.outcome import censoring_limit, draw_outcome, oracle
+from radlatent.features.folded import declare_fitted_on
 from radlatent.fusion import (
     MODELS,
     SURVIVAL_MODELS,
@@ -26,9 +27,8 @@ from radlatent.fusion import (
     make_folds,
     select_blocks,
 )
-from radlatent.fusion.splits import check_inputs
-from radlatent.fusion.validate import predict_folds
-from radlatent.latent.folded import declare_fitted_on
+from radlatent.fusion.validation.inputs import check_inputs
+from radlatent.fusion.validation.validate import predict_folds
 
 #: Those that ``radlatent.simulate`` has as defaults.
 ARGUMENTS = {"seen_effect": 1.5, "hidden_effect": 1.5, "censoring": 0.3}

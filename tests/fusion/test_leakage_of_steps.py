@@ -38,9 +38,9 @@ from radlatent.fusion import (
     svm,
     tune,
 )
-from radlatent.fusion.filters import DropCorrelated
-from radlatent.fusion.selection import SelectAtMost
-from radlatent.fusion.validate import fit_folds
+from radlatent.fusion.steps.filters import DropCorrelated
+from radlatent.fusion.steps.selection import SelectAtMost
+from radlatent.fusion.validation.validate import fit_folds
 
 N_PATIENTS, N_COLUMNS = 80, 8
 

@@ -244,7 +244,7 @@ def _measured(engine, image, mask, settings):
 @contextmanager
 def _recorded():
     """Yield a list that the co-occurrence matrices of our engine are put into."""
-    from radlatent.handcrafted import native
+    from radlatent.handcrafted.engine import native
 
     calls, whole = [], native.glcm_features
 

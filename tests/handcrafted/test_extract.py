@@ -14,7 +14,7 @@ import pytest
 from radlatent.cohort import Cohort, simulate
 from radlatent.errors import SchemaError
 from radlatent.handcrafted import extract
-from radlatent.handcrafted.native import version
+from radlatent.handcrafted.engine.native import version
 from radlatent.imaging import Volume, read_volume, write_volume
 
 

@@ -30,7 +30,7 @@ def entropy(values, start):
 @pytest.fixture
 def images(monkeypatch, content, ellipsoid):
     """Return values of the engine, and the voxels that each image gives it."""
-    from radlatent.handcrafted import native
+    from radlatent.handcrafted.engine import native
 
     seen, whole = {}, native.derived_images
 

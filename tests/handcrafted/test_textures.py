@@ -4,10 +4,14 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from radlatent.handcrafted.glcm import glcm_features
-from radlatent.handcrafted.ngtdm import ngtdm_features
-from radlatent.handcrafted.roi import Roi, bin_edges, discretize
-from radlatent.handcrafted.sizes import gldm_features, glrlm_features, glszm_features
+from radlatent.handcrafted.engine.glcm import glcm_features
+from radlatent.handcrafted.engine.ngtdm import ngtdm_features
+from radlatent.handcrafted.engine.roi import Roi, bin_edges, discretize
+from radlatent.handcrafted.engine.sizes import (
+    gldm_features,
+    glrlm_features,
+    glszm_features,
+)
 
 #: Haralick, Shanmugam, Dinstein 1973, figure 3: an image, and its four matrices.
 HARALICK = np.array([[0, 0, 1, 1], [0, 0, 1, 1], [0, 2, 2, 2], [2, 2, 3, 3]])

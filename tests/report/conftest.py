@@ -11,9 +11,9 @@ from radlatent.fusion import (
     make_folds,
     roc_curve,
 )
-from radlatent.fusion.models import logistic
-from radlatent.fusion.survival import cox
-from radlatent.fusion.survival_curves import kaplan_meier
+from radlatent.fusion.metrics.survival_curves import kaplan_meier
+from radlatent.fusion.models.classes import logistic
+from radlatent.fusion.models.survival import cox
 from radlatent.provenance import file_hash
 from radlatent.report import table_one, write_table
 

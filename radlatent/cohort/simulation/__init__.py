@@ -1,0 +1,3 @@
+"""Cohorts with a known answer."""
+
+__all__ = []

@@ -1,0 +1,3 @@
+"""Drawings of encoders and of latent spaces."""
+
+__all__ = []

@@ -1,0 +1,3 @@
+"""Drawings of masks and of how good they are."""
+
+__all__ = []

@@ -1,0 +1,3 @@
+"""Drawings of predictions, their metrics, and what models rest on."""
+
+__all__ = []

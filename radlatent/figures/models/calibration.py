@@ -1,0 +1,65 @@
+"""Drawing of observed shares against predicted probabilities.
+
+The table of ``calibration_curve`` enters, an Axes leaves.
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from radlatent.figures.style.legend import name_lines
+from radlatent.figures.style.palette import PALETTE
+
+__all__ = ["calibration"]
+
+_KEYS = ["model", "blocks", "endpoint", "class"]
+
+
+def calibration(
+    calibration_table: pd.DataFrame, ax: Axes | None = None, **kwargs
+) -> Axes:
+    """Draw smooth calibration curves with bands, bins with intervals, the diagonal.
+
+    Parameters
+    ----------
+    calibration_table
+        ``model, blocks, endpoint, class, curve, predicted, observed, lower, upper,
+        count``; the area of a point follows the number of its patients.
+    ax
+        Where to draw, None for the current Axes.
+    **kwargs
+        Passed to ``Axes.plot`` of the smooth curves; a ``label`` names the model.
+    """
+    if ax is None:
+        ax = plt.gca()
+    kwargs.setdefault("linewidth", 1.5)
+    ax.plot([0, 1], [0, 1], color="0.6", linestyle="--", linewidth=1, zorder=1)
+    varying = [c for c in _KEYS if len(calibration_table[c].unique()) > 1]
+    groups = calibration_table.groupby(_KEYS, sort=False)
+    for number, (key, table) in enumerate(groups):
+        key = dict(zip(_KEYS, key, strict=True))
+        bins = table[table["curve"] == "bins"]
+        name = ", ".join(key[name] for name in varying or ["model"])
+        style = {"color": PALETTE[number % len(PALETTE)], "label": name} | kwargs
+        style["label"] += f" (n = {round(bins['count'].sum())})"
+        smooth = table[table["curve"] == "smooth"]
+        (line,) = ax.plot(smooth["predicted"], smooth["observed"], **style)
+        band = {"color": line.get_color(), "alpha": 0.12, "linewidth": 0}
+        ax.fill_between(smooth["predicted"], smooth["lower"], smooth["upper"], **band)
+        _draw_bins(ax, bins, line.get_color())
+    ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+    classes = calibration_table["class"].unique()
+    of = f" of class {classes[0]!r}" if len(classes) == 1 else ""
+    ax.set_xlabel(f"Predicted probability{of}")
+    ax.set_ylabel("Observed share of patients")
+    name_lines(ax, "upper left")
+    return ax
+
+
+def _draw_bins(ax, bins, color):
+    x, y = bins["predicted"], bins["observed"]
+    arms = np.clip([y - bins["lower"], bins["upper"] - y], 0, None)
+    ax.errorbar(x, y, yerr=arms, fmt="none", color=color, capsize=2, linewidth=1)
+    area = 120 * bins["count"] / bins["count"].sum()
+    ax.scatter(x, y, s=area, color=color, edgecolor="white", zorder=3)

@@ -1,0 +1,177 @@
+"""Drawings of how well models predict: ROC curves, metrics, confusion.
+
+Tables of ``fusion`` enter, an Axes leaves; every mark is a cell of the table.
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from radlatent.errors import SchemaError
+from radlatent.figures.style.legend import name_lines
+from radlatent.figures.style.palette import PALETTE
+
+__all__ = ["confusion", "forest", "roc"]
+
+_KEYS = ["model", "blocks", "endpoint"]
+_AXIS_LABELS = {
+    "auc": "AUC (higher = better)",
+    "balanced_accuracy": "Balanced accuracy (higher = better)",
+    "accuracy": "Accuracy (higher = better)",
+    "brier": "Brier score (lower = better)",
+}
+
+
+def roc(
+    curve_table: pd.DataFrame,
+    ax: Axes | None = None,
+    *,
+    metrics: pd.DataFrame | None = None,
+    **kwargs,
+) -> Axes:
+    """Draw ROC curves with their bands and the diagonal of chance.
+
+    Parameters
+    ----------
+    curve_table
+        ``model, blocks, endpoint, class, false_positive_rate, true_positive_rate,
+        lower, upper``.
+    ax
+        Where to draw, None for the current Axes.
+    metrics
+        A **metrics** table; its AUC and interval enter the legend, except for curves
+        of several classes, which have no AUC of their own.
+    **kwargs
+        Passed to ``Axes.plot``; a ``label`` names the model.
+    """
+    if ax is None:
+        ax = plt.gca()
+    kwargs.setdefault("linewidth", 1.5)
+    named = _varying(curve_table, [*_KEYS, "class"]) or ["model"]
+    ax.plot([0, 1], [0, 1], color="0.6", linestyle="--", linewidth=1, zorder=1)
+    groups = curve_table.groupby([*_KEYS, "class"], sort=False)
+    for number, (key, curve) in enumerate(groups):
+        key = dict(zip([*_KEYS, "class"], key, strict=True))
+        name = ", ".join(key[name] for name in named)
+        style = {"color": PALETTE[number % len(PALETTE)], "label": name} | kwargs
+        if metrics is not None and "class" not in _varying(curve_table, ["class"]):
+            style["label"] += _auc_text(metrics, key)
+        x = curve["false_positive_rate"]
+        (line,) = ax.plot(x, curve["true_positive_rate"], **style)
+        band = {"color": line.get_color(), "alpha": 0.12, "linewidth": 0}
+        ax.fill_between(x, curve["lower"], curve["upper"], **band)
+    ax.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
+    ax.set_xlabel("False positive rate (1 − specificity)")
+    ax.set_ylabel("True positive rate (sensitivity)")
+    name_lines(ax, "lower right")
+    return ax
+
+
+def _varying(table, columns):
+    return [column for column in columns if len(table[column].unique()) > 1]
+
+
+def _auc_text(metrics, key):
+    rows = metrics[metrics["metric"] == "auc"]
+    for name in _KEYS:
+        rows = rows[rows[name] == key[name]]
+    if rows.empty:
+        return ""
+    row = rows.iloc[0]
+    return f"\nAUC {row['estimate']:.2f} ({row['lower']:.2f}–{row['upper']:.2f})"
+
+
+def forest(
+    metrics: pd.DataFrame,
+    ax: Axes | None = None,
+    *,
+    metric: str = "auc",
+    chance: float | None = None,
+    **kwargs,
+) -> Axes:
+    """Draw one metric of each model and blocks as a point with its interval.
+
+    Parameters
+    ----------
+    metrics
+        A **metrics** table; the first row is drawn on top.
+    ax
+        Where to draw, None for the current Axes.
+    metric
+        Which rows to draw.
+    chance
+        Value without information, drawn as a dashed line; None draws 0.5 for the AUC
+        and nothing for other metrics.
+    **kwargs
+        Passed to ``Axes.errorbar``.
+    """
+    if ax is None:
+        ax = plt.gca()
+    rows = metrics[metrics["metric"] == metric]
+    if rows.empty:
+        msg = f"metric={metric!r} is not in {metrics['metric'].unique().tolist()}."
+        raise SchemaError(msg)
+    for name, value in {"fmt": "o", "color": PALETTE[0], "capsize": 3}.items():
+        kwargs.setdefault(name, value)
+    if chance is None and metric == "auc":
+        chance = 0.5
+    if chance is not None:
+        ax.axvline(chance, color="0.6", linestyle="--", linewidth=1, zorder=1)
+    named = _varying(rows, _KEYS) or ["model"]
+    y = np.arange(len(rows))
+    arms = [rows["estimate"] - rows["lower"], rows["upper"] - rows["estimate"]]
+    ax.errorbar(rows["estimate"], y, xerr=np.clip(arms, 0, None), **kwargs)
+    labels = [
+        "\n".join(row[name] for name in named) + f" (n = {row['n']})"
+        for _, row in rows.iterrows()
+    ]
+    ax.set_yticks(y, labels)
+    ax.set_ylim(len(rows) - 0.5, -0.5)
+    percent = f"{100 * rows['level'].iloc[0]:g}% interval"
+    # two lines: long labels of models leave little room for the axis
+    ax.set_xlabel(f"{_AXIS_LABELS.get(metric, metric)}\n{percent}")
+    return ax
+
+
+def confusion(confusion_table: pd.DataFrame, ax: Axes | None = None, **kwargs) -> Axes:
+    """Draw counts in cells colored by the share of the true class.
+
+    Parameters
+    ----------
+    confusion_table
+        ``model, blocks, endpoint, truth, predicted, count`` of one model.
+    ax
+        Where to draw, None for the current Axes.
+    **kwargs
+        Passed to ``Axes.imshow``.
+    """
+    varying = _varying(confusion_table, _KEYS)
+    if varying:
+        msg = f"the confusion table holds several {varying}; choose the rows of one."
+        raise SchemaError(msg)
+    if ax is None:
+        ax = plt.gca()
+    for name, value in {"cmap": "Blues", "vmin": 0, "vmax": 100}.items():
+        kwargs.setdefault(name, value)
+    counts = confusion_table.pivot_table(  # one cell a pair, so nothing is averaged
+        index="truth", columns="predicted", values="count"
+    )
+    shares = 100 * counts.div(counts.sum(axis=1), axis=0)
+    image = ax.imshow(shares, **kwargs)
+    for (row, column), count in np.ndenumerate(counts.to_numpy()):
+        share = shares.iloc[row, column]
+        ax.text(
+            column,
+            row,
+            f"{share:.0f}%\n({round(count, 1):g})",
+            color="white" if share > 60 else "black",
+            ha="center",
+            va="center",
+            fontsize="small",
+        )
+    ax.set_xticks(range(counts.shape[1]), counts.columns)
+    ax.set_yticks(range(counts.shape[0]), counts.index)
+    ax.set(xlabel="Predicted class", ylabel="True class")
+    ax.figure.colorbar(image, ax=ax, label="Patients of the true class (%)")
+    return ax

@@ -1,0 +1,3 @@
+"""What figures share: colors, legends, panels."""
+
+__all__ = []

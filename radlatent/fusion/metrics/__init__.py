@@ -1,0 +1,3 @@
+"""How good predictions are: numbers with intervals, and the tables behind figures."""
+
+__all__ = []

@@ -1,0 +1,188 @@
+"""How well predictions agree with the truth, with intervals over patients.
+
+A **predictions** table enters, a **metrics** table leaves. The metrics themselves are
+in ``class_metrics``, ``calibration`` and ``survival_metrics``.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+from radlatent.errors import SchemaError
+from radlatent.fusion.metrics.arrays import OutOfFold, SurvivalRun, interval, read_runs
+from radlatent.fusion.metrics.calibration import (
+    calibration_intercept,
+    calibration_slope,
+    ici,
+)
+from radlatent.fusion.metrics.classes import (
+    accuracy,
+    auc,
+    auprc,
+    balanced_accuracy,
+    brier,
+    delong_interval,
+    sensitivity,
+    specificity,
+    tied_weights,
+)
+from radlatent.schema import check_metrics
+
+__all__ = [
+    "METRICS",
+    "accuracy",
+    "auc",
+    "balanced_accuracy",
+    "bootstrap_metric",
+    "brier",
+    "evaluate",
+    "metrics_of",
+    "tied_weights",
+]
+
+_SEVERAL = {
+    "auc": auc,
+    "balanced_accuracy": balanced_accuracy,
+    "accuracy": accuracy,
+    "brier": brier,
+}
+_TWO = {
+    "auprc": auprc,
+    "calibration_intercept": calibration_intercept,
+    "calibration_slope": calibration_slope,
+    "ici": ici,
+}
+_AT_THRESHOLD = {"sensitivity": sensitivity, "specificity": specificity}
+
+#: Metric of classes to function; more is better, but of the Brier score and the ICI
+#: less is, and the best intercept is 0, the best slope 1. All from ``auprc`` on are of
+#: two classes; the last two take who reaches the threshold in place of probabilities.
+METRICS = _SEVERAL | _TWO | _AT_THRESHOLD
+
+
+def metrics_of(run: OutOfFold | SurvivalRun) -> dict[str, Callable]:
+    """Return the metrics that a run has: name to function."""
+    if isinstance(run, SurvivalRun):
+        from radlatent.fusion.metrics.survival import SURVIVAL_METRICS
+
+        return SURVIVAL_METRICS
+    if len(run.classes) > 2:
+        return _SEVERAL
+    return _SEVERAL | _TWO | ({} if run.threshold is None else _AT_THRESHOLD)
+
+
+def bootstrap_metric(
+    run: OutOfFold | SurvivalRun, metric: str, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean of a metric over repeats, and one value a draw.
+
+    Parameters
+    ----------
+    run
+        Predictions that have the metric.
+    metric
+        A name of `metrics_of`.
+    weights
+        Of ``run.draw_weights``, shape (n_draws, n_patients).
+    """
+    assigned = None
+    if metric in _AT_THRESHOLD:
+        # a patient at the threshold is assigned to the last class
+        assigned = run.probability[:, :, 1] >= run.threshold
+    return run.bootstrap(metrics_of(run)[metric], weights, assigned)
+
+
+def evaluate(
+    predictions: pd.DataFrame,
+    *,
+    n_boot: int = 1000,
+    level: float = 0.95,
+    random_state: int | np.random.Generator | None = 0,
+) -> pd.DataFrame:
+    """Return a **metrics** table for each model, blocks and endpoint.
+
+    Parameters
+    ----------
+    predictions
+        A **predictions** table; every repeat predicts the same patients.
+    n_boot
+        Bootstrap draws of patients.
+    level
+        Coverage that the interval aims at.
+    random_state
+        Seed or Generator. All models of one call get the same draws.
+
+    Returns
+    -------
+    DataFrame
+        ``n_events`` counts the positive class (see `Endpoint`) of two
+        classes, the smallest class of several, the events of survival; ``method`` says
+        which. Metrics that an endpoint or a model does not have are left out.
+
+    Notes
+    -----
+    The estimate is the mean over repeats of the metric of one repeat's pooled
+    out-of-fold predictions. The interval is a percentile bootstrap: each draw takes
+    patients with replacement and one of the repeats in turn, so that the interval is
+    that of one run of cross-validation. Drawing the mean over repeats instead averages
+    out variation that other training patients would bring: in five settings of 60
+    simulated cohorts (60 to 100 patients) such 95% intervals held the true AUC in 60%
+    to 88% with ten repeats, those of this function in 90% to 100%, and in 80% to 88%
+    with one repeat (``benchmarks/intervals.py``). The models are not refitted in a
+    draw: with few repeats the interval is too narrow. A draw in which a metric is not
+    defined, without one of the classes for instance, is left out.
+
+    The row ``auc_delong`` of two classes holds the same AUC with DeLong's interval on
+    the logit scale, its variance over repeats by Rubin's rule. ``sensitivity`` and
+    ``specificity`` are there where predictions have a ``threshold``.
+
+    References
+    ----------
+    Efron & Tibshirani 1993, chapter 13, ISBN 0-412-04231-2;
+    DeLong et al. 1988, doi:10.2307/2531595
+    """
+    if n_boot < 1 or not 0 < level < 1:
+        msg = f"n_boot={n_boot}, level={level}: give at least 1, and a share below 1."
+        raise SchemaError(msg)
+    seed = np.random.default_rng(random_state).integers(2**63)
+    rows = [
+        row
+        for run in read_runs(predictions)
+        for row in _metric_rows(run, run.draw_weights(n_boot, seed), level)
+    ]
+    return check_metrics(pd.DataFrame(rows))
+
+
+def _metric_rows(run, weights, level):
+    n_events, role = _events(run)
+    n_repeats = f"mean of {len(run.repeats)} repeats"
+    shared = {"level": level, "n": len(run.patients), "n_events": n_events}
+    for metric in metrics_of(run):
+        estimate, draws = bootstrap_metric(run, metric, weights)
+        draws = draws[~np.isnan(draws)]
+        lower, upper = interval(draws, level)
+        ends = {"estimate": float(estimate), "lower": lower, "upper": upper}
+        method = (
+            f"{n_repeats}; percentile bootstrap of patients and repeats, "
+            f"{len(draws)} of {len(weights)} draws; {role}"
+        )
+        yield run.key | {"metric": metric} | ends | shared | {"method": method}
+        if metric == "auc" and "auprc" in metrics_of(run):
+            scores = run.probability[:, :, 1]
+            lower, upper = delong_interval(run.truth == 1, scores, level)
+            ends |= {"lower": lower, "upper": upper}
+            method = f"{n_repeats}; DeLong's interval on the logit scale; {role}"
+            yield (
+                run.key | {"metric": "auc_delong"} | ends | shared | {"method": method}
+            )
+
+
+def _events(run):
+    """Return how many events a run has, and what counts as one."""
+    if isinstance(run, SurvivalRun):
+        return int(run.truth["event"].sum()), "events"
+    sizes = np.bincount(run.truth, minlength=len(run.classes))
+    event = 1 if len(sizes) == 2 else int(sizes.argmin())
+    role = "positive" if len(sizes) == 2 else "smallest"
+    return int(sizes[event]), f"{role} class {run.classes[event]!r}"

@@ -1,0 +1,25 @@
+"""Families of models by the name that a study file gives them."""
+
+from functools import partial
+
+from radlatent.fusion.models.classes import boosted, forest, logistic, svm
+from radlatent.fusion.models.survival import aft, boosted_survival, cox, sign_average
+
+__all__ = ["MODELS", "SURVIVAL_MODELS"]
+
+#: Of classes.
+MODELS = {
+    "logistic": logistic,
+    "svm": svm,
+    "forest": forest,
+    "boosted": boosted,
+    "sign_average": partial(sign_average, kind="class"),
+}
+
+#: Of survival.
+SURVIVAL_MODELS = {
+    "cox": cox,
+    "aft": aft,
+    "boosted_survival": boosted_survival,
+    "sign_average": sign_average,
+}

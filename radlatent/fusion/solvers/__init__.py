@@ -1,0 +1,3 @@
+"""The regressions and trees that models are made of."""
+
+__all__ = []

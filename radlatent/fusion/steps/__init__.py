@@ -1,0 +1,3 @@
+"""What happens to columns before a model, fitted on training patients."""
+
+__all__ = []

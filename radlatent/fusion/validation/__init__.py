@@ -1,0 +1,3 @@
+"""Predictions of patients that a model was not fitted on."""
+
+__all__ = []

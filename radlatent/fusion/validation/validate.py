@@ -1,0 +1,394 @@
+"""Predictions of patients that a model was not fitted on.
+
+Features by patient, an endpoint and a **folds** table, or another cohort, enter; a
+``Result`` with predictions and metrics leaves. This is the only place that fits a model
+to be tested.
+"""
+
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, clone
+from sklearn.pipeline import Pipeline
+
+from radlatent.errors import LeakageError, SchemaError
+from radlatent.features.folded import FoldedFeatures
+from radlatent.fusion.metrics.evaluate import evaluate
+from radlatent.fusion.metrics.roc import roc_curve
+from radlatent.fusion.validation.inputs import check_inputs, check_table, outcome_of
+from radlatent.fusion.validation.leakage import check_fitted
+from radlatent.fusion.validation.tuning import Tuned, search_folds
+from radlatent.parallel import map_tasks
+from radlatent.schema import check_predictions
+
+if TYPE_CHECKING:
+    from radlatent.features.endpoint import Endpoint
+
+__all__ = ["Result", "cross_validate", "fit_folds", "validate_externally"]
+
+_log = logging.getLogger(__name__)
+
+#: Quantiles of the event times at which survival is predicted.
+_QUANTILES = np.linspace(0.05, 0.95, 19)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Result:
+    """What validation found.
+
+    Parameters
+    ----------
+    predictions
+        The **predictions** table; tables of several models are joined by
+        ``pandas.concat`` and evaluated together.
+    metrics
+        The **metrics** table.
+    folds
+        The **folds** table that was used; of another cohort, all of its patients in one
+        fold.
+    fits
+        One row a fit that was tested: ``model, blocks, endpoint, repeat, fold, n_train,
+        n_test, n_pipelines`` (fits that it took, those of a search included),
+        ``chosen`` (what a search took, as JSON).
+    """
+
+    predictions: pd.DataFrame
+    metrics: pd.DataFrame
+    folds: pd.DataFrame
+    fits: pd.DataFrame
+
+    @property
+    def summary(self) -> pd.DataFrame:
+        """The **metrics** table."""
+        return self.metrics
+
+    @property
+    def n_pipelines(self) -> int:
+        """How many pipelines were fitted for this result."""
+        return int(self.fits["n_pipelines"].sum())
+
+    def plot(self, ax=None, **kwargs):
+        """Draw ROC curves, or survival by group of risk, on ``ax`` and return it."""
+        from radlatent import figures
+
+        if "risk" in self.predictions:
+            from radlatent.fusion.metrics.survival_curves import kaplan_meier
+
+            return kaplan_meier(self.predictions).plot(ax, **kwargs)
+        kwargs.setdefault("metrics", self.metrics)
+        return figures.roc(roc_curve(self.predictions), ax, **kwargs)
+
+    def __repr__(self) -> str:
+        estimates = self.metrics.set_index("metric")["estimate"].round(3)
+        return f"Result({estimates.to_dict()})"
+
+    def _repr_html_(self) -> str:
+        return self.summary.to_html()
+
+
+def cross_validate(
+    model: BaseEstimator,
+    features: pd.DataFrame | FoldedFeatures,
+    endpoint: "Endpoint",
+    folds: pd.DataFrame,
+    *,
+    name: str | None = None,
+    blocks: str = "all",
+    jobs: int | None = None,
+) -> Result:
+    """Fit a copy of the model on all folds but one and predict that one, for each.
+
+    Parameters
+    ----------
+    model
+        A scikit-learn classifier with ``predict_proba``, or, for survival, an estimator
+        that is fitted on a structured array (``event, time``) and whose ``predict`` is
+        a risk; most often a Pipeline. It stays unfitted. Whatever is fitted must be
+        inside it; with ``tune`` around it, validation is nested.
+    features
+        A **features** table indexed by ``patient_id``, or features that were fitted
+        fold by fold, of which each fold uses its own table. Patients without an
+        outcome are not used.
+    endpoint
+        An endpoint.
+    folds
+        A **folds** table of the patients of the endpoint.
+    name
+        What the tables call the model; None takes the class of its last step.
+    blocks
+        What the tables call the blocks of the features.
+    jobs
+        Processes; None leaves it to ``joblib.parallel_config``.
+
+    Raises
+    ------
+    SchemaError
+        The tables do not fit together (all problems are listed at once), or the model
+        cannot be fitted in a fold.
+    LeakageError
+        A patient would be in the training and in the test part of one fold, or a block
+        was, or may have been, fitted on patients it is tested on (``check_fitted``).
+
+    Notes
+    -----
+    Of two classes, ``threshold`` is the share of the positive one among the training
+    patients: sensitivity and specificity are those of calling positive who is likelier
+    so than the average patient. It needs no outcome of the tested patients, and no
+    further fit. Survival probabilities are told for 19 days: the 5 to 95 % quantiles of
+    the times of events.
+    """
+    splits = check_inputs(features, endpoint, folds)
+    _log_empty(features, endpoint.frame.index)
+    names = (name or _name(model), blocks, endpoint.name)
+    predictions, fits = predict_folds(model, features, endpoint, splits, names, jobs)
+    return Result(predictions, evaluate(predictions), folds, fits)
+
+
+def predict_folds(
+    model: BaseEstimator,
+    features: pd.DataFrame | FoldedFeatures,
+    endpoint: "Endpoint",
+    splits: dict,
+    names: tuple[str, str, str],
+    jobs: int | None = None,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the predictions of `cross_validate` and its fits, not evaluated.
+
+    Parameters
+    ----------
+    model, features, endpoint, jobs
+        As in `cross_validate`.
+    splits
+        Of `check_inputs`.
+    names
+        What the tables call model, blocks and endpoint.
+
+    Raises
+    ------
+    SchemaError
+        The model cannot be fitted in a fold.
+    """
+    tasks, scores = {}, {}
+    what = f"{names[0]}, {names[1]}" if names[0] else ""
+    if isinstance(model, Tuned):
+        about = (model, partial(_table, features), endpoint, splits)
+        told = what and f"Searching {what}"
+        scores, failures = search_folds(*about, jobs=jobs, description=told)
+        _raise_failures(failures, "the model cannot be fitted")
+    for key, ids in splits.items():
+        about = (model, _table(features, key), endpoint, *ids, scores.get(key))
+        tasks["repeat {}, fold {}".format(*key)] = about
+    told = what and f"Validating {what}"
+    outcome = map_tasks(_fit_and_predict, tasks, jobs=jobs, description=told)
+    _raise_failures(outcome.failures, "the model cannot be fitted")
+    found = [
+        [part.assign(repeat=repeat, fold=fold) for part in parts]
+        for (repeat, fold), parts in zip(splits, outcome.results.values(), strict=True)
+    ]
+    return _named(found, names)
+
+
+def validate_externally(
+    model: BaseEstimator,
+    features: pd.DataFrame,
+    endpoint: "Endpoint",
+    external: tuple[pd.DataFrame, "Endpoint"],
+    *,
+    name: str | None = None,
+    blocks: str = "all",
+) -> Result:
+    """Fit a copy of the model on one cohort and predict another, once.
+
+    Parameters
+    ----------
+    model, features, endpoint, name, blocks
+        As in `cross_validate`; the model is fitted on all patients of the endpoint.
+    external
+        Features and endpoint of the other cohort, of the same columns and name. Nothing
+        is fitted on its patients.
+
+    Raises
+    ------
+    SchemaError
+        The tables do not fit together, or the model cannot be fitted.
+    LeakageError
+        The cohorts share patients, or a block was fitted on patients of the other one.
+    """
+    other, wanted = external
+    check_table(features, endpoint)
+    check_table(other, wanted)
+    train, test = endpoint.frame.index.tolist(), wanted.frame.index.tolist()
+    _check_external((features, other), (endpoint, wanted), (train, test))
+    check_fitted(other, {(0, 0): (train, test)})
+    both = pd.concat([features.loc[train], other.loc[test, features.columns]])
+    pair = replace(endpoint, frame=pd.concat([endpoint.frame, wanted.frame]))
+    try:
+        parts = _fit_and_predict(model, both, pair, train, test)
+    except ValueError as error:
+        raise SchemaError(f"the model cannot be fitted: {error}") from error
+    folds = pd.DataFrame({"patient_id": test, "repeat": 0, "fold": 0})
+    found = [[part.assign(repeat=0, fold=0) for part in parts]]
+    names = (name or _name(model), blocks, endpoint.name)
+    predictions, fits = _named(found, names)
+    return Result(predictions, evaluate(predictions), folds, fits)
+
+
+def _check_external(tables, endpoints, patients):
+    problems = []
+    shared = sorted(set(patients[0]) & set(patients[1]))
+    if shared:
+        msg = (
+            f"{len(shared)} patients are in both cohorts: {shared[:5]}. If they are "
+            "the same people, leave them out of one; else rename them."
+        )
+        raise LeakageError(msg)
+    for one, wanted, what in zip(
+        tables, patients, ("training", "external"), strict=True
+    ):
+        absent = sorted(set(wanted) - set(one.index))
+        if absent:
+            problems.append(
+                f"{len(absent)} {what} patients have no features: {absent[:5]}"
+            )
+    absent = [c for c in tables[0] if c not in tables[1]]
+    if absent:
+        problems.append(
+            f"the external features lack {len(absent)} columns: {absent[:5]}"
+        )
+    if endpoints[0].kind != endpoints[1].kind:
+        problems.append(f"the endpoints are of kinds {[e.kind for e in endpoints]}")
+    elif endpoints[0].kind == "class":
+        unknown = set(endpoints[1].strata) - set(endpoints[0].strata)
+        if unknown:
+            problems.append(f"classes {sorted(unknown)} are not in training")
+    if problems:
+        raise SchemaError("the cohorts do not fit: " + "; ".join(problems) + ".")
+
+
+def _named(found, names):
+    """Return the predictions and the fits of all folds, named."""
+    tables = []
+    for parts in zip(*found, strict=True):
+        table = pd.concat(parts, ignore_index=True)
+        first = ["repeat", "fold"]
+        table = table[first + [c for c in table if c not in first]]
+        for at, value in enumerate(names):
+            table.insert(at, ("model", "blocks", "endpoint")[at], value)
+        tables.append(table)
+    return check_predictions(tables[0]), tables[1]
+
+
+def _name(model):
+    model = getattr(model, "estimator", model)
+    return type(model[-1] if isinstance(model, Pipeline) else model).__name__
+
+
+def _table(features, key):
+    return features.at(*key) if isinstance(features, FoldedFeatures) else features
+
+
+def _raise_failures(failures, what):
+    if failures:
+        told = "; ".join(f"{name}: {text}" for name, (_, text) in failures.items())
+        raise SchemaError(f"{what}: {told}")
+
+
+def _fit_and_predict(model, table, endpoint, train, test, scores=None):
+    """Return the predictions of the test patients, and what the fit took.
+
+    ``scores`` are those of a search on these training patients that is done.
+    """
+    fitted, X, y = clone(model), table.loc[train], outcome_of(endpoint, train)
+    fitted = fitted.fit(X, y) if scores is None else fitted.choose(X, y, scores)
+    predict = _predict_classes if endpoint.kind == "class" else _predict_survival
+    predictions = predict(fitted, table.loc[test], endpoint, train)
+    search = getattr(fitted, "cv_results_", {"params": []})
+    n_inner = getattr(fitted, "n_splits_", 0)
+    fits = {"n_train": len(train), "n_test": len(test)}
+    fits |= {"n_pipelines": 1 + len(search["params"]) * n_inner}
+    fits |= {"chosen": json.dumps(getattr(fitted, "best_params_", {}), default=str)}
+    return predictions, pd.DataFrame([fits])
+
+
+def _predict_classes(fitted, test, endpoint, train):
+    part = {"patient_id": test.index}
+    part |= {"truth": endpoint.frame["class"].loc[test.index].to_numpy()}
+    chances = fitted.predict_proba(test).T
+    part |= {
+        f"probability_{c}": p for c, p in zip(fitted.classes_, chances, strict=True)
+    }
+    if len(fitted.classes_) == 2:
+        trained = endpoint.frame["class"].loc[train]
+        positive = endpoint.positive or fitted.classes_[-1]
+        part |= {"threshold": float((trained == positive).mean())}
+        part |= {"positive": positive} if endpoint.positive else {}
+    return pd.DataFrame(part)
+
+
+def _predict_survival(fitted, test, endpoint, _):
+    frame = endpoint.frame.loc[test.index]
+    part = {"patient_id": test.index, "time": frame["time"].to_numpy(float)}
+    part |= {"event": frame["event"].to_numpy(int), "risk": fitted.predict(test)}
+    if hasattr(fitted, "predict_survival"):
+        times = endpoint.frame["time"][endpoint.frame["event"] == 1]
+        days = np.unique(np.round(times.quantile(_QUANTILES)).clip(lower=1))
+        chances = fitted.predict_survival(test, days).T
+        part |= {f"survival_{d:g}": p for d, p in zip(days, chances, strict=True)}
+    return pd.DataFrame(part)
+
+
+def fit_folds(
+    model: BaseEstimator,
+    features: pd.DataFrame | FoldedFeatures,
+    endpoint: "Endpoint",
+    folds: pd.DataFrame,
+) -> Iterator[tuple[int, int, BaseEstimator, pd.DataFrame, pd.DataFrame]]:
+    """Fit a copy of the model on all folds but one, for each.
+
+    Parameters
+    ----------
+    model, features, endpoint, folds
+        As in `cross_validate`.
+
+    Yields
+    ------
+    tuple
+        Repeat, fold, the fitted model, and the features of its training and of its
+        test patients.
+
+    Raises
+    ------
+    SchemaError, LeakageError
+        As in `cross_validate`.
+    """
+    splits = check_inputs(features, endpoint, folds)
+    _log_empty(features, endpoint.frame.index)
+    for (repeat, fold), (train, test) in splits.items():
+        table = _table(features, (repeat, fold))
+        try:
+            fitted = clone(model).fit(table.loc[train], outcome_of(endpoint, train))
+        except ValueError as error:
+            msg = f"repeat {repeat}, fold {fold}: the model cannot be fitted: {error}"
+            raise SchemaError(msg) from error
+        yield repeat, fold, fitted, table.loc[train], table.loc[test]
+
+
+def _log_empty(features, patients):
+    """Log who has no value at all, in the table of any fold."""
+    folded = isinstance(features, FoldedFeatures)
+    empty = set()
+    for table in features.tables.values() if folded else [features]:
+        rows = table.loc[patients]
+        empty |= set(rows.index[rows.isna().all(axis=1)])
+    if empty:
+        _log.info(
+            "%d patients have no feature at all and are imputed: %s",
+            len(empty),
+            sorted(empty)[:5],
+        )

@@ -1,0 +1,3 @@
+"""Images derived from an image, cut to the lesion."""
+
+__all__ = []

@@ -1,0 +1,3 @@
+"""The certificate: what latent features still say about hand-crafted ones."""
+
+__all__ = []

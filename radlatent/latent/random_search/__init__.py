@@ -1,0 +1,3 @@
+"""Settings of an encoder by random search."""
+
+__all__ = []

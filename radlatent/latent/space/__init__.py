@@ -1,0 +1,3 @@
+"""How good a latent space is, and how it looks."""
+
+__all__ = []

@@ -1,0 +1,126 @@
+"""How plausible a mask is, without a reference: masks enter, one row a slice leaves.
+
+What a prior makes of a slice, how likely its latent is, which rules it breaks, and how
+it goes on in the slices beside it. `DicePredictor` turns the columns into a Dice.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from radlatent.masks.correction.candidates import slice_dice
+from radlatent.masks.labels import LabelMap
+from radlatent.masks.prior.frame import classes_of, outside_share
+from radlatent.masks.prior.parzen import log_density
+from radlatent.masks.prior.shape_prior import Encoded, ShapePrior
+from radlatent.masks.rules.rules import RuleSet, keeps, measure
+
+__all__ = ["broken_rules", "plausibility", "restored_dice"]
+
+
+def plausibility(
+    mask: LabelMap, prior: ShapePrior, encoded: Encoded, n_broken: Sequence[int]
+) -> pd.DataFrame:
+    """Return what is known of each slice of a mask that holds something.
+
+    Parameters
+    ----------
+    mask
+        The mask under judgment.
+    prior, encoded
+        A fitted prior, and what it makes of the mask.
+    n_broken
+        Rules that each slice breaks.
+
+    Returns
+    -------
+    DataFrame
+        Index ``slice``. ``restored_dice`` and ``restored_dice_<structure>``: of the
+        slice and its decoding, in the frame. ``log_density`` of the latent, ``kl`` of
+        the posterior, both in nats. ``neighbor_dice``: mean with the slices beside it;
+        ``volume_dice``: mean of ``restored_dice`` over the mask. ``position``: 0 to 1.
+        ``area_<structure>_mm2``. ``outside_share`` of the frame. ``n_broken``.
+    """
+    names = prior.structures_
+    places = encoded.placement.slices
+    columns = restored_dice(prior, encoded)
+    density = log_density(encoded.mean, prior.latents_, prior.bandwidth_)
+    columns |= {"log_density": density, "kl": encoded.kl}
+    values = [mask.structures[name] for name in names]
+    columns["neighbor_dice"] = _neighbors(mask.array, places, values)
+    n = max(len(places), 1)
+    columns["volume_dice"] = np.full(
+        len(places), np.nansum(columns["restored_dice"]) / n
+    )
+    # in the order of the slices: which end is the base is itself to be judged
+    columns["position"] = np.arange(len(places)) / max(len(places) - 1, 1)
+    pixel_mm2 = float(np.prod(mask.spacing_mm[1:]))
+    planes = mask.array[places]
+    for name, value in zip(names, values, strict=True):
+        area = (planes == value).sum(axis=(1, 2)) * pixel_mm2
+        columns[f"area_{name}_mm2"] = area.astype(np.float64)
+    columns["outside_share"] = outside_share(mask.array, encoded.placement)
+    columns["n_broken"] = np.asarray(n_broken, dtype=np.float64)
+    return pd.DataFrame(columns, index=pd.Index(places, name="slice"))
+
+
+def restored_dice(prior: ShapePrior, encoded: Encoded) -> dict[str, np.ndarray]:
+    """Return Dice of slices and their decodings in the frame, a column a structure."""
+    entered = classes_of(encoded.maps)
+    decoded = classes_of(prior.decode(encoded.mean))
+    found = {}
+    for channel, name in enumerate(prior.structures_, start=1):
+        a, b = entered == channel, decoded == channel
+        sizes = a.sum(axis=(1, 2)) + b.sum(axis=(1, 2))
+        common = (a & b).sum(axis=(1, 2))
+        with np.errstate(invalid="ignore"):
+            found[f"restored_dice_{name}"] = 2 * common / np.where(sizes, sizes, np.nan)
+    each = np.array(list(found.values()))
+    counted = (~np.isnan(each)).sum(axis=0)
+    mean = np.nansum(each, axis=0) / np.where(counted, counted, np.nan)
+    return {"restored_dice": mean, **found}
+
+
+def _neighbors(labels, places, values):
+    """Return the mean Dice of each slice with those beside it, empty ones included."""
+    found, labels = [], _cropped(labels)
+    for place in places:
+        beside = [k for k in (place - 1, place + 1) if 0 <= k < len(labels)]
+        dice = [slice_dice(labels[place], labels[k], values) for k in beside]
+        found.append(np.mean(dice) if dice else np.nan)
+    return np.array(found)
+
+
+def _cropped(labels):
+    rows = np.flatnonzero(labels.any(axis=(0, 2)))
+    columns = np.flatnonzero(labels.any(axis=(0, 1)))
+    if not len(rows):
+        return labels
+    return labels[:, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
+def broken_rules(
+    planes: Sequence[np.ndarray],
+    rules: RuleSet,
+    *,
+    structures: Mapping[str, int],
+    spacing_mm: Sequence[float],
+) -> np.ndarray:
+    """Return which rules each slice breaks, shape (slices, rules).
+
+    Parameters
+    ----------
+    planes
+        Labels, each of shape (rows, columns).
+    rules
+        A set of rules of slices.
+    structures
+        Name to label.
+    spacing_mm
+        Of rows and columns.
+    """
+    known = {"structures": structures, "spacing_mm": spacing_mm}
+    values = [measure(plane, rules, **known) for plane in planes]
+    shape = (-1, len(rules.rules))
+    return ~keeps(np.array(values, dtype=np.float64).reshape(shape), rules)

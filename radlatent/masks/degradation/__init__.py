@@ -1,0 +1,3 @@
+"""Errors of known size: drawn once, applied to expert masks."""
+
+__all__ = []

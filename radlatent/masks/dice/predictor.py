@@ -1,0 +1,365 @@
+"""The quality of masks without references: what is known of them enters, Dice leaves.
+
+Columns of plausibility (how far a prior's reconstruction lies, how many rules are
+broken, areas) become a predicted Dice with an interval, and a flag that finds bad masks
+with a stated sensitivity. Both are calibrated on patients apart from those fitted on.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from radlatent.errors import LeakageError, SchemaError
+from radlatent.masks.dice.conformal import limits, patient_weights
+from radlatent.masks.dice.judgment import judge_predictions, share_rows
+from radlatent.masks.dice.regression import DiceRegression, fit_dice_regression
+from radlatent.masks.dice.tables import (
+    CLASS,
+    FORMAT,
+    checked_truth,
+    checked_values,
+    read_state,
+)
+from radlatent.provenance import versions
+from radlatent.records import write_record
+
+__all__ = ["DicePredictor"]
+
+#: Parts that patients are dealt into, and the patients that are the least.
+_FOLDS = 10
+
+#: Residuals that intervals are sorted from at once.
+_TOGETHER = 2**20
+
+_ROUNDING = 1e-9
+
+
+class DicePredictor(BaseEstimator):
+    """Dice of masks without their references, with intervals and a flag.
+
+    Parameters
+    ----------
+    level
+        Coverage that the intervals aim at.
+    flag_below
+        Dice below which a mask should be flagged.
+    sensitivity
+        Share of such masks that the flag should find.
+    random_state
+        Seed of how patients are dealt and of bootstraps.
+
+    Attributes
+    ----------
+    columns_
+        Names of the columns fitted on.
+    threshold_
+        A mask is flagged where its predicted Dice is not above.
+    calibration_
+        One row a training mask: ``patient_id, fold, dice``, ``predicted_dice`` and
+        ``spread`` by the regression that did not see its patient.
+    detection_
+        ``sensitivity`` and ``specificity`` of the flag on those predictions:
+        ``estimate, lower, upper, level, n, n_patients, method``. The threshold was
+        chosen on them: `judge` tells of other patients.
+
+    Notes
+    -----
+    Ten regressions (`fit_dice_regression`) each leave out a tenth of the patients. The
+    predicted Dice is their mean. The interval is CV+ (Barber et al. 2021; Vovk 2015)
+    of residuals in units of the spread (Lei et al. 2018, section 5.2), half of
+    1 - level on either side, cut at 0 and 1. Patients and not masks are exchangeable,
+    so that each weighs the same (Lee et al. 2023): what is promised is the coverage of
+    a mask of a new patient, on average over patients; 1 - 2 (1 - level) at the least,
+    about ``level`` in practice. With fewer than 2 / (1 - level) - 1 patients intervals
+    reach to 0 and 1.
+
+    The threshold is the conformal limit of the predictions, out of fold, of the masks
+    below ``flag_below``, each of their patients again weighing the same. That needs
+    sensitivity / (1 - sensitivity) patients who have one: 19 for 0.95.
+
+    The promises hold for masks whose errors are like those fitted on. Masks that were
+    degraded on purpose stand for a network's only as far as they look like them.
+
+    References
+    ----------
+    Barber et al. 2021, doi:10.1214/20-AOS1965; Vovk 2015,
+    doi:10.1007/s10472-013-9368-4; Lei et al. 2018, doi:10.1080/01621459.2017.1307116;
+    Lee, Barber & Willett 2023, arXiv:2306.06342
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> dice = rng.uniform(0.3, 1, 400)
+    >>> X = pd.DataFrame({"reconstruction": dice + 0.05 * rng.standard_normal(400)})
+    >>> patients = np.arange(400) // 10
+    >>> predictor = DicePredictor().fit(X, dice, patients)
+    >>> predictor.predict(X.head(2)).columns.tolist()
+    ['predicted_dice', 'lower', 'upper', 'flagged']
+    """
+
+    def __init__(
+        self,
+        level: float = 0.9,
+        flag_below: float = 0.7,
+        sensitivity: float = 0.95,
+        random_state: int | np.random.Generator | None = 0,
+    ):
+        self.level = level
+        self.flag_below = flag_below
+        self.sensitivity = sensitivity
+        self.random_state = random_state
+
+    def fit(
+        self, X: pd.DataFrame, dice: pd.Series, patients: pd.Series
+    ) -> "DicePredictor":
+        """Fit on masks of which the Dice is known.
+
+        Parameters
+        ----------
+        X
+            Numbers, one row a mask, NaN where one does not exist.
+        dice
+            True Dice of each, from 0 to 1.
+        patients
+            ``patient_id`` of each.
+
+        Raises
+        ------
+        SchemaError
+            Numbers, Dice or patients are missing or out of range; there are fewer than
+            10 patients, or too few with a mask below ``flag_below``.
+        """
+        self._check_parameters()
+        values = checked_values(X)
+        dice, patients = checked_truth(X, dice, patients)
+        folds = self._folds(patients)
+        self.columns_ = list(X)
+        self.regressions_, parts = [], np.empty((2, len(dice)))
+        for fold in range(_FOLDS):
+            inside = folds == fold
+            found = fit_dice_regression(values[~inside], dice[~inside])
+            parts[:, inside] = found.predict(values[inside])
+            self.regressions_.append(found)
+        known = {"patient_id": patients, "fold": folds, "dice": dice}
+        known |= {"predicted_dice": parts[0], "spread": parts[1]}
+        self.calibration_ = pd.DataFrame(known, index=X.index)
+        self.threshold_ = self._threshold()
+        return self
+
+    @property
+    def detection_(self) -> pd.DataFrame:
+        """Sensitivity and specificity of the flag on training patients, out of fold."""
+        check_is_fitted(self, "threshold_")
+        known = self.calibration_
+        return share_rows(
+            known["predicted_dice"].to_numpy() <= self.threshold_,
+            known["dice"].to_numpy() < self.flag_below,
+            known["patient_id"].to_numpy(),
+            self.level,
+        )
+
+    def predict(self, X: pd.DataFrame) -> pd.DataFrame:
+        """Return what Dice masks have, as far as can be told without a reference.
+
+        Parameters
+        ----------
+        X
+            The columns fitted on, one row a mask.
+
+        Returns
+        -------
+        DataFrame
+            Index of X: ``predicted_dice``, ``lower`` and ``upper`` of its interval, and
+            whether it is ``flagged``. Masks of the patients fitted on get too good a
+            prediction.
+
+        Raises
+        ------
+        SchemaError
+            The columns are not those fitted on, or a number is infinite.
+        """
+        check_is_fitted(self, "threshold_")
+        absent = [c for c in self.columns_ if c not in X]
+        strange = [c for c in X if c not in self.columns_]
+        if absent or strange:
+            msg = (
+                f"X lacks the columns {absent[:5]} and has {strange[:5]} besides those "
+                f"fitted on. Give {self.columns_}."
+            )
+            raise SchemaError(msg)
+        values = checked_values(X[self.columns_])
+        center, spread = np.stack([r.predict(values) for r in self.regressions_], 1)
+        lower, upper = self._interval(center, spread)
+        mean = center.mean(axis=0)
+        found = {"predicted_dice": mean, "lower": lower, "upper": upper}
+        found["flagged"] = mean <= self.threshold_
+        return pd.DataFrame(found, index=X.index)
+
+    def judge(
+        self,
+        X: pd.DataFrame,
+        dice: pd.Series,
+        patients: pd.Series,
+        *,
+        n_boot: int = 1000,
+    ) -> pd.DataFrame:
+        """Return how good the predictions are for other patients.
+
+        Parameters
+        ----------
+        X, dice, patients
+            As in `fit`, of patients not fitted on.
+        n_boot
+            Bootstrap draws of patients.
+
+        Returns
+        -------
+        DataFrame
+            Index ``metric``: ``mae``, ``pearson`` and ``spearman`` correlation and
+            ``auc`` (of Dice below ``flag_below``) over masks; ``coverage`` of the
+            intervals, ``sensitivity`` and ``specificity`` of the flag as means over
+            patients. Columns ``estimate, lower, upper, level, n, n_patients, method``;
+            NaN where there is nothing to judge.
+
+        Raises
+        ------
+        LeakageError
+            Patients were fitted on.
+        SchemaError
+            As in `fit` and `predict`.
+        """
+        predicted = self.predict(X)
+        dice, patients = checked_truth(X, dice, patients)
+        seen = sorted(set(patients) & set(self.calibration_["patient_id"]))
+        if seen:
+            msg = (
+                f"{len(seen)} of the patients were fitted on: {seen[:5]}. Judge on "
+                "others; where two cohorts number theirs alike, name the cohort too."
+            )
+            raise LeakageError(msg)
+        n = len(set(patients))
+        random = np.random.default_rng(self.random_state)
+        return judge_predictions(
+            predicted,
+            dice,
+            patients,
+            flag_below=self.flag_below,
+            level=self.level,
+            weights=random.multinomial(n, np.full(n, 1 / n), n_boot),
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Write the fitted predictor as JSON, which runs no code where it is read.
+
+        Parameters
+        ----------
+        path
+            The file; it holds the names of the patients fitted on.
+        """
+        check_is_fitted(self, "threshold_")
+        parameters = self.get_params()
+        if isinstance(self.random_state, np.random.Generator):
+            parameters["random_state"] = None  # it has moved on
+        state = {
+            "format": FORMAT,
+            "class": CLASS,
+            "parameters": parameters,
+            "columns": self.columns_,
+            "threshold": self.threshold_,
+            "calibration": self.calibration_.to_dict("list"),
+            "regressions": [found.to_dict() for found in self.regressions_],
+            "versions": versions(),
+        }
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_record(path, state)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "DicePredictor":
+        """Return the predictor that `save` wrote.
+
+        Parameters
+        ----------
+        path
+            The file.
+
+        Raises
+        ------
+        FileNotFoundError
+            It is not there.
+        SchemaError
+            It is not of a predictor, or of another version.
+        """
+        state = read_state(Path(path))
+        try:
+            found = cls(**state["parameters"])
+            found.columns_, found.threshold_ = state["columns"], state["threshold"]
+            found.calibration_ = pd.DataFrame(state["calibration"])
+            found.regressions_ = [*map(DiceRegression.from_dict, state["regressions"])]
+            found._check_parameters()
+            found.predict(pd.DataFrame(0.0, [0], found.columns_))
+        except (IndexError, KeyError, TypeError, ValueError) as error:
+            msg = f"{path} does not hold a predictor that can be rebuilt: {error}"
+            raise SchemaError(msg) from error
+        return found
+
+    def _check_parameters(self):
+        shares = (self.level, self.flag_below, self.sensitivity)
+        if not all(0 < share < 1 for share in shares):
+            msg = (
+                f"level, flag_below and sensitivity are {shares}. Give numbers between "
+                "0 and 1."
+            )
+            raise SchemaError(msg)
+
+    def _folds(self, patients):
+        """Return the part of each mask; a patient is in one."""
+        names, number = np.unique(patients, return_inverse=True)
+        if len(names) < _FOLDS:
+            msg = (
+                f"{len(names)} patients are too few to fit on some and calibrate on "
+                f"others. Give {_FOLDS} or more."
+            )
+            raise SchemaError(msg)
+        random = np.random.default_rng(self.random_state)
+        return random.permutation(len(names))[number] % _FOLDS
+
+    def _threshold(self):
+        bad = self.calibration_[self.calibration_["dice"] < self.flag_below]
+        patients, weights = bad["patient_id"].to_numpy(), np.empty(0)
+        if len(bad):
+            weights = patient_weights(patients)
+        found = limits(
+            bad["predicted_dice"].to_numpy()[None], weights, 1 - self.sensitivity
+        )
+        if not np.isfinite(found[0]):
+            odds = self.sensitivity / (1 - self.sensitivity)
+            msg = (
+                f"{len(set(patients))} patients have a mask with Dice below "
+                f"{self.flag_below}. To promise a sensitivity of {self.sensitivity}, "
+                f"{int(np.ceil(odds - _ROUNDING))} are needed: degrade more masks, or "
+                "ask for a lower sensitivity or a higher flag_below."
+            )
+            raise SchemaError(msg)
+        return float(found[0])
+
+    def _interval(self, center, spread):
+        """Return both ends of the intervals, given Dice and spread of each fold."""
+        known = self.calibration_
+        fold = known["fold"].to_numpy()
+        residual = (known["dice"] - known["predicted_dice"]) / known["spread"]
+        weights = patient_weights(known["patient_id"].to_numpy())
+        step = max(1, _TOGETHER // len(known))
+        ends = [np.empty((2, 0))]
+        for start in range(0, center.shape[1], step):
+            part = slice(start, start + step)
+            values = (
+                center[fold, part] + residual.to_numpy()[:, None] * (spread[fold, part])
+            )
+            share = (1 - self.level) / 2
+            upper = limits(values.T, weights, share)
+            ends.append([-limits(-values.T, weights, share), upper])
+        return np.concatenate(ends, axis=1).clip(0, 1)

@@ -1,0 +1,3 @@
+"""Agreement of masks with other masks of the same cases."""
+
+__all__ = []

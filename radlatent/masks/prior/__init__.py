@@ -1,0 +1,3 @@
+"""The shape prior: a VAE of slices in a canonical frame."""
+
+__all__ = []

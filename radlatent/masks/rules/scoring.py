@@ -1,0 +1,308 @@
+"""A cohort of masks judged by anatomical rules: a cohort enters, tables leave.
+
+Cases that share a mask file are read once, and judged together: rules speak of several
+structures. A mask that cannot be judged keeps its rows.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from radlatent.cohort import Cohort
+from radlatent.errors import EmptyMaskError, SchemaError
+from radlatent.imaging import forget_pair, read_pair, read_volume
+from radlatent.masks.labels import modality_of
+from radlatent.masks.rules.rules import RuleSet, keeps, measure, rule_set
+from radlatent.masks.rules.scored import MaskScores
+from radlatent.parallel import Shared, map_tasks
+from radlatent.schema import check_failures, empty_failures
+
+__all__ = ["score", "score_file", "score_lesion"]
+
+
+def score(
+    cohort: Cohort | str | Path,
+    *,
+    rules: str | RuleSet = "short_axis_16",
+    modality: str | None = None,
+    jobs: int | None = None,
+) -> MaskScores:
+    """Judge the masks of every included case by a set of rules.
+
+    Parameters
+    ----------
+    cohort
+        A cohort, or the folder of one.
+    rules
+        Name of a set, or one of your own.
+    modality
+        Whose masks; None where the cohort has one modality.
+    jobs
+        Processes; None leaves it to ``joblib.parallel_config``.
+
+    Returns
+    -------
+    MaskScores
+        ``quality``, ``slices``, ``failures`` and their ``summary``.
+
+    Raises
+    ------
+    SchemaError
+        No such set or modality; the cohort lacks a structure that the rules need, no
+        mask file holds all of them, or one names a structure twice; rules of volumes
+        need more than one structure.
+
+    Notes
+    -----
+    Rules of slices: the structures of a mask file are the cases that name it, by
+    ``lesion_id`` and ``mask_label``. Labels of excluded cases are known, and judged; a
+    label that no case names fails the cases of the file. A structure that a file lacks
+    is missing in all of its slices. Slices without any structure are not judged.
+
+    Rules of volumes: every case by itself, with its image, on the image's grid where
+    ``cohort.yml`` asks for that. The one structure of the rules is the case's lesion,
+    whatever its ``lesion_id``. A case without the modality keeps a row without values.
+
+    Examples
+    --------
+    >>> cohort = getfixture("tiny_cohort")
+    >>> scores = score(cohort, rules="lesion", modality="pet")
+    >>> scores
+    MaskScores(lesion, 3 cases, 3 of 3 masks valid, 0 cases failed)
+    """
+    cohort = cohort if isinstance(cohort, Cohort) else Cohort.read(cohort)
+    rules = rules if isinstance(rules, RuleSet) else rule_set(rules)
+    modality = modality_of(cohort, modality)
+    if rules.plane == "slice":
+        return _score_slices(cohort, rules, modality, jobs)
+    return _score_volumes(cohort, rules, modality, jobs)
+
+
+def _score_slices(cohort, rules, modality, jobs):
+    groups = _groups(cohort, rules, modality)
+    tasks = {
+        mask: (str(cohort.root / mask), structures, rules)
+        for mask, structures in groups.items()
+    }
+    outcome = map_tasks(score_file, tasks, jobs=jobs, description="Judging masks")
+    slices = _slice_table(outcome.results, rules)
+    worst = _worst(slices, rules)
+    cases = cohort.included
+    masks = cases[cohort.mask_column(modality)]
+    quality = worst.reindex(masks).set_axis(cases.index)
+    why = {
+        case_id: outcome.failures[mask]
+        for case_id, mask in masks.items()
+        if mask in outcome.failures
+    }
+    return MaskScores(rules, _typed(quality), slices, _failures(why, modality))
+
+
+def _groups(cohort, rules, modality):
+    """Return mask file to its structures, of files that an included case names."""
+    cases, column = cohort.cases, cohort.mask_column(modality)
+    names = cohort.included["lesion_id"] if "lesion_id" in cases else pd.Series()
+    absent = [name for name in rules.structures if name not in set(names)]
+    if absent:
+        msg = (
+            f"rule set {rules.name!r} needs the structures {absent}, cohort "
+            f"{cohort.name!r} has the lesion_id {sorted(set(names.dropna()))}. Use a "
+            "cohort with these, or another set."
+        )
+        raise SchemaError(msg)
+    groups = {}
+    with_mask = cases[cases[column].notna()].sort_values("exclude", kind="stable")
+    for case_id, case in with_mask.iterrows():
+        if case["exclude"] and case[column] not in groups:
+            continue
+        found = groups.setdefault(case[column], {})
+        name = case["lesion_id"]
+        if case["exclude"]:
+            name = name if name not in found else case_id
+        elif name in found:
+            msg = (
+                f"case {case_id!r}: {case[column]} has another case with the lesion_id "
+                f"{name!r}. Give every structure of a mask file a name of its own."
+            )
+            raise SchemaError(msg)
+        found[name] = case.get("mask_label")
+    if not any(set(rules.structures) <= set(found) for found in groups.values()):
+        msg = (
+            f"no mask file of cohort {cohort.name!r} holds all of "
+            f"{list(rules.structures)}, which rule set {rules.name!r} compares. Write "
+            "the structures of a patient into one file, with a mask_label each."
+        )
+        raise SchemaError(msg)
+    return groups
+
+
+def score_file(path: str, structures: Mapping[str, int], rules: RuleSet) -> list:
+    """Return the values of each slice of a mask file, None for an empty slice.
+
+    Parameters
+    ----------
+    path
+        A mask.
+    structures
+        Name to label of all that the file may hold; None takes every voxel above 0.
+    rules
+        A set of rules of slices; structures of it that the file lacks are missing.
+
+    Raises
+    ------
+    EmptyMaskError
+        No voxel is above 0.
+    SchemaError
+        A label has no structure, a structure among others no label, or voxels are no
+        whole numbers.
+    """
+    volume = read_volume(path)
+    labels = volume.array
+    if labels.dtype.kind == "f" and np.array_equal(labels, np.rint(labels)):
+        labels = labels.astype(np.int32)
+    structures = dict(structures)
+    if len(structures) == 1 and pd.isna(next(iter(structures.values()))):
+        labels, structures = labels > 0, dict.fromkeys(structures, 1)
+    unlabeled = [name for name, value in structures.items() if pd.isna(value)]
+    if unlabeled:
+        msg = (
+            f"{path} has the structures {list(structures)}, of which {unlabeled} have "
+            "no mask_label. Give each one in cases.csv."
+        )
+        raise SchemaError(msg)
+    if not labels.any():
+        msg = f"{path} holds no structure. Exclude its cases in cases.csv."
+        raise EmptyMaskError(msg)
+    unused = max(structures.values()) + 1
+    for name in rules.structures:
+        if name not in structures:
+            structures[name], unused = unused, unused + 1
+    known = {"structures": structures, "spacing_mm": volume.spacing_mm[1:]}
+    return [
+        measure(plane, rules, **known).tolist() if plane.any() else None
+        for plane in labels
+    ]
+
+
+def _slice_table(results, rules):
+    rows, where = [], []
+    missing = [np.nan] * len(rules.rules)
+    for mask, planes in results.items():
+        rows += [missing if plane is None else plane for plane in planes]
+        where += [(mask, z, plane is None) for z, plane in enumerate(planes)]
+    table = pd.DataFrame(where, columns=["mask", "slice", "empty"])
+    table = table.astype({"slice": "int64", "empty": bool})
+    values = np.array(rows, dtype=np.float64).reshape(-1, len(rules.rules))
+    valid = pd.array(keeps(values, rules).all(axis=1), dtype="boolean")
+    valid[table["empty"].to_numpy()] = pd.NA
+    table["valid"] = valid
+    return pd.concat([table, pd.DataFrame(values, columns=rules.names)], axis=1)
+
+
+def _worst(slices, rules):
+    """Return a row a mask file: the worst value of each rule, and the verdicts."""
+    held = slices[~slices["empty"]]
+    by = held["mask"]
+    columns = {}
+    kept = keeps(held[rules.names].to_numpy(), rules)
+    for place, rule in enumerate(rules.rules):
+        name = f"{rules.name}__{rule.name}"
+        how = "max" if rule.relation == "at most" else "min"
+        columns[name] = held.groupby(by)[rule.name].agg(how)
+        columns[f"{name}__kept"] = pd.Series(kept[:, place], by.index).groupby(by).all()
+    valid = held["valid"].astype(bool).groupby(by)
+    columns["valid"] = valid.all()
+    columns["n_slices"], columns["n_valid_slices"] = valid.size(), valid.sum()
+    return pd.DataFrame(columns)
+
+
+def _lesions(cohort, rules, modality):
+    """Return case to the arguments of `score_lesion`, of cases with the modality."""
+    cases = cohort.included
+    labels = cases.get("mask_label", pd.Series(index=cases.index, dtype=object))
+    resample = cohort.modalities[modality].resample_mask
+    tasks = {}
+    for case_id, label in labels.items():
+        files = cohort.files(case_id, modality)
+        if files is not None:
+            label = None if pd.isna(label) else int(label)
+            paths = tuple(map(str, files))
+            tasks[case_id] = (*paths, label, resample, case_id, rules)
+    return tasks
+
+
+def _score_volumes(cohort, rules, modality, jobs):
+    if len(rules.structures) > 1:
+        msg = (
+            f"rule set {rules.name!r} of volumes needs {list(rules.structures)}; a "
+            "case is one structure. Use rules of one."
+        )
+        raise SchemaError(msg)
+    tasks = _lesions(cohort, rules, modality)
+    outcome = map_tasks(
+        score_lesion,
+        tasks,
+        jobs=jobs,
+        description="Judging lesions",
+        shared=Shared(lambda case_id: tasks[case_id][:2], forget_pair),
+    )
+    values = pd.DataFrame.from_dict(
+        outcome.results, orient="index", columns=rules.names, dtype="float64"
+    )
+    kept = keeps(values.to_numpy(), rules)
+    columns = {}
+    for place, name in enumerate(rules.names):
+        columns[f"{rules.name}__{name}"] = values[name]
+        columns[f"{rules.name}__{name}__kept"] = kept[:, place]
+    quality = pd.DataFrame(columns, index=values.index).assign(valid=kept.all(axis=1))
+    quality = _typed(quality.reindex(cohort.included.index))
+    failures = _failures(outcome.failures, modality)
+    return MaskScores(rules, quality, _slice_table({}, rules), failures)
+
+
+def score_lesion(
+    image: str,
+    mask: str,
+    mask_label: int | None,
+    resample_mask: bool,
+    case_id: str,
+    rules: RuleSet,
+) -> list:
+    """Return the value of each rule of volumes for one lesion and its image.
+
+    Parameters
+    ----------
+    image, mask, mask_label, resample_mask, case_id
+        As in `read_pair`.
+    rules
+        A set of rules of volumes, all of one structure.
+    """
+    values, inside = read_pair(
+        image,
+        mask,
+        mask_label=mask_label,
+        resample_mask=resample_mask,
+        case_id=case_id,
+    )
+    known = {"structures": dict.fromkeys(rules.structures, 1), "image": values.array}
+    return measure(inside.array, rules, spacing_mm=inside.spacing_mm, **known).tolist()
+
+
+def _typed(quality):
+    """Return a table that tells what was not judged from what is not so."""
+    kinds = {
+        column: "Int64" if column.startswith("n_") else "boolean"
+        for column in quality
+        if column.startswith("n_") or column == "valid" or column.endswith("__kept")
+    }
+    return quality.astype(kinds).rename_axis("case_id")
+
+
+def _failures(why, modality):
+    rows = [(case_id, f"masks {modality}", *told) for case_id, told in why.items()]
+    if not rows:
+        return empty_failures()
+    columns = ["case_id", "stage", "error", "message"]
+    return check_failures(pd.DataFrame(rows, columns=columns))

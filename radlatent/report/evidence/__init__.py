@@ -1,0 +1,3 @@
+"""What a run proves: the rules of checklists, each with its answer."""
+
+__all__ = []

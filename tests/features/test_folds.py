@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 
@@ -23,7 +25,7 @@ def test_folds_are_stratified_within_one_patient(make_endpoint):
 def test_order_of_patients_does_not_matter(make_endpoint):
     endpoint = make_endpoint("ab" * 20)
     before = make_folds(endpoint, random_state=5)
-    endpoint.frame = endpoint.frame.sample(frac=1, random_state=3)
+    endpoint = replace(endpoint, frame=endpoint.frame.sample(frac=1, random_state=3))
     pd.testing.assert_frame_equal(make_folds(endpoint, random_state=5), before)
 
 

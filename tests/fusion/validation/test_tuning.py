@@ -2,6 +2,7 @@
 
 import json
 import logging
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -66,7 +67,7 @@ def test_outcomes_of_tested_patients_choose_nothing(world):
     tested = folds.loc[folds["fold"] == 0, "patient_id"]
     frame = endpoint.frame.copy()
     frame.loc[tested] = frame.loc[tested, "class"].map({"a": "b", "b": "a"}).to_frame()
-    endpoint.frame = frame
+    endpoint = replace(endpoint, frame=frame)
     again = cross_validate(tuned, features, endpoint, folds)
     of_first = first.predictions["fold"] == 0
     pd.testing.assert_series_equal(

@@ -132,7 +132,7 @@ def test_all_misfits_are_reported_at_once(small):
 
 def test_folds_of_patients_without_outcome_are_refused(small):
     features, endpoint, folds = small
-    endpoint.frame = endpoint.frame.drop("p005")
+    endpoint = replace(endpoint, frame=endpoint.frame.drop("p005"))
     with pytest.raises(SchemaError, match=r"1 patients have folds, no outcome.*p005"):
         cross_validate(logistic(), features, endpoint, folds)
 

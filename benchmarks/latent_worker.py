@@ -24,7 +24,7 @@ from radlatent.latent.network import Network, build_model
 from radlatent.latent.prepared import PreparedCases
 from radlatent.latent.source import CaseSource, fit_statistics
 from radlatent.nn import Minibatch, Training
-from radlatent.schema import empty_failures
+from radlatent.schema import failures_table
 
 #: The first epochs choose kernels and warm the caches; they are left out.
 WARM_UP = 2
@@ -46,7 +46,7 @@ def prepared_cases(size, n_channels, n, *, masked):
         masks[:] = sum(((g - s / 2) / (0.4 * s)) ** 2 for g, s in parts) <= 1
     ids = [f"p{k}" for k in range(n)]
     cases = pd.DataFrame({"patient_id": ids}, pd.Index(ids, name="case_id"))
-    return PreparedCases(cases, images * masks, masks, empty_failures())
+    return PreparedCases(cases, images * masks, masks, failures_table())
 
 
 def described(size, n_channels):

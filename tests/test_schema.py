@@ -70,8 +70,8 @@ def test_a_patient_predicted_twice_is_refused():
         schema.check_predictions(pd.DataFrame([row]).drop(columns="probability_x"))
 
 
-def test_an_empty_failures_table_is_a_failures_table():
-    assert schema.check_failures(schema.empty_failures()).empty
+def test_an_failures_table_table_is_a_failures_table():
+    assert schema.check_failures(schema.failures_table()).empty
 
 
 def test_every_error_is_a_value_error():

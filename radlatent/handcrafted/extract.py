@@ -15,7 +15,7 @@ from radlatent.handcrafted.plan import plan, settings_of
 from radlatent.handcrafted.settings import Settings
 from radlatent.imaging import collapse_warnings, forget_pair
 from radlatent.parallel import Shared, map_tasks
-from radlatent.schema import check_failures, check_features, empty_failures
+from radlatent.schema import check_features, failures_table
 
 __all__ = ["Extraction", "empty_features", "extract"]
 
@@ -176,7 +176,7 @@ def extract(
     empty = empty_features(work.cohort, work.settings)
     return Extraction(
         check_features(_fill(empty, work.settings, outcome.results)),
-        check_failures(failures),
+        failures,
         _provenance(work, outcome.results),
     )
 
@@ -233,9 +233,7 @@ def _failures(lesions, outcome, unread):
             why = "MissingValue", _absent(absent, lesion)
         case_id, modality = name
         rows.append((case_id, f"handcrafted {modality}", *why))
-    if not rows:
-        return empty_failures()
-    return pd.DataFrame(rows, columns=["case_id", "stage", "error", "message"])
+    return failures_table(rows)
 
 
 def _absent(absent, lesion):

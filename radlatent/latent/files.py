@@ -22,7 +22,7 @@ from radlatent.latent.network import Network
 from radlatent.nn import Schedule, State, Training
 from radlatent.provenance import content_key, file_hash, versions
 from radlatent.records import read_record, replace_file, write_record
-from radlatent.schema import empty_failures
+from radlatent.schema import failures_table
 
 if TYPE_CHECKING:
     from radlatent.latent.encoder import LatentEncoder
@@ -151,7 +151,7 @@ def _rebuilt(about, tensors):
     encoder.classes_, encoder.fitted_on_ = about["classes"], about["fitted_on"]
     encoder.best_epoch_ = about["best_epoch"]
     encoder.history_ = pd.DataFrame(about["history"])
-    columns = empty_failures().columns
+    columns = failures_table().columns
     encoder.failures_ = pd.DataFrame(about["failures"], columns=columns, dtype=object)
     encoder.model_ = encoder.build().eval()
     encoder.model_.load_state_dict(tensors)

@@ -18,7 +18,7 @@ from radlatent.imaging import forget_pair
 from radlatent.latent.checks import check_inputs
 from radlatent.latent.inputs import INSIDE_TOLERANCE, Box, Projections
 from radlatent.parallel import Shared, map_tasks
-from radlatent.schema import check_cases, check_failures, empty_failures
+from radlatent.schema import check_cases, failures_table
 
 __all__ = ["PreparedCases", "cases_of", "hold_out", "prepare_cases"]
 
@@ -182,16 +182,14 @@ def _failures(rows, tasks, outcome, inputs):
         else:
             continue
         told.append((case_id, stage, *why))
-    if not told:
-        return empty_failures()
-    failures = pd.DataFrame(told, columns=["case_id", "stage", "error", "message"])
-    _log.warning(
-        "%d of %d cases could not be read or are cut: %s",
-        len(failures),
-        len(rows),
-        failures["case_id"][:5].tolist(),
-    )
-    return check_failures(failures)
+    if told:
+        _log.warning(
+            "%d of %d cases could not be read or are cut: %s",
+            len(told),
+            len(rows),
+            [case_id for case_id, *_ in told[:5]],
+        )
+    return failures_table(told)
 
 
 def _cut(case_id, prepared, inputs):

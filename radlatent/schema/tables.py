@@ -25,7 +25,7 @@ __all__ = [
     "check_folds",
     "check_metrics",
     "check_predictions",
-    "empty_failures",
+    "failures_table",
     "nearest",
     "parse",
     "read_yaml",
@@ -215,9 +215,23 @@ def check_failures(failures: pd.DataFrame) -> pd.DataFrame:
     return failures
 
 
-def empty_failures() -> pd.DataFrame:
-    """Return a **failures** table without a row."""
-    return pd.DataFrame({c: pd.Series(dtype="object") for c in _FAILURES.columns})
+def failures_table(rows: Iterable[tuple[str, str, str, str]] = ()) -> pd.DataFrame:
+    """Return a **failures** table.
+
+    Parameters
+    ----------
+    rows
+        ``case_id``, stage, name of the error and message of each.
+
+    Examples
+    --------
+    >>> failures_table([("a_1", "masks pet", "ImageError", "no such file")]).shape
+    (1, 4)
+    >>> failures_table().empty
+    True
+    """
+    table = pd.DataFrame(list(rows), columns=[*_FAILURES.columns], dtype=object)
+    return check_failures(table)
 
 
 def split_column(column: str) -> tuple[str, str]:

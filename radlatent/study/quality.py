@@ -4,7 +4,7 @@ import pandas as pd
 
 from radlatent.cohort import Cohort
 from radlatent.masks import score
-from radlatent.schema import empty_failures
+from radlatent.schema import failures_table
 from radlatent.study.plan import Study
 
 __all__ = ["judge"]
@@ -25,7 +25,7 @@ def judge(
         The rules are not for the masks of this cohort.
     """
     if plan.masks is None:
-        return {}, empty_failures()
+        return {}, failures_table()
     about = {"rules": plan.masks.rules, "modality": plan.masks.modality}
     scores = score(cohort, **about, jobs=jobs)
     summary = scores.summary.assign(rules=scores.rules.name)

@@ -98,7 +98,7 @@ def worlds():
 def blobs(n=8, *, seed=0, size=(8, 8, 8), channels=1, inputs=None):
     """Return prepared cases of random spheres, built in memory."""
     from radlatent.latent.prepared import PreparedCases
-    from radlatent.schema import empty_failures
+    from radlatent.schema import failures_table
 
     generator = np.random.default_rng(seed)
     grid = np.indices(size) - (np.array(size).reshape(-1, *[1] * len(size)) - 1) / 2
@@ -116,4 +116,4 @@ def blobs(n=8, *, seed=0, size=(8, 8, 8), channels=1, inputs=None):
         },
         pd.Index(names, name="case_id"),
     )
-    return PreparedCases(cases, images.astype(np.float32), masks, empty_failures())
+    return PreparedCases(cases, images.astype(np.float32), masks, failures_table())

@@ -38,7 +38,7 @@ from radlatent.imaging import (
 )
 from radlatent.parallel import Shared, map_tasks
 from radlatent.provenance import content_key
-from radlatent.schema import check_failures, empty_failures
+from radlatent.schema import failures_table
 
 __all__ = ["Stability", "count_verdicts", "measure_perturbed", "stability"]
 
@@ -198,7 +198,7 @@ def stability(
     )
     features = _features(work.cohort, work.settings, outcome.results, len(chosen))
     failures = _failures(work.lesions, outcome, work.unread)
-    return Stability(icc(features), features, check_failures(failures), _drawn(chosen))
+    return Stability(icc(features), features, failures, _drawn(chosen))
 
 
 def measure_perturbed(lesion: Lesion, perturbations: Sequence[Perturbation]) -> dict:
@@ -298,9 +298,7 @@ def _failures(lesions, outcome, unread):
                 f"{', '.join(absent[:5])} among them. The lesion is too small for them."
             )
             rows.append((case_id, stage, "MissingValue", msg))
-    if not rows:
-        return empty_failures()
-    return pd.DataFrame(rows, columns=["case_id", "stage", "error", "message"])
+    return failures_table(rows)
 
 
 def _drawn(perturbations):

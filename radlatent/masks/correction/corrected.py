@@ -20,7 +20,7 @@ from radlatent.masks.correction.corrector import MaskCorrector
 from radlatent.masks.labels import MaskFile, mask_files, modality_of, read_label_map
 from radlatent.parallel import map_tasks
 from radlatent.provenance import content_key, file_hash
-from radlatent.schema import check_failures, empty_failures
+from radlatent.schema import failures_table
 
 __all__ = ["CorrectedCohort", "correct", "correct_file", "fit_record", "write_once"]
 
@@ -235,16 +235,12 @@ def _slices(results):
 
 
 def _failures(files, why, modality):
-    rows = [
+    return failures_table(
         (case_id, f"masks {modality}", *why[file.place])
         for file in files
         if file.place in why
         for case_id in file.case_ids
-    ]
-    if not rows:
-        return empty_failures()
-    columns = ["case_id", "stage", "error", "message"]
-    return check_failures(pd.DataFrame(rows, columns=columns))
+    )
 
 
 def fit_record(cohort: Cohort, corrector: MaskCorrector) -> dict:

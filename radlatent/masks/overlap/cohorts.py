@@ -19,7 +19,7 @@ from radlatent.masks.overlap.compare import (
 )
 from radlatent.masks.overlap.label_boxes import find_labels
 from radlatent.parallel import map_tasks
-from radlatent.schema import check_failures, empty_failures, nearest
+from radlatent.schema import failures_table, nearest
 
 __all__ = ["MaskComparison", "compare_cohorts", "compare_files"]
 
@@ -247,8 +247,5 @@ def _table(cohort, rows):
 
 
 def _failures(case_ids, failures):
-    rows = [(c, "overlap", *failures[c]) for c in case_ids if c in failures]
-    if not rows:
-        return empty_failures()
-    columns = ["case_id", "stage", "error", "message"]
-    return check_failures(pd.DataFrame(rows, columns=columns))
+    known = [case_id for case_id in case_ids if case_id in failures]
+    return failures_table((c, "overlap", *failures[c]) for c in known)

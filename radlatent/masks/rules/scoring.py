@@ -17,7 +17,7 @@ from radlatent.masks.labels import modality_of
 from radlatent.masks.rules.rules import RuleSet, keeps, measure, rule_set
 from radlatent.masks.rules.scored import MaskScores
 from radlatent.parallel import Shared, map_tasks
-from radlatent.schema import check_failures, empty_failures
+from radlatent.schema import failures_table
 
 __all__ = ["score", "score_file", "score_lesion"]
 
@@ -301,8 +301,5 @@ def _typed(quality):
 
 
 def _failures(why, modality):
-    rows = [(case_id, f"masks {modality}", *told) for case_id, told in why.items()]
-    if not rows:
-        return empty_failures()
-    columns = ["case_id", "stage", "error", "message"]
-    return check_failures(pd.DataFrame(rows, columns=columns))
+    stage = f"masks {modality}"
+    return failures_table((case_id, stage, *told) for case_id, told in why.items())

@@ -39,7 +39,7 @@ from radlatent.latent.random_search.trial import (  # noqa: E402
 )
 from radlatent.nn import Training  # noqa: E402
 from radlatent.nn.distributions import diagonal_normal  # noqa: E402
-from radlatent.schema import empty_failures  # noqa: E402
+from radlatent.schema import failures_table  # noqa: E402
 
 N = 12
 BOX = Box(("ct",), (16, 16, 16), (4, 4, 4))
@@ -242,7 +242,7 @@ def test_the_bound_is_that_of_its_closed_form(rng):
     masks = rng.random(images.shape) < 0.7
     masks[:, 0, 0, 0, :] = True
     cases = pd.DataFrame({"patient_id": np.arange(n).astype(str)})
-    prepared = PreparedCases(cases, images, masks, empty_failures())
+    prepared = PreparedCases(cases, images, masks, failures_table())
     encoder = small_encoder()
     encoder.model_, encoder.scaling_ = Linear(size, spread), None
     columns = ["lower", "upper", "mean", "standard_deviation"]
@@ -438,7 +438,7 @@ def test_a_limit_of_redundancy_overrules_the_score():
 
     def best(limit):
         tables = tables_of(rows, score="bound", max_redundancy=limit)
-        return SearchResult(*tables, LatentEncoder(BOX), space, empty_failures()).best
+        return SearchResult(*tables, LatentEncoder(BOX), space, failures_table()).best
 
     assert best(None).kappa == 4.0
     assert best(0.9).kappa == 1.0

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from sklearn.model_selection import StratifiedKFold
 
 from radlatent.errors import SchemaError
@@ -17,7 +18,58 @@ from radlatent.schema import check_folds
 if TYPE_CHECKING:
     from radlatent.features.endpoint import Endpoint
 
-__all__ = ["make_folds", "read_folds", "site_folds"]
+__all__ = ["deal", "make_folds", "read_folds", "site_folds"]
+
+
+def deal(
+    patients: ArrayLike,
+    n_parts: int,
+    *,
+    strata: ArrayLike | None = None,
+    random_state: int | np.random.Generator | None = 0,
+) -> np.ndarray:
+    """Return the part that each row is dealt into; the rows of a patient are in one.
+
+    Parameters
+    ----------
+    patients
+        Whose row it is, shape (n_rows,). The order of the rows has no influence.
+    n_parts
+        Parts, at most as many as there are patients.
+    strata
+        What is spread evenly over the parts, shape (n_rows,); a patient is of one
+        stratum. None spreads rows: patients are dealt in turn, those with most rows
+        first, in random order among equals, so that parts are of similar size and each
+        holds patients that can be exchanged.
+    random_state
+        Seed or Generator; None draws other parts each time.
+
+    Returns
+    -------
+    ndarray
+        Integers from 0 to ``n_parts - 1``, shape (n_rows,).
+
+    Raises
+    ------
+    ValueError
+        No stratum has as many patients as there are parts.
+    """
+    _, first, number, counts = np.unique(
+        patients, return_index=True, return_inverse=True, return_counts=True
+    )
+    part = np.empty(len(first), dtype=np.int64)
+    if strata is None:
+        order = np.random.default_rng(random_state).permutation(len(first))
+        order = order[np.argsort(-counts[order], kind="stable")]
+        part[order] = np.arange(len(first)) % n_parts
+        return part[number]
+    if isinstance(random_state, np.random.Generator):
+        random_state = int(random_state.integers(2**31))
+    splitter = StratifiedKFold(n_parts, shuffle=True, random_state=random_state)
+    of_patient = np.asarray(strata)[first]
+    for one, (_, inside) in enumerate(splitter.split(first, of_patient)):
+        part[inside] = one
+    return part[number]
 
 
 def make_folds(
@@ -53,10 +105,7 @@ def make_folds(
     rng = np.random.default_rng(random_state)
     parts = []
     for repeat, seed in enumerate(rng.integers(2**31, size=n_repeats)):
-        splitter = StratifiedKFold(n_folds, shuffle=True, random_state=int(seed))
-        fold = np.empty(len(strata), dtype=np.int64)
-        for number, (_, test) in enumerate(splitter.split(strata, strata)):
-            fold[test] = number
+        fold = deal(strata.index, n_folds, strata=strata, random_state=int(seed))
         parts.append(
             pd.DataFrame({"patient_id": strata.index, "repeat": repeat, "fold": fold})
         )

@@ -1,9 +1,12 @@
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
+from sklearn.model_selection import StratifiedKFold
 
 from radlatent.errors import SchemaError
+from radlatent.features.folds import deal
 from radlatent.fusion import make_folds
 
 
@@ -46,3 +49,58 @@ def test_small_class_is_named_with_a_remedy(make_endpoint):
 def test_single_class_is_refused(make_endpoint):
     with pytest.raises(SchemaError, match="all 9 patients are of one class"):
         make_folds(make_endpoint("a" * 9))
+
+
+def rows_of_patients(rng, n_patients=37):
+    owners = np.repeat(
+        [f"p{i}" for i in range(n_patients)], rng.integers(1, 6, n_patients)
+    )
+    return rng.permutation(owners)
+
+
+def test_rows_of_a_patient_are_dealt_together(rng):
+    patients = rows_of_patients(rng)
+    strata = np.array([int(name[1:]) % 3 for name in patients])
+    for about in ({}, {"strata": strata}):
+        part = pd.Series(deal(patients, 5, **about))
+        assert part.groupby(patients).agg(lambda dealt: len(set(dealt))).max() == 1
+        assert set(part) == {0, 1, 2, 3, 4}
+
+
+def test_order_of_rows_does_not_matter(rng):
+    patients = rows_of_patients(rng)
+    strata = np.array([int(name[1:]) % 3 for name in patients])
+    order = rng.permutation(len(patients))
+    whole, shuffled = deal(patients, 4), deal(patients[order], 4)
+    assert (whole[order] == shuffled).all()
+    whole = deal(patients, 4, strata=strata)
+    assert (whole[order] == deal(patients[order], 4, strata=strata[order])).all()
+
+
+def test_without_strata_parts_are_of_similar_size(rng):
+    patients = rows_of_patients(rng)
+    sizes = np.bincount(deal(patients, 5))
+    # one patient more or less, of at most five rows
+    assert sizes.max() - sizes.min() <= 5
+    of_patients = np.bincount(deal(np.unique(patients), 5))
+    assert of_patients.max() - of_patients.min() <= 1
+
+
+def test_strata_are_dealt_as_scikit_learn_deals_them(rng):
+    strata = rng.choice(["a", "b", "c"], 60, p=[0.6, 0.3, 0.1])
+    parts = StratifiedKFold(5, shuffle=True, random_state=3).split(strata, strata)
+    part = deal(np.arange(60), 5, strata=strata, random_state=3)
+    for one, (_, inside) in enumerate(parts):
+        assert np.flatnonzero(part == one).tolist() == inside.tolist()
+
+
+def test_a_generator_deals_on_and_none_deals_anew():
+    patients, strata = np.arange(100), np.arange(100) % 2
+    for about in ({}, {"strata": strata}):
+        rng = np.random.default_rng(0)
+        first, second = (deal(patients, 5, random_state=rng, **about) for _ in "ab")
+        assert (first != second).any()
+        again = deal(patients, 5, random_state=np.random.default_rng(0), **about)
+        assert (first == again).all()
+        drawn = [deal(patients, 5, random_state=None, **about) for _ in "ab"]
+        assert (drawn[0] != drawn[1]).any()

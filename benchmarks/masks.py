@@ -28,7 +28,8 @@ from radlatent.masks import (
     rule_set,
 )
 from radlatent.masks.correction.gate import mend, redraw
-from radlatent.masks.correction.plausibility import broken_rules, plausibility
+from radlatent.masks.correction.plausibility import plausibility
+from radlatent.masks.rules.rules import broken_rules
 
 RULES = rule_set("short_axis_16")
 

@@ -24,6 +24,7 @@ import importlib
 _HOMES = {
     "overlap.cohorts": ("MaskComparison", "compare_cohorts"),
     "overlap.compare": ("METRICS", "compare_masks", "summarize_overlap"),
+    "overlap.dice": ("slice_dice",),
     "rules.rules": (
         "Rule",
         "RuleSet",
@@ -33,8 +34,7 @@ _HOMES = {
         "offending",
         "rule_set",
     ),
-    "rules.scoring": ("score",),
-    "rules.scored": ("MaskScores",),
+    "rules.scoring": ("MaskScores", "score"),
     "degradation.apply": ("degrade",),
     "degradation.draws": (
         "KINDS",
@@ -51,7 +51,6 @@ _HOMES = {
     "correction.corrected": ("CorrectedCohort", "correct"),
     "correction.alternatives": ("alternatives_of", "draw_alternatives"),
     "correction.files": ("load_corrector",),
-    "correction.candidates": ("slice_dice",),
     "dice.predictor": ("DicePredictor",),
     "dice.judgment": ("judge_predictions",),
 }

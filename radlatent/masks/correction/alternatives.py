@@ -17,10 +17,9 @@ from sklearn.utils.validation import check_is_fitted
 from radlatent.cohort import Cohort
 from radlatent.errors import CohortError
 from radlatent.imaging import write_volume
-from radlatent.masks.correction.candidates import between, label_dice, signed_distances
+from radlatent.masks.correction.candidates import between, signed_distances
 from radlatent.masks.correction.corrected import fit_record, write_once
 from radlatent.masks.correction.corrector import MaskCorrector
-from radlatent.masks.correction.plausibility import broken_rules
 from radlatent.masks.labels import (
     LabelMap,
     MaskFile,
@@ -28,7 +27,9 @@ from radlatent.masks.labels import (
     modality_of,
     read_label_map,
 )
+from radlatent.masks.overlap.dice import label_dice
 from radlatent.masks.prior.frame import classes_of, from_frame
+from radlatent.masks.rules.rules import broken_rules
 from radlatent.parallel import map_tasks
 from radlatent.provenance import content_key, file_hash
 

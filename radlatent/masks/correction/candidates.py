@@ -10,14 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.ndimage import distance_transform_edt, label
 
-__all__ = [
-    "between",
-    "candidates",
-    "label_dice",
-    "signed_distances",
-    "slice_dice",
-    "tidied",
-]
+__all__ = ["between", "candidates", "signed_distances", "tidied"]
 
 #: How far in mm from what breaks a rule a candidate follows the prior: fully up to it,
 #: fading to twice as far. The last is everywhere.
@@ -208,48 +201,3 @@ def between(
         Values of the classes.
     """
     return classes[(distances + weight * change).argmax(axis=0)]
-
-
-def slice_dice(a: np.ndarray, b: np.ndarray, values: Sequence[int]) -> float:
-    """Return the mean Dice of the structures that one of two slices holds.
-
-    Parameters
-    ----------
-    a, b
-        Labels of one shape.
-    values
-        Label of each structure.
-
-    Returns
-    -------
-    float
-        A structure that one of both lacks counts 0, one that both lack does not count;
-        NaN where both are empty.
-    """
-    shape = max(values) + 1
-    sizes = np.bincount(a.ravel(), minlength=shape) + np.bincount(
-        b.ravel(), minlength=shape
-    )
-    common = np.bincount(a[a == b].ravel(), minlength=shape)
-    found = [2 * common[v] / sizes[v] for v in values if sizes[v]]
-    return float(np.mean(found)) if found else float("nan")
-
-
-def label_dice(a: np.ndarray, b: np.ndarray) -> float:
-    """Return the Dice of two masks over all structures at once.
-
-    Parameters
-    ----------
-    a, b
-        Labels of one shape.
-
-    Returns
-    -------
-    float
-        Twice the voxels that have one label in both, over the voxels of both; 1 where
-        both are empty. A structure that one of both lacks weighs as much as it is
-        large.
-    """
-    inside = a > 0
-    total = np.count_nonzero(inside) + np.count_nonzero(b)
-    return float(2 * np.count_nonzero(inside & (a == b)) / total) if total else 1.0

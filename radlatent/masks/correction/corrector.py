@@ -15,18 +15,18 @@ from sklearn.utils.validation import check_is_fitted
 
 from radlatent.cohort import Cohort
 from radlatent.errors import CohortError, SchemaError
-from radlatent.masks.correction.candidates import label_dice, slice_dice
 from radlatent.masks.correction.correction import Correction
 from radlatent.masks.correction.files import save_corrector
 from radlatent.masks.correction.gate import least_dice, mend, redraw
-from radlatent.masks.correction.plausibility import broken_rules, plausibility
+from radlatent.masks.correction.plausibility import plausibility
 from radlatent.masks.degradation.apply import degrade
 from radlatent.masks.degradation.draws import NETWORK_LIKE, mix_for_mask
 from radlatent.masks.dice.predictor import DicePredictor
 from radlatent.masks.labels import LabelMap, mask_files, read_label_map
+from radlatent.masks.overlap.dice import label_dice, slice_dice
 from radlatent.masks.prior.latents import METHODS, valid_latents
 from radlatent.masks.prior.shape_prior import ShapePrior, check_structures
-from radlatent.masks.rules.rules import rule_set
+from radlatent.masks.rules.rules import broken_rules, rule_set
 from radlatent.parallel import progress_bar
 from radlatent.schema import nearest
 

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from radlatent.masks.correction.candidates import candidates, label_dice
-from radlatent.masks.correction.plausibility import broken_rules
+from radlatent.masks.correction.candidates import candidates
 from radlatent.masks.labels import LabelMap
+from radlatent.masks.overlap.dice import label_dice
 from radlatent.masks.prior.frame import classes_of, from_frame
 from radlatent.masks.prior.latents import nearest_latents
 from radlatent.masks.prior.shape_prior import Encoded, ShapePrior
-from radlatent.masks.rules.rules import RuleSet, offending
+from radlatent.masks.rules.rules import RuleSet, broken_rules, offending
 
 __all__ = ["ALLOWED", "HARM", "Proposal", "least_dice", "mend", "propose", "redraw"]
 

@@ -4,19 +4,18 @@ What a prior makes of a slice, how likely its latent is, which rules it breaks, 
 it goes on in the slices beside it. `DicePredictor` turns the columns into a Dice.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
-from radlatent.masks.correction.candidates import slice_dice
 from radlatent.masks.labels import LabelMap
+from radlatent.masks.overlap.dice import slice_dice
 from radlatent.masks.prior.frame import classes_of, outside_share
 from radlatent.masks.prior.parzen import log_density
 from radlatent.masks.prior.shape_prior import Encoded, ShapePrior
-from radlatent.masks.rules.rules import RuleSet, keeps, measure
 
-__all__ = ["broken_rules", "plausibility", "restored_dice"]
+__all__ = ["plausibility", "restored_dice"]
 
 
 def plausibility(
@@ -98,29 +97,3 @@ def _cropped(labels):
     if not len(rows):
         return labels
     return labels[:, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-
-
-def broken_rules(
-    planes: Sequence[np.ndarray],
-    rules: RuleSet,
-    *,
-    structures: Mapping[str, int],
-    spacing_mm: Sequence[float],
-) -> np.ndarray:
-    """Return which rules each slice breaks, shape (slices, rules).
-
-    Parameters
-    ----------
-    planes
-        Labels, each of shape (rows, columns).
-    rules
-        A set of rules of slices.
-    structures
-        Name to label.
-    spacing_mm
-        Of rows and columns.
-    """
-    known = {"structures": structures, "spacing_mm": spacing_mm}
-    values = [measure(plane, rules, **known) for plane in planes]
-    shape = (-1, len(rules.rules))
-    return ~keeps(np.array(values, dtype=np.float64).reshape(shape), rules)

@@ -10,8 +10,14 @@ import numpy as np
 
 from radlatent.errors import SchemaError
 from radlatent.imaging import bounding_box, expand_box
-from radlatent.masks.degradation import kinds as degrade_kinds
 from radlatent.masks.degradation.draws import KINDS, Degradation
+from radlatent.masks.degradation.kinds import (
+    FLAWS,
+    ISLAND_MM,
+    Flaw,
+    move_borders,
+    smooth_fields,
+)
 from radlatent.masks.overlap.label_boxes import (
     check_labels,
     check_spacing,
@@ -19,17 +25,6 @@ from radlatent.masks.overlap.label_boxes import (
 )
 
 __all__ = ["degrade"]
-
-#: All kinds that are errors of one slice of one structure.
-_FLAWS = {
-    "shift": degrade_kinds.shift,
-    "leak": degrade_kinds.leak,
-    "missing_piece": degrade_kinds.missing_piece,
-    "swap": degrade_kinds.swap,
-    "hole": degrade_kinds.hole,
-    "extra_piece": degrade_kinds.extra_piece,
-    "specks": degrade_kinds.specks,
-}
 
 #: Length in mm over which the border moves together.
 _SMOOTH_MM = 7.0
@@ -110,7 +105,7 @@ def degrade(
     }
     if degradation.boundary:
         _move(part, degradation.boundary, known, spacing, streams["boundary"])
-    for kind in _FLAWS:
+    for kind in FLAWS:
         if getattr(degradation, kind):
             _spoil(part, kind, degradation, known, spacing, streams[kind])
     if degradation.missing_slices:
@@ -134,7 +129,7 @@ def _check_known(labels, structures):
 def _room(volume, degradation, spacing):
     """Return the box of the foreground with room in plane for all errors."""
     piece_mm = max(degradation.leak, degradation.extra_piece)
-    room_mm = 4 * piece_mm + degradation.shift + max(degrade_kinds.ISLAND_MM) + 10
+    room_mm = 4 * piece_mm + degradation.shift + max(ISLAND_MM) + 10
     room_mm += _FARTHEST * degradation.boundary
     margins = [0, *(int(np.ceil(room_mm / side)) for side in spacing[1:])]
     return expand_box(bounding_box(volume), margins, volume.shape)
@@ -146,15 +141,13 @@ def _move(volume, size_mm, known, spacing, random):
     margin = [0, *(int(np.ceil(_FARTHEST * size_mm / s)) for s in spacing[1:])]
     box = expand_box(bounding_box(volume), margin, volume.shape)
     part = volume[box]
-    moves = degrade_kinds.smooth_fields(
-        len(present), part.shape, spacing, _SMOOTH_MM, random
-    )
+    moves = smooth_fields(len(present), part.shape, spacing, _SMOOTH_MM, random)
     # a border moves by half of the difference of two fields
     moves *= np.sqrt(2) * size_mm
     for z in np.flatnonzero(part.any(axis=(1, 2))):
         near = expand_box(bounding_box(part[z]), margin[1:], part[z].shape)
         by_label = dict(zip(present, (move[z][near] for move in moves), strict=True))
-        part[z][near] = degrade_kinds.move_borders(part[z][near], by_label, spacing[1:])
+        part[z][near] = move_borders(part[z][near], by_label, spacing[1:])
 
 
 def _spoil(volume, kind, degradation, known, spacing, random):
@@ -170,8 +163,8 @@ def _spoil(volume, kind, degradation, known, spacing, random):
     has = volume == label if label and kind != "specks" else volume > 0
     for z in _run(np.flatnonzero(has.any(axis=(1, 2))), degradation.share, random):
         turned = angle + random.normal(0, _TURN_RAD)
-        flaw = degrade_kinds.Flaw(label, size, turned, spacing[1:], known, random)
-        volume[z] = _FLAWS[kind](volume[z], flaw)
+        flaw = Flaw(label, size, turned, spacing[1:], known, random)
+        volume[z] = FLAWS[kind](volume[z], flaw)
 
 
 def _present(volume, known):

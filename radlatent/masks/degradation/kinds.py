@@ -13,6 +13,7 @@ from scipy import ndimage
 from radlatent.imaging import bounding_box, expand_box
 
 __all__ = [
+    "FLAWS",
     "ISLAND_MM",
     "Flaw",
     "extra_piece",
@@ -249,6 +250,18 @@ def specks(plane: np.ndarray, flaw: Flaw) -> np.ndarray:
     steps = flaw.random.integers(1, len(ring), n)
     part[places] = ring[(np.searchsorted(ring, part[places]) + steps) % len(ring)]
     return result
+
+
+#: Errors of one slice of one structure, by the name that draws have for them.
+FLAWS = {
+    "shift": shift,
+    "leak": leak,
+    "missing_piece": missing_piece,
+    "swap": swap,
+    "hole": hole,
+    "extra_piece": extra_piece,
+    "specks": specks,
+}
 
 
 def _unit(angle):

@@ -8,11 +8,10 @@ import torch.nn.functional as F
 from scipy.spatial import cKDTree
 
 from radlatent.errors import RadlatentError
-from radlatent.masks.correction.plausibility import broken_rules
 from radlatent.masks.prior.frame import classes_of
 from radlatent.masks.prior.parzen import draw_latents
 from radlatent.masks.prior.shape_prior import ShapePrior
-from radlatent.masks.rules.rules import RuleSet
+from radlatent.masks.rules.rules import RuleSet, broken_rules
 
 __all__ = ["METHODS", "nearest_latents", "valid_latents"]
 

@@ -159,8 +159,7 @@ def _holes_beside(scene, names):
 
     Pixels of the second out of the holes are not subtracted: no count is below 0.
     """
-    first, second = names
-    return _holes(scene, (first,)) & ~scene.mask(second)
+    return _holes(scene, names[:1]) & ~scene.mask(names[1])
 
 
 def _outside_largest(scene, names):
@@ -205,10 +204,9 @@ def _all_of_first(scene, names, threshold):
 
 def _components_apart(scene, names):
     """Return components of the first structure that share no edge with the second."""
-    first, second = names
-    numbers, n = label(scene.mask(first), np.ones((3, 3)))
+    numbers, n = label(scene.mask(names[0]), np.ones((3, 3)))
     near = np.zeros(n + 1, dtype=bool)
-    near[numbers[grow(scene.mask(second), corners=False)]] = True
+    near[numbers[grow(scene.mask(names[1]), corners=False)]] = True
     near[0] = True
     return ~near[numbers]
 

@@ -18,7 +18,16 @@ from radlatent.masks.rules.measures import SLICE_MEASURES, Scene
 from radlatent.masks.rules.rule_sets import ROWS, SET_SOURCES
 from radlatent.schema import nearest
 
-__all__ = ["Rule", "RuleSet", "judge", "keeps", "measure", "offending", "rule_set"]
+__all__ = [
+    "Rule",
+    "RuleSet",
+    "broken_rules",
+    "judge",
+    "keeps",
+    "measure",
+    "offending",
+    "rule_set",
+]
 
 _RELATIONS = ("at most", "at least")
 _MISSING = ("accepted", "violated", "skipped")
@@ -279,6 +288,32 @@ def keeps(values: np.ndarray, rules: RuleSet) -> np.ndarray:
     thresholds, signs, missing = rules._limits
     values = np.asarray(values, dtype=np.float64)
     return np.where(np.isnan(values), missing, signs * values <= signs * thresholds)
+
+
+def broken_rules(
+    planes: Sequence[np.ndarray],
+    rules: RuleSet,
+    *,
+    structures: Mapping[str, int],
+    spacing_mm: Sequence[float],
+) -> np.ndarray:
+    """Return which rules each slice breaks, shape (slices, rules).
+
+    Parameters
+    ----------
+    planes
+        Labels, each of shape (rows, columns).
+    rules
+        A set of rules of slices.
+    structures
+        Name to label.
+    spacing_mm
+        Of rows and columns.
+    """
+    legend = {"structures": structures, "spacing_mm": spacing_mm}
+    values = [measure(plane, rules, **legend) for plane in planes]
+    shape = (-1, len(rules.rules))
+    return ~keeps(np.array(values, dtype=np.float64).reshape(shape), rules)
 
 
 def judge(

@@ -21,10 +21,9 @@ from radlatent.masks.correction.alternatives import (  # noqa: E402
     draw_alternatives,
     write_alternatives,
 )
-from radlatent.masks.correction.candidates import label_dice  # noqa: E402
-from radlatent.masks.correction.plausibility import broken_rules  # noqa: E402
 from radlatent.masks.labels import LabelMap, mask_files, read_label_map  # noqa: E402
-from radlatent.masks.rules.rules import rule_set  # noqa: E402
+from radlatent.masks.overlap.dice import label_dice  # noqa: E402
+from radlatent.masks.rules.rules import broken_rules, rule_set  # noqa: E402
 
 RULES = rule_set("short_axis_16")
 

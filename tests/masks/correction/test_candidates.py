@@ -7,11 +7,10 @@ from scipy.ndimage import distance_transform_edt
 from radlatent.masks.correction.candidates import (
     between,
     candidates,
-    label_dice,
     signed_distances,
-    slice_dice,
     tidied,
 )
+from radlatent.masks.overlap.dice import label_dice
 from radlatent.masks.rules.rules import keeps, measure, offending, rule_set
 
 STRUCTURES = {"RV": 1, "MYO": 2, "LV": 3}
@@ -250,34 +249,3 @@ class TestDistances:
         found = between(start, change, weight, classes)
         np.testing.assert_array_equal(found[:, :40], small[:, :40])
         np.testing.assert_array_equal(found[:, 40:], large[:, 40:])
-
-
-class TestDice:
-    A = np.array([[1, 1, 1, 0], [3, 3, 0, 0]])
-    B = np.array([[1, 1, 0, 0], [3, 3, 2, 2]])
-
-    def test_of_a_slice_is_the_mean_over_its_structures(self):
-        # 2 * 2 / 5, 0 of a structure that one lacks, 1
-        assert slice_dice(self.A, self.B, VALUES) == pytest.approx((0.8 + 0 + 1) / 3)
-        assert slice_dice(self.B, self.A, VALUES) == pytest.approx((0.8 + 0 + 1) / 3)
-
-    def test_of_a_slice_leaves_out_what_both_lack(self):
-        assert slice_dice(self.A, self.A, [1, 2, 3]) == 1
-        assert slice_dice(self.A, self.A, [2]) != slice_dice(self.A, self.B, [2])
-        assert np.isnan(slice_dice(self.A, self.A, [2]))
-
-    def test_of_a_slice_with_other_labels_in_common_places(self):
-        assert slice_dice(np.full((2, 2), 1), np.full((2, 2), 3), VALUES) == 0
-
-    def test_over_all_labels_weighs_voxels(self):
-        # four of five and six voxels have one label
-        assert label_dice(self.A, self.B) == pytest.approx(2 * 4 / 11)
-        assert label_dice(self.A, self.A) == 1
-        assert label_dice(np.full(4, 1), np.full(4, 3)) == 0
-
-    def test_of_empty_masks(self):
-        empty = np.zeros((2, 4), int)
-        assert label_dice(empty, empty) == 1
-        assert label_dice(empty, self.A) == label_dice(self.A, empty) == 0
-        assert np.isnan(slice_dice(empty, empty, VALUES))
-        assert slice_dice(empty, self.A, VALUES) == 0

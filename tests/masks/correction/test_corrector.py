@@ -17,14 +17,13 @@ from radlatent.cohort import Cohort  # noqa: E402
 from radlatent.errors import CohortError, SchemaError  # noqa: E402
 from radlatent.imaging import Volume, write_volume  # noqa: E402
 from radlatent.masks.correction import gate  # noqa: E402
-from radlatent.masks.correction.candidates import label_dice, slice_dice  # noqa: E402
 from radlatent.masks.correction.corrector import MaskCorrector  # noqa: E402
-from radlatent.masks.correction.plausibility import broken_rules  # noqa: E402
 from radlatent.masks.degradation.apply import degrade  # noqa: E402
 from radlatent.masks.degradation.draws import degradation_mix  # noqa: E402
 from radlatent.masks.labels import LabelMap, mask_files, read_label_map  # noqa: E402
+from radlatent.masks.overlap.dice import label_dice, slice_dice  # noqa: E402
 from radlatent.masks.prior.shape_prior import ShapePrior  # noqa: E402
-from radlatent.masks.rules.rules import rule_set  # noqa: E402
+from radlatent.masks.rules.rules import broken_rules, rule_set  # noqa: E402
 
 RULES = rule_set("short_axis_16")
 

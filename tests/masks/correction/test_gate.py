@@ -9,13 +9,13 @@ torch = pytest.importorskip("torch")
 
 from radlatent.imaging import Volume  # noqa: E402
 from radlatent.masks.correction import gate  # noqa: E402
-from radlatent.masks.correction.candidates import candidates, label_dice  # noqa: E402
-from radlatent.masks.correction.plausibility import broken_rules  # noqa: E402
+from radlatent.masks.correction.candidates import candidates  # noqa: E402
 from radlatent.masks.degradation.apply import degrade  # noqa: E402
 from radlatent.masks.degradation.draws import degradation_mix  # noqa: E402
 from radlatent.masks.labels import LabelMap  # noqa: E402
+from radlatent.masks.overlap.dice import label_dice  # noqa: E402
 from radlatent.masks.prior.frame import Frame, place, to_frame  # noqa: E402
-from radlatent.masks.rules.rules import offending, rule_set  # noqa: E402
+from radlatent.masks.rules.rules import broken_rules, offending, rule_set  # noqa: E402
 
 RULES = rule_set("short_axis_16")
 

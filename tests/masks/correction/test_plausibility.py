@@ -10,16 +10,13 @@ torch = pytest.importorskip("torch")
 
 from radlatent.imaging import Volume  # noqa: E402
 from radlatent.masks.correction.plausibility import (  # noqa: E402
-    broken_rules,
     plausibility,
     restored_dice,
 )
 from radlatent.masks.labels import LabelMap  # noqa: E402
 from radlatent.masks.prior.frame import Frame, classes_of, place, to_frame  # noqa: E402
-from radlatent.masks.rules.rules import judge, rule_set  # noqa: E402
 
 NAMES = ("LV", "MYO", "RV")
-RULES = rule_set("short_axis_16")
 
 
 def scene_of(mask, decoded=None):
@@ -196,19 +193,3 @@ def test_values_of_labels_do_not_count(heart):
     # rows of the table by name
     expected = table_of(heart)[list(found)]
     np.testing.assert_allclose(found, expected)
-
-
-def test_broken_rules_are_those_that_judge_finds(heart):
-    array = heart.array.copy()
-    array[1, :2, :2], array[2][array[2] == 2] = 3, 0
-    known = {"structures": heart.structures}
-    found = broken_rules(array, RULES, spacing_mm=(2.0, 1.5), **known)
-    judged = judge(array, RULES, spacing_mm=(8.0, 2.0, 1.5), **known)
-    kept = judged["kept"].to_numpy(dtype=bool).reshape(4, 16)
-    np.testing.assert_array_equal(found, ~kept)
-    assert found.any(axis=1).tolist() == [False, True, True, False]
-
-
-def test_broken_rules_of_no_slices():
-    known = {"structures": {"RV": 1, "MYO": 2, "LV": 3}, "spacing_mm": (1, 1)}
-    assert broken_rules([], RULES, **known).shape == (0, 16)

@@ -6,7 +6,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from radlatent.errors import SchemaError  # noqa: E402
-from radlatent.masks.correction.candidates import label_dice  # noqa: E402
+from radlatent.masks.overlap.dice import label_dice  # noqa: E402
 from radlatent.masks.prior.frame import (  # noqa: E402
     Frame,
     classes_of,

@@ -7,6 +7,7 @@ from radlatent.errors import GeometryError, SchemaError
 from radlatent.masks.rules.rules import (
     Rule,
     RuleSet,
+    broken_rules,
     judge,
     keeps,
     measure,
@@ -287,3 +288,18 @@ def test_rules_and_sets_of_ones_own():
     for rules in ((), (good, good), (good, lesion)):
         with pytest.raises(SchemaError, match="each of another name, all of slices"):
             RuleSet("mine", rules)
+
+
+def test_broken_rules_are_those_that_judge_finds(drawn, rng):
+    array = drawn.draw_heart(rng, n_slices=4)
+    array[1, :2, :2], array[2][array[2] == 2] = 3, 0
+    found = broken_rules(array, RULES, structures=ACDC, spacing_mm=(2.0, 1.5))
+    judged = judge(array, RULES, structures=ACDC, spacing_mm=(8.0, 2.0, 1.5))
+    kept = judged["kept"].to_numpy(dtype=bool).reshape(4, 16)
+    np.testing.assert_array_equal(found, ~kept)
+    assert found.any(axis=1).tolist() == [False, True, True, False]
+
+
+def test_broken_rules_of_no_slices():
+    found = broken_rules([], RULES, structures=ACDC, spacing_mm=(1, 1))
+    assert found.shape == (0, 16)

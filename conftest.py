@@ -33,10 +33,11 @@ RADII = {"p1": 3, "p2": 4, "p3": 5}
 #: Folders and modules of the package that import torch as they are imported, by
 #: themselves or through others.
 NEEDS_TORCH = (
+    "latent/checkpoint.py",
     "latent/encoder.py",
-    "latent/files.py",
     "latent/folds.py",
     "latent/network.py",
+    "latent/parameters.py",
     "latent/random_search/result.py",
     "latent/random_search/search.py",
     "latent/random_search/space.py",
@@ -45,7 +46,6 @@ NEEDS_TORCH = (
     "masks/correction/alternatives.py",
     "masks/correction/corrected.py",
     "masks/correction/corrector.py",
-    "masks/correction/files.py",
     "masks/correction/gate.py",
     "masks/correction/plausibility.py",
     "masks/prior/frame.py",

@@ -20,7 +20,7 @@ DOORS = {
     "monai": ("nn/", "latent/", "masks/"),
     "optuna": ("latent/random_search/study.py",),
     "sqlalchemy": ("latent/random_search/study.py",),
-    "safetensors": ("latent/files.py", "masks/correction/files.py"),
+    "safetensors": ("records.py",),
     "matplotlib": ("figures/",),
     "seaborn": ("figures/",),
     "SimpleITK": ("imaging/",),

@@ -34,7 +34,7 @@ from wholebody import simulate_wholebody
 
 import radlatent as rl
 from radlatent.errors import RadlatentError
-from radlatent.latent.files import load_encoder
+from radlatent.latent.encoder import load_encoder
 from radlatent.latent.prepared import prepare_cases
 from radlatent.latent.random_search.search import SearchPlan, search
 from radlatent.latent.space import diagnostics as diag

@@ -10,10 +10,10 @@ import pandas as pd
 
 import radlatent as rl
 from radlatent import figures
-from radlatent.latent.encoder import LatentEncoder
-from radlatent.latent.files import load_encoder, parameters_of
+from radlatent.latent.encoder import LatentEncoder, load_encoder
 from radlatent.latent.inputs import Projections
 from radlatent.latent.network import Network
+from radlatent.latent.parameters import parameters_of
 from radlatent.latent.prepared import PreparedCases
 from radlatent.latent.results import Reconstructions, Traversal
 from radlatent.nn import Training

@@ -17,8 +17,7 @@ Torch is loaded with the first name that needs it.
 import importlib
 
 _HOMES = {
-    "encoder": ("LatentEncoder",),
-    "files": ("load_encoder",),
+    "encoder": ("LatentEncoder", "load_encoder"),
     "radlatent.features.folded": (
         "FoldedFeatures",
         "declare_fitted_on",

@@ -14,12 +14,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from radlatent.cohort import Cohort
 from radlatent.features.in_sample import mark_in_sample
+from radlatent.latent.checkpoint import checkpoint_of
 from radlatent.latent.checks import check_fit, check_handcrafted
-from radlatent.latent.files import (
-    checkpoint_of,
-    parameters_of,
-    save_encoder,
-)
 from radlatent.latent.inputs import Box, Projections
 from radlatent.latent.network import (
     Network,
@@ -27,6 +23,7 @@ from radlatent.latent.network import (
     build_model,
     latent_names,
 )
+from radlatent.latent.parameters import parameters_from, parameters_of
 from radlatent.latent.prepared import (
     PreparedCases,
     cases_of,
@@ -40,10 +37,34 @@ from radlatent.latent.source import (
     fit_scaling,
     fit_statistics,
 )
-from radlatent.nn import Training, log_variance_of, train
-from radlatent.schema import check_features
+from radlatent.nn import Training, arrays_of, fill, log_variance_of, train
+from radlatent.provenance import versions
+from radlatent.records import Kind, read_model, write_model
+from radlatent.schema import check_features, failures_table
 
-__all__ = ["LatentEncoder"]
+__all__ = ["LatentEncoder", "load_encoder"]
+
+#: The version is raised when the meaning of the files changes.
+_KIND = Kind(
+    "an encoder",
+    version=1,
+    keys=frozenset(
+        {
+            "class",
+            "parameters",
+            "columns",
+            "statistics",
+            "scaling",
+            "classes",
+            "fitted_on",
+            "best_epoch",
+            "history",
+            "failures",
+        }
+    ),
+    tensors="model.safetensors",
+)
+_RECORD = "encoder.json"
 
 #: Voxels of all channels that are encoded at once: half a gigabyte of activations.
 _TOGETHER = 2**22
@@ -322,8 +343,55 @@ class LatentEncoder(TransformerMixin, BaseEstimator):
 
     def save(self, folder: str | Path) -> None:
         """Write ``encoder.json`` and ``model.safetensors``; `rl.load_encoder` reads."""
+        write_model(Path(folder) / _RECORD, _KIND, *self.state())
+
+    def state(self) -> tuple[dict, dict[str, np.ndarray]]:
+        """Return what JSON can hold of a fitted encoder, and the model's tensors."""
         check_is_fitted(self)
-        save_encoder(self, folder)
+        scaling, history = self.scaling_, self.history_.astype(object)
+        if scaling is not None:
+            scaling = scaling.rename_axis("feature").reset_index().to_dict("list")
+        record = {
+            "class": type(self).__name__,
+            "parameters": parameters_of(self),
+            "columns": self.get_feature_names_out().tolist(),
+            "statistics": self.statistics_.reset_index().to_dict("list"),
+            "scaling": scaling,
+            "classes": self.classes_,
+            "fitted_on": self.fitted_on_,
+            "best_epoch": self.best_epoch_,
+            "history": history.where(history.notna(), None).to_dict("records"),
+            "failures": self.failures_.to_dict("records"),
+            "versions": versions(),
+        }
+        return record, arrays_of(self.model_)
+
+    @classmethod
+    def of(cls, record: dict, tensors: dict[str, np.ndarray]) -> "LatentEncoder":
+        """Return the fitted encoder that `state` told of.
+
+        Raises
+        ------
+        AttributeError, KeyError, RuntimeError, TypeError, ValueError
+            They are of something else.
+        """
+        if record["class"] != cls.__name__:
+            msg = f"class {record['class']!r} is not one of {[cls.__name__]}"
+            raise ValueError(msg)
+        encoder = cls(**parameters_from(record["parameters"]))
+        encoder.statistics_ = pd.DataFrame(record["statistics"]).set_index("channel")
+        scaling = record["scaling"]
+        if scaling is not None:
+            scaling = pd.DataFrame(scaling).set_index("feature")
+        encoder.scaling_, encoder.classes_ = scaling, record["classes"]
+        encoder.fitted_on_ = record["fitted_on"]
+        encoder.best_epoch_ = record["best_epoch"]
+        encoder.history_ = pd.DataFrame(record["history"])
+        columns = failures_table().columns
+        encoder.failures_ = pd.DataFrame(record["failures"], None, columns, object)
+        encoder.model_ = encoder.build().eval()
+        fill(encoder.model_, tensors)
+        return encoder
 
     def settings(self) -> dict:
         """Return what is checked against the training cases."""
@@ -396,3 +464,21 @@ class LatentEncoder(TransformerMixin, BaseEstimator):
 
 def _cohort_of(cases):
     return ", ".join(sorted(cases["cohort"].unique())) if "cohort" in cases else ""
+
+
+def load_encoder(folder: str | Path) -> LatentEncoder:
+    """Return the encoder that `LatentEncoder.save` wrote.
+
+    Parameters
+    ----------
+    folder
+        Holds ``encoder.json`` and ``model.safetensors``.
+
+    Raises
+    ------
+    FileNotFoundError
+        One of them is not there.
+    SchemaError
+        They are not of an encoder, or do not belong to each other.
+    """
+    return read_model(Path(folder) / _RECORD, _KIND, LatentEncoder.of)

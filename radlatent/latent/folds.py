@@ -21,7 +21,7 @@ from radlatent.errors import RadlatentError, SchemaError
 from radlatent.features.folded import FoldedFeatures
 from radlatent.features.in_sample import mark_in_sample
 from radlatent.latent.checks import check_fit
-from radlatent.latent.files import parameters_of
+from radlatent.latent.parameters import parameters_of
 from radlatent.latent.prepared import PreparedCases, cases_of, prepare_cases
 from radlatent.parallel import map_tasks
 from radlatent.provenance import content_key, versions

@@ -47,10 +47,9 @@ _HOMES = {
     "prior.frame": ("Frame",),
     "prior.shape_prior": ("ShapePrior",),
     "correction.correction": ("Correction",),
-    "correction.corrector": ("MaskCorrector",),
+    "correction.corrector": ("MaskCorrector", "load_corrector"),
     "correction.corrected": ("CorrectedCohort", "correct"),
     "correction.alternatives": ("alternatives_of", "draw_alternatives"),
-    "correction.files": ("load_corrector",),
     "dice.predictor": ("DicePredictor",),
     "dice.judgment": ("judge_predictions",),
 }

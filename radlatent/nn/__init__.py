@@ -10,6 +10,7 @@
 :class:`Minibatch`, :class:`Loss`      what a loss takes and gives
 :func:`train`, :class:`Training`,      the one training loop
 :class:`Schedule`
+:func:`arrays_of`, :func:`fill`        weights out of a module and into it
 =====================================  =============================================
 """
 
@@ -22,7 +23,7 @@ from radlatent.nn.sepvae import SepVAE
 from radlatent.nn.supervised import Supervised
 from radlatent.nn.training.fit import train
 from radlatent.nn.training.settings import Schedule, Source, Trained, Training
-from radlatent.nn.training.state import State
+from radlatent.nn.training.state import State, arrays_of, fill
 from radlatent.nn.vae import VAE
 
 __all__ = [
@@ -40,6 +41,8 @@ __all__ = [
     "Supervised",
     "Trained",
     "Training",
+    "arrays_of",
+    "fill",
     "log_variance_of",
     "train",
 ]

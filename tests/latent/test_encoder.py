@@ -23,8 +23,7 @@ from sklearn.preprocessing import StandardScaler  # noqa: E402
 from sklearn.utils import estimator_checks  # noqa: E402
 
 from radlatent.errors import RadlatentError, SchemaError  # noqa: E402
-from radlatent.latent.encoder import LatentEncoder  # noqa: E402
-from radlatent.latent.files import load_encoder  # noqa: E402
+from radlatent.latent.encoder import LatentEncoder, load_encoder  # noqa: E402
 from radlatent.latent.inputs import Box, Projections  # noqa: E402
 from radlatent.latent.network import Network  # noqa: E402
 from radlatent.latent.prepared import hold_out  # noqa: E402

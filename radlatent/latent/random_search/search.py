@@ -19,7 +19,7 @@ from sklearn.base import clone
 from radlatent.cohort import Cohort
 from radlatent.errors import SchemaError
 from radlatent.latent.encoder import LatentEncoder
-from radlatent.latent.files import parameters_of
+from radlatent.latent.parameters import parameters_of
 from radlatent.latent.prepared import PreparedCases, cases_of, prepare_cases
 from radlatent.latent.random_search.result import SearchResult, tables_of
 from radlatent.latent.random_search.space import (

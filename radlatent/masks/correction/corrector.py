@@ -16,11 +16,11 @@ from sklearn.utils.validation import check_is_fitted
 from radlatent.cohort import Cohort
 from radlatent.errors import CohortError, SchemaError
 from radlatent.masks.correction.correction import Correction
-from radlatent.masks.correction.files import save_corrector
 from radlatent.masks.correction.gate import least_dice, mend, redraw
 from radlatent.masks.correction.plausibility import plausibility
 from radlatent.masks.degradation.apply import degrade
 from radlatent.masks.degradation.draws import NETWORK_LIKE, mix_for_mask
+from radlatent.masks.dice.predictor import KIND as PREDICTOR
 from radlatent.masks.dice.predictor import DicePredictor
 from radlatent.masks.labels import LabelMap, mask_files, read_label_map
 from radlatent.masks.overlap.dice import label_dice, slice_dice
@@ -28,9 +28,33 @@ from radlatent.masks.prior.latents import METHODS, valid_latents
 from radlatent.masks.prior.shape_prior import ShapePrior, check_structures
 from radlatent.masks.rules.rules import broken_rules, rule_set
 from radlatent.parallel import progress_bar
+from radlatent.provenance import versions
+from radlatent.records import Kind, read_model, write_model
 from radlatent.schema import nearest
 
-__all__ = ["MaskCorrector"]
+__all__ = ["MaskCorrector", "load_corrector"]
+
+#: The version is raised when the meaning of the files changes.
+_KIND = Kind(
+    "a corrector",
+    version=1,
+    keys=frozenset(
+        {
+            "parameters",
+            "prior",
+            "structures",
+            "bandwidth",
+            "history",
+            "prior_fitted_on",
+            "fitted_on",
+            "least_dice",
+            "valid_share",
+        }
+    ),
+    tensors="prior.safetensors",
+    parts={"predictor": ("dice.json", PREDICTOR)},
+)
+_RECORD = "corrector.json"
 
 #: Degraded copies of each calibration mask: as broken as a network's, and worse. With
 #: fewer of the worse, some patients of ACDC have no slice that the flag is to find.
@@ -356,8 +380,64 @@ class MaskCorrector(BaseEstimator):
 
     def save(self, folder: str | Path) -> None:
         """Write the fitted corrector into a folder; `load_corrector` reads it."""
+        write_model(Path(folder) / _RECORD, _KIND, *self.state())
+
+    def state(self) -> tuple[dict, dict[str, np.ndarray]]:
+        """Return what JSON can hold of a fitted corrector, and its tensors.
+
+        They are those of the prior, and the ``bank`` where there is one.
+        """
         check_is_fitted(self)
-        save_corrector(self, folder)
+        record, tensors = self.prior_.state()
+        predictor, _ = self.predictor_.state()
+        record |= {
+            "parameters": self.get_params(deep=False) | {"prior": None},
+            "fitted_on": self.fitted_on_,
+            "least_dice": self.least_dice_,
+            "valid_share": self.valid_share_,
+            "predictor": predictor,
+            "versions": versions(),
+        }
+        if self.bank_ is not None:
+            tensors["bank"] = np.ascontiguousarray(self.bank_)
+        return record, tensors
+
+    @classmethod
+    def of(cls, record: dict, tensors: dict[str, np.ndarray]) -> "MaskCorrector":
+        """Return the fitted corrector that `state` told of.
+
+        Raises
+        ------
+        AttributeError, KeyError, RuntimeError, TypeError, ValueError
+            They are of something else.
+        """
+        corrector = cls(**record["parameters"])
+        corrector.prior = corrector.prior_ = ShapePrior.of(record, tensors)
+        corrector.rules_ = rule_set(corrector.rules)
+        corrector.bank_ = tensors.get("bank")
+        corrector.valid_share_ = record["valid_share"]
+        corrector.least_dice_ = record["least_dice"]
+        corrector.fitted_on_ = record["fitted_on"]
+        corrector.predictor_ = DicePredictor.of(record["predictor"])
+        return corrector
+
+
+def load_corrector(folder: str | Path) -> MaskCorrector:
+    """Return the corrector that `MaskCorrector.save` wrote.
+
+    Parameters
+    ----------
+    folder
+        Holds ``corrector.json``, ``prior.safetensors`` and ``dice.json``.
+
+    Raises
+    ------
+    FileNotFoundError
+        One of them is not there.
+    SchemaError
+        They are not of a corrector, or do not belong to each other.
+    """
+    return read_model(Path(folder) / _RECORD, _KIND, MaskCorrector.of)
 
 
 def _files_of(cohort, patients, modality):

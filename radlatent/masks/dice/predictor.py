@@ -16,17 +16,20 @@ from radlatent.errors import LeakageError, SchemaError
 from radlatent.masks.dice.conformal import limits, patient_weights
 from radlatent.masks.dice.judgment import judge_predictions, share_rows
 from radlatent.masks.dice.regression import DiceRegression, fit_dice_regression
-from radlatent.masks.dice.tables import (
-    CLASS,
-    FORMAT,
-    checked_truth,
-    checked_values,
-    read_state,
-)
+from radlatent.masks.dice.tables import checked_truth, checked_values
 from radlatent.provenance import versions
-from radlatent.records import write_record
+from radlatent.records import Kind, read_model, write_model
 
-__all__ = ["DicePredictor"]
+__all__ = ["KIND", "DicePredictor"]
+
+#: What its file is; the version is raised when the meaning of the file changes.
+KIND = Kind(
+    "a predictor of Dice",
+    version=1,
+    keys=frozenset(
+        {"class", "parameters", "columns", "threshold", "calibration", "regressions"}
+    ),
+)
 
 #: Parts that patients are dealt into, and the patients that are the least.
 _FOLDS = 10
@@ -259,23 +262,7 @@ class DicePredictor(BaseEstimator):
         path
             The file; it holds the names of the patients fitted on.
         """
-        check_is_fitted(self, "threshold_")
-        parameters = self.get_params()
-        if isinstance(self.random_state, np.random.Generator):
-            parameters["random_state"] = None  # it has moved on
-        state = {
-            "format": FORMAT,
-            "class": CLASS,
-            "parameters": parameters,
-            "columns": self.columns_,
-            "threshold": self.threshold_,
-            "calibration": self.calibration_.to_dict("list"),
-            "regressions": [found.to_dict() for found in self.regressions_],
-            "versions": versions(),
-        }
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_record(path, state)
+        write_model(path, KIND, *self.state())
 
     @classmethod
     def load(cls, path: str | Path) -> "DicePredictor":
@@ -293,17 +280,45 @@ class DicePredictor(BaseEstimator):
         SchemaError
             It is not of a predictor, or of another version.
         """
-        state = read_state(Path(path))
-        try:
-            found = cls(**state["parameters"])
-            found.columns_, found.threshold_ = state["columns"], state["threshold"]
-            found.calibration_ = pd.DataFrame(state["calibration"])
-            found.regressions_ = [*map(DiceRegression.from_dict, state["regressions"])]
-            found._check_parameters()
-            found.predict(pd.DataFrame(0.0, [0], found.columns_))
-        except (IndexError, KeyError, TypeError, ValueError) as error:
-            msg = f"{path} does not hold a predictor that can be rebuilt: {error}"
-            raise SchemaError(msg) from error
+        return read_model(path, KIND, cls.of)
+
+    def state(self) -> tuple[dict, dict[str, np.ndarray]]:
+        """Return what JSON can hold of a fitted predictor: all, and no tensors."""
+        check_is_fitted(self, "threshold_")
+        parameters = self.get_params()
+        if isinstance(self.random_state, np.random.Generator):
+            parameters["random_state"] = None  # it has moved on
+        record = {
+            "class": type(self).__name__,
+            "parameters": parameters,
+            "columns": self.columns_,
+            "threshold": self.threshold_,
+            "calibration": self.calibration_.to_dict("list"),
+            "regressions": [found.to_dict() for found in self.regressions_],
+            "versions": versions(),
+        }
+        return record, {}
+
+    @classmethod
+    def of(
+        cls, record: dict, tensors: dict[str, np.ndarray] | None = None
+    ) -> "DicePredictor":
+        """Return the fitted predictor that `state` told of.
+
+        Raises
+        ------
+        IndexError, KeyError, TypeError, ValueError
+            It is of something else.
+        """
+        if record["class"] != cls.__name__:
+            msg = f"it is of a {record['class']!r}"
+            raise ValueError(msg)
+        found = cls(**record["parameters"])
+        found.columns_, found.threshold_ = record["columns"], record["threshold"]
+        found.calibration_ = pd.DataFrame(record["calibration"])
+        found.regressions_ = [*map(DiceRegression.from_dict, record["regressions"])]
+        found._check_parameters()
+        found.predict(pd.DataFrame(0.0, [0], found.columns_))
         return found
 
     def _check_parameters(self):

@@ -1,22 +1,11 @@
-"""What goes into a predictor of Dice and its file: it enters, and leaves checked."""
-
-from pathlib import Path
+"""What goes into a predictor of Dice: it enters, and leaves checked."""
 
 import numpy as np
 import pandas as pd
 
 from radlatent.errors import SchemaError
-from radlatent.records import read_record
 
-__all__ = ["CLASS", "FORMAT", "checked_truth", "checked_values", "read_state"]
-
-#: Raised when the meaning of the file changes.
-FORMAT = 1
-
-#: What the file is of.
-CLASS = "DicePredictor"
-
-_KEYS = {"class", "parameters", "columns", "threshold", "calibration", "regressions"}
+__all__ = ["checked_truth", "checked_values"]
 
 
 def checked_values(X: pd.DataFrame) -> np.ndarray:
@@ -75,20 +64,3 @@ def checked_truth(
         )
         raise SchemaError(msg)
     return dice, patients.astype(str)
-
-
-def read_state(path: Path) -> dict:
-    """Return what a file of a predictor holds.
-
-    Raises
-    ------
-    FileNotFoundError
-        It is not there.
-    SchemaError
-        It is not of a predictor, or of another version.
-    """
-    state = read_record(path, of="a predictor of Dice", keys=_KEYS, version=FORMAT)
-    if state["class"] != CLASS:
-        msg = f"{path} is of a {state['class']!r}. Give the file of a {CLASS}."
-        raise SchemaError(msg)
-    return state

@@ -5,7 +5,7 @@ done with that, `radlatent.masks.correction.corrector` decides.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,7 @@ from radlatent.masks.labels import LabelMap
 from radlatent.masks.prior.frame import Frame, Placement, place, to_frame
 from radlatent.masks.prior.pairs import collect_pairs
 from radlatent.masks.prior.parzen import parzen_bandwidth
-from radlatent.nn import MaskVAE, Training, train
+from radlatent.nn import MaskVAE, Schedule, Training, arrays_of, fill, train
 
 __all__ = ["Encoded", "ShapePrior", "check_structures"]
 
@@ -30,6 +30,9 @@ SHORT_AXIS = Frame()
 
 #: Slices that pass through the model at once.
 _TOGETHER = 128
+
+#: What the names of the model's weights start with, beside the latents.
+_MODEL = "model/"
 
 
 @dataclass(frozen=True, eq=False)
@@ -235,6 +238,46 @@ class ShapePrior(BaseEstimator):
             for part in latents.split(_TOGETHER) if len(latents) else ():
                 parts.append(self.model_.decode(part).softmax(dim=1))
         return torch.cat(parts)
+
+    def state(self) -> tuple[dict, dict[str, np.ndarray]]:
+        """Return what JSON can hold of a fitted prior, and its weights and latents."""
+        check_is_fitted(self)
+        settings = self.get_params(deep=False)
+        nested = {name: asdict(settings[name]) for name in ("frame", "training")}
+        record = {
+            "prior": settings | nested,
+            "structures": list(self.structures_),
+            "bandwidth": self.bandwidth_,
+            "history": self.history_.to_dict("records"),
+            "prior_fitted_on": list(self.fitted_on_),
+        }
+        weights = arrays_of(self.model_).items()
+        tensors = {f"{_MODEL}{name}": value for name, value in weights}
+        return record, tensors | {"latents": np.ascontiguousarray(self.latents_)}
+
+    @classmethod
+    def of(cls, record: dict, tensors: dict[str, np.ndarray]) -> "ShapePrior":
+        """Return the fitted prior that `state` told of.
+
+        Raises
+        ------
+        AttributeError, KeyError, RuntimeError, TypeError, ValueError
+            They are of something else.
+        """
+        settings = record["prior"]
+        frame = settings["frame"] | {"center": tuple(settings["frame"]["center"])}
+        schedule = Schedule(**settings["training"]["schedule"])
+        training = Training(**settings["training"] | {"schedule": schedule})
+        prior = cls(**settings | {"frame": Frame(**frame), "training": training})
+        prior.structures_ = tuple(record["structures"])
+        prior.bandwidth_ = record["bandwidth"]
+        prior.history_ = pd.DataFrame(record["history"])
+        prior.fitted_on_ = record["prior_fitted_on"]
+        prior.latents_ = tensors["latents"]
+        prior.model_ = prior.build().eval()
+        weights = {k: v for k, v in tensors.items() if k.startswith(_MODEL)}
+        fill(prior.model_, {k.removeprefix(_MODEL): v for k, v in weights.items()})
+        return prior
 
 
 def _structures(masks):

@@ -4,12 +4,14 @@ Modules and optimizers enter, a `State` leaves, and back. No object of Python is
 so that a file of it can run no code.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-__all__ = ["State", "pack", "unpack"]
+__all__ = ["State", "arrays_of", "fill", "pack", "unpack"]
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,23 @@ def unpack(state: State, modules: dict, optimizers: dict) -> dict | None:
         groups = optimizer.state_dict()["param_groups"]
         optimizer.load_state_dict({"state": filled, "param_groups": groups})
     return _under(state.tensors, "best") or None
+
+
+def arrays_of(module: nn.Module) -> dict[str, np.ndarray]:
+    """Return the weights of a module as named arrays."""
+    weights = module.state_dict().items()
+    return {name: value.cpu().contiguous().numpy() for name, value in weights}
+
+
+def fill(module: nn.Module, arrays: Mapping[str, np.ndarray]) -> None:
+    """Fill a module with the weights that `arrays_of` gave.
+
+    Raises
+    ------
+    RuntimeError
+        They are of another module: the message names what does not fit.
+    """
+    module.load_state_dict({k: torch.from_numpy(v) for k, v in arrays.items()})
 
 
 def _under(tensors, name):

@@ -15,8 +15,10 @@ torch = pytest.importorskip("torch")
 from safetensors.torch import load_file, save_file  # noqa: E402
 
 from radlatent.errors import SchemaError  # noqa: E402
-from radlatent.masks.correction.corrector import MaskCorrector  # noqa: E402
-from radlatent.masks.correction.files import load_corrector  # noqa: E402
+from radlatent.masks.correction.corrector import (  # noqa: E402
+    MaskCorrector,
+    load_corrector,
+)
 from radlatent.masks.labels import mask_files, read_label_map  # noqa: E402
 from radlatent.provenance import file_hash  # noqa: E402
 
@@ -86,6 +88,15 @@ def test_loaded_corrector_is_the_one_that_was_saved(folder, hearts_corrector, ma
     pd.testing.assert_frame_equal(loaded.history_, prior.history_)
     assert not loaded.model_.training
     for mask in masks:
+        a, b = one.correct(mask), two.correct(mask)
+        np.testing.assert_array_equal(a.mask.array, b.mask.array)
+        pd.testing.assert_frame_equal(a.slices, b.slices)
+
+
+def test_what_it_tells_of_itself_is_enough(hearts_corrector, masks):
+    one = hearts_corrector.corrector
+    two = MaskCorrector.of(*one.state())
+    for mask in masks[:2]:
         a, b = one.correct(mask), two.correct(mask)
         np.testing.assert_array_equal(a.mask.array, b.mask.array)
         pd.testing.assert_frame_equal(a.slices, b.slices)

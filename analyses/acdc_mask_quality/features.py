@@ -7,7 +7,7 @@ from steps import write
 
 import radlatent as rl
 from radlatent.handcrafted import quality_tiers, stability_between
-from radlatent.handcrafted.repeat.perturbed import count_verdicts
+from radlatent.handcrafted.repeat.agreement import count_verdicts
 from radlatent.masks import draw_alternatives
 
 N_ALTERNATIVES = 3

@@ -16,7 +16,7 @@ from radlatent.handcrafted.centroids import lesion_centroids
 from radlatent.handcrafted.dictionary import describe_features, features_markdown
 from radlatent.handcrafted.extract import Extraction, empty_features, extract
 from radlatent.handcrafted.myocardium import wall_thickness
-from radlatent.handcrafted.repeat.agreement import quality_tiers
+from radlatent.handcrafted.repeat.agreement import icc, quality_tiers
 from radlatent.handcrafted.repeat.other_masks import MaskStability, stability_between
 from radlatent.handcrafted.repeat.perturb import (
     Perturbation,
@@ -24,7 +24,6 @@ from radlatent.handcrafted.repeat.perturb import (
     perturb,
 )
 from radlatent.handcrafted.repeat.perturbed import Stability, stability
-from radlatent.handcrafted.repeat.reliability import icc
 from radlatent.handcrafted.settings import PRESETS, Settings, read_settings
 
 __all__ = [

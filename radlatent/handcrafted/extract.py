@@ -5,17 +5,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from radlatent.cohort import Cohort
 from radlatent.features.in_sample import mark_in_sample
 from radlatent.handcrafted.lesion import measure_lesion
 from radlatent.handcrafted.plan import plan, settings_of
+from radlatent.handcrafted.results import (
+    collect_failures,
+    column_names,
+    fill_values,
+)
 from radlatent.handcrafted.settings import Settings
-from radlatent.imaging import collapse_warnings, forget_pair
-from radlatent.parallel import Shared, map_tasks
-from radlatent.schema import check_features, failures_table
+from radlatent.imaging import collapse_warnings
+from radlatent.parallel import map_tasks
+from radlatent.schema import check_features
 
 __all__ = ["Extraction", "empty_features", "extract"]
 
@@ -154,29 +158,24 @@ def extract(
     (3, 28)
     """
     work = plan(cohort, root=root, settings=settings, engine=engine, jobs=jobs)
-    lesions, keys = work.lesions, work.keys
     outcome = map_tasks(
         measure_lesion,
-        {name: (lesions[name],) for name in keys},
+        {name: (work.lesions[name],) for name in work.keys},
         jobs=jobs,
-        keys=keys,
+        keys=work.keys,
         cache=cache,
         description="Extracting features",
-        shared=Shared(
-            lambda name: (lesions[name].image, lesions[name].mask), forget_pair
-        ),
+        shared=work.shared,
     )
     if outcome.n_resumed:
-        n, total = outcome.n_resumed, len(lesions)
+        n, total = outcome.n_resumed, len(work.lesions)
         _log.info("%d of %d lesions were measured by an earlier run", n, total)
-    failures = _failures(lesions, outcome, work.unread)
     notes = [n for result in outcome.results.values() for n in result["notes"]]
     for line in collapse_warnings(notes):
         _log.warning("%s", line)
-    empty = empty_features(work.cohort, work.settings)
     return Extraction(
-        check_features(_fill(empty, work.settings, outcome.results)),
-        failures,
+        check_features(_features_table(work.cohort, work.settings, outcome.results)),
+        collect_failures(work, outcome, "handcrafted", _missing),
         _provenance(work, outcome.results),
     )
 
@@ -194,55 +193,29 @@ def empty_features(
     settings
         As in `extract`.
     """
-    columns = [
-        f"{modality}_handcrafted__{name}"
-        for modality, chosen in settings_of(cohort, settings).items()
-        for name in chosen.names
-    ]
-    index = cohort.included.index.rename("case_id")
-    table = pd.DataFrame(np.nan, index, columns, dtype="float64")
+    return _features_table(cohort, settings_of(cohort, settings), {})
+
+
+def _features_table(cohort, settings, results):
+    case_ids = cohort.included.index.rename("case_id")
+    values = fill_values(case_ids, settings, results)
+    table = pd.DataFrame(values, case_ids, column_names(settings))
     return mark_in_sample(table, cohort.located)
 
 
-def _fill(table, per_modality, results):
-    """Return the table of missing values with the results in their places."""
-    starts, n = {}, 0
-    for modality, settings in per_modality.items():
-        starts[modality], n = n, n + len(settings.names)
-    rows = {case_id: place for place, case_id in enumerate(table.index)}
-    values = table.to_numpy(copy=True)
-    for (case_id, modality), result in results.items():
-        found = np.array(result["features"], dtype="float64")  # None becomes NaN
-        values[rows[case_id], starts[modality] : starts[modality] + len(found)] = found
-    filled = pd.DataFrame(values, table.index, table.columns)
-    filled.attrs = table.attrs
-    return filled
-
-
-def _failures(lesions, outcome, unread):
-    rows = []
-    for name, lesion in lesions.items():
-        why = outcome.failures.get(name)
-        why = why or unread.get(lesion.image) or unread.get(lesion.mask)
-        if why is None:
-            found = outcome.results[name]["features"]
-            pairs = zip(lesion.settings.names, found, strict=True)
-            absent = [feature for feature, value in pairs if value is None]
-            if not absent:
-                continue
-            why = "MissingValue", _absent(absent, lesion)
-        case_id, modality = name
-        rows.append((case_id, f"handcrafted {modality}", *why))
-    return failures_table(rows)
-
-
-def _absent(absent, lesion):
-    shown = ", ".join(absent[:5]) + (", ..." if len(absent) > 5 else "")
-    return (
-        f"case {lesion.case_id!r}: engine {lesion.engine!r} gave no finite value for "
-        f"{len(absent)} of {len(lesion.settings.names)} features ({shown}). The lesion "
-        "or the image is too small, or too uniform, for them."
-    )
+def _missing(lesion, result):
+    """Yield error and message where an engine gave no value for some features."""
+    names = lesion.settings.names
+    pairs = zip(names, result["features"], strict=True)
+    absent = [name for name, value in pairs if value is None]
+    if absent:
+        shown = ", ".join(absent[:5]) + (", ..." if len(absent) > 5 else "")
+        msg = (
+            f"case {lesion.case_id!r}: engine {lesion.engine!r} gave no finite value "
+            f"for {len(absent)} of {len(names)} features ({shown}). The lesion or the "
+            "image is too small, or too uniform, for them."
+        )
+        yield "MissingValue", msg
 
 
 def _provenance(work, results):

@@ -13,13 +13,11 @@ from types import ModuleType
 import numpy as np
 
 from radlatent.errors import EmptyMaskError, SchemaError
-from radlatent.handcrafted.reach import box_around
 from radlatent.handcrafted.settings import Settings
 from radlatent.imaging import (
     Volume,
     bounding_box,
     crop,
-    expand_box,
     header_warnings,
     read_pair,
     single_thread,
@@ -132,18 +130,22 @@ def measure_volumes(lesion: Lesion, image: Volume, mask: Volume) -> list[float |
     EmptyMaskError, ValueError
         As `measure_lesion`.
     """
-    image, mask = _crop(image, mask, lesion.settings)
+    settings = lesion.settings
+    # else all is needed, and a copy of it is not
+    if settings.crops:
+        box = settings.box_around(bounding_box(mask), image.spacing_mm, image.shape)
+        image, mask = crop(image, box), crop(mask, box)
     _check_finite(lesion, image, mask)
     try:
-        values = engine_of(lesion.engine).measure(image, mask, lesion.settings)
+        values = engine_of(lesion.engine).measure(image, mask, settings)
     except ValueError as error:
         msg = (
             f"case {lesion.case_id!r}: the engine {lesion.engine!r} refuses the lesion "
             f"({error}). Change the settings, or exclude the case in cases.csv."
         )
         raise ValueError(msg) from error
-    found = [values.get(name) for name in lesion.settings.names]
-    return [v if v is not None and math.isfinite(v) else None for v in found]
+    ordered = [values.get(name) for name in settings.names]
+    return [v if v is not None and math.isfinite(v) else None for v in ordered]
 
 
 def check_extent(lesion: Lesion, mask: Volume) -> None:
@@ -166,24 +168,6 @@ def check_extent(lesion: Lesion, mask: Volume) -> None:
             f"{lesion.mask}, or exclude the case in cases.csv."
         )
         raise EmptyMaskError(msg)
-
-
-def _crop(image, mask, settings):
-    if not settings.crops:
-        return image, mask
-    tight = bounding_box(mask)
-    spacing_mm, shape = image.spacing_mm, image.shape
-    pad = settings.setting.padDistance if settings.setting.preCrop else 1
-    boxes = [expand_box(tight, [pad] * 3, shape)]
-    boxes += [
-        box_around(tight, name, settings.resolved(name), spacing_mm, shape)
-        for name in settings.imageType
-    ]
-    box = tuple(
-        slice(min(part.start for part in parts), max(part.stop for part in parts))
-        for parts in zip(*boxes, strict=True)
-    )
-    return crop(image, box), crop(mask, box)
 
 
 def _check_finite(lesion, image, mask):

@@ -10,7 +10,8 @@ from radlatent.cohort import Cohort
 from radlatent.errors import SchemaError
 from radlatent.handcrafted.lesion import Lesion, engine_of
 from radlatent.handcrafted.settings import Settings, read_settings
-from radlatent.parallel import map_tasks
+from radlatent.imaging import forget_pair
+from radlatent.parallel import Shared, map_tasks
 from radlatent.provenance import content_key, file_hash, versions
 from radlatent.schema import nearest
 
@@ -62,6 +63,14 @@ class Plan:
     unread: dict
     keys: dict
     version: str
+
+    @property
+    def shared(self) -> Shared:
+        """Lesions of one image and mask, which a worker then reads once."""
+        lesions = self.lesions
+        return Shared(
+            lambda name: (lesions[name].image, lesions[name].mask), forget_pair
+        )
 
 
 def plan(

@@ -6,6 +6,7 @@ here, what does not is refused by name.
 """
 
 import importlib.resources
+from collections.abc import Sequence
 from functools import cached_property
 from math import ceil
 from pathlib import Path
@@ -16,10 +17,13 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from radlatent.errors import SchemaError
 from radlatent.handcrafted.names import FEATURES, IMAGE_TYPES, feature_names
+from radlatent.imaging import expand_box
 from radlatent.provenance import content_key
 from radlatent.schema import nearest, parse, read_yaml
 
 __all__ = ["PRESETS", "Settings", "read_settings"]
+
+Box = tuple[slice, slice, slice]
 
 #: Presets by unit of intensity: METHODS.md section 1, PEERS.md section 1.4.
 PRESETS = ("hu", "suv", "mr")
@@ -158,6 +162,35 @@ class Options(BaseModel):
             return [ceil(self.lbp3DIcosphereRadius) + _SPLINE_VOXELS] * 3
         plane = ceil(self.lbp2DRadius) + 1
         return [{"Gradient": 2, "LBP2D": plane}.get(image_type, 1)] * 3
+
+    def box_around(
+        self,
+        image_type: str,
+        tight: Box,
+        spacing_mm: tuple[float, float, float],
+        shape: tuple[int, int, int],
+    ) -> Box:
+        """Return the box around a lesion that an image type looks at.
+
+        Parameters
+        ----------
+        image_type, spacing_mm
+            As in `reach_voxels`.
+        tight
+            The box of the lesion.
+        shape
+            Of the image, (z, y, x).
+        """
+        margins = self.reach_voxels(image_type, spacing_mm)
+        box = expand_box(tight, margins, shape)
+        if image_type != "Wavelet":
+            return box
+        # a wavelet continues an image periodically: where its edge is in reach, the far
+        # side is the neighbor there
+        return tuple(
+            slice(0, n) if edge.start < margin or edge.stop + margin > n else part
+            for edge, part, margin, n in zip(tight, box, margins, shape, strict=True)
+        )
 
     @field_validator("interpolator")
     @classmethod
@@ -343,13 +376,66 @@ class Settings(BaseModel):
         ----------
         spacing_mm
             Voxel size, axes (z, y, x), in mm.
-
         """
-        margins = [max(1, self.setting.padDistance if self.setting.preCrop else 1)] * 3
+        margins = [self._pad_voxels] * 3
         for name in self.imageType:
             reach = self.resolved(name).reach_voxels(name, spacing_mm)
             margins = [max(m, r) for m, r in zip(margins, reach, strict=True)]
         return tuple(margins)
+
+    @property
+    def _pad_voxels(self):
+        """Voxels that are kept whatever the image types: pyradiomics' own crop."""
+        return max(1, self.setting.padDistance if self.setting.preCrop else 1)
+
+    def box_around(
+        self,
+        tight: Box,
+        spacing_mm: tuple[float, float, float],
+        shape: tuple[int, int, int],
+        *,
+        margin_voxels: Sequence[int] | None = None,
+    ) -> Box:
+        """Return the box around a lesion that its features depend on.
+
+        Parameters
+        ----------
+        tight
+            The box of the lesion.
+        spacing_mm
+            Voxel size, axes (z, y, x), in mm.
+        shape
+            Of the image, (z, y, x).
+        margin_voxels
+            What to keep around a lesion that moves before it is measured, axes (z, y,
+            x): more than `Settings.margin_voxels`. None where it stays.
+
+        Returns
+        -------
+        tuple of slice
+            The whole image unless the settings `crops`. A wavelet sees the far side of
+            an axis whose end it reaches: all of that axis is kept, and all of the image
+            where the lesion moves, since it may turn.
+        """
+        whole = tuple(slice(0, n) for n in shape)
+        if not self.crops:
+            return whole
+        if margin_voxels is not None:
+            box = expand_box(tight, margin_voxels, shape)
+            cut = any(
+                a.start == b.start or a.stop == b.stop
+                for a, b in zip(box, whole, strict=True)
+            )
+            return whole if cut and "Wavelet" in self.imageType else box
+        boxes = [expand_box(tight, [self._pad_voxels] * 3, shape)]
+        boxes += [
+            self.resolved(name).box_around(name, tight, spacing_mm, shape)
+            for name in self.imageType
+        ]
+        return tuple(
+            slice(min(part.start for part in parts), max(part.stop for part in parts))
+            for parts in zip(*boxes, strict=True)
+        )
 
 
 def read_settings(source: "Settings | dict | str | Path") -> Settings:

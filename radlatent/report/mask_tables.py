@@ -148,7 +148,7 @@ def verdicts(counts: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     counts
-        What `radlatent.handcrafted.repeat.perturbed.count_verdicts` returned.
+        What `radlatent.handcrafted.repeat.agreement.count_verdicts` returned.
     """
     names = {"lesion_id": "Structure", "structure": "Structure", "tier": "Tier"}
     keys = [name for name in names if name in counts]

@@ -125,6 +125,45 @@ def test_margins_keep_what_the_filters_see(image_type, spacing_mm, expected):
     )
 
 
+WAVELETS_AND_LOG = {"Wavelet": None, "LoG": {"sigma": [1]}}
+
+
+@pytest.mark.parametrize(
+    ("image_type", "expected"),
+    [
+        ({"Original": None}, [(29, 32), (4, 7), (48, 53)]),
+        ({"LoG": {"sigma": [1]}}, [(20, 41), (0, 26), (29, 72)]),
+        # y: 5 - 6 is beyond the edge, whose neighbor is the other end
+        ({"Wavelet": None}, [(24, 37), (0, 40), (43, 58)]),
+        (WAVELETS_AND_LOG, [(20, 41), (0, 40), (29, 72)]),
+        ({"Square": None}, [(0, 60), (0, 40), (0, 100)]),
+    ],
+)
+def test_a_box_holds_what_the_image_types_look_at(image_type, expected):
+    settings = read_settings({"imageType": image_type})
+    tight = slice(30, 31), slice(5, 6), slice(49, 52)
+    box = settings.box_around(tight, (2.0, 1.0, 1.0), (60, 40, 100))
+    assert [(part.start, part.stop) for part in box] == expected
+
+
+@pytest.mark.parametrize(
+    ("image_type", "start", "expected"),
+    [
+        (WAVELETS_AND_LOG, 30, [(5, 60), (10, 50), (30, 70)]),
+        # one end is reached: a wavelet that is turned sees any other
+        (WAVELETS_AND_LOG, 20, [(0, 100)] * 3),
+        ({"LoG": {"sigma": [1]}}, 20, [(0, 50), (10, 50), (30, 70)]),
+    ],
+)
+def test_a_box_around_a_lesion_that_moves_is_wider(image_type, start, expected):
+    settings = read_settings({"imageType": image_type})
+    tight = slice(start, start + 5), slice(29, 31), slice(49, 51)
+    box = settings.box_around(
+        tight, (1.0, 1.0, 1.0), (100, 100, 100), margin_voxels=(25, 19, 19)
+    )
+    assert [(part.start, part.stop) for part in box] == expected
+
+
 @pytest.mark.parametrize(
     "content",
     [

@@ -10,7 +10,7 @@ import pytest
 
 from radlatent import figures
 from radlatent.errors import SchemaError
-from radlatent.handcrafted.repeat.perturbed import count_verdicts
+from radlatent.handcrafted.repeat.agreement import count_verdicts
 from radlatent.masks import judge_predictions, rule_set
 from radlatent.report import mask_report, report, write_table
 from radlatent.report.mask_sections import FIGURES, SECTIONS, SOURCES, TABLES

@@ -51,17 +51,16 @@ _LINES += ("12", "1230", "02", "32", "13", "10", "03", "")
 _MIDDLES = ((0, 0.5), (0.5, 1), (1, 0.5), (0.5, 0))
 
 
-def _bit(corner):
-    z, y, x = corner
-    return 4 * z + 2 * y + x
-
-
 def _all_triangles():
     """Return corners of every triangle, the code of its cube, and where it faces."""
     middles = np.array([np.add(_CORNERS[a], _CORNERS[b]) / 2 for a, b in _EDGES])
     corners, codes, signs = [], [], []
     for code in range(256):
-        inside = sum(1 << k for k, p in enumerate(_CORNERS) if code >> _bit(p) & 1)
+        inside = sum(
+            1 << k
+            for k, (z, y, x) in enumerate(_CORNERS)
+            if code >> (4 * z + 2 * y + x) & 1
+        )
         # the table ends where the last corner is inside: the same surface from behind
         behind = inside > 127
         edges = _TRIANGLES[255 - inside if behind else inside].strip("-")

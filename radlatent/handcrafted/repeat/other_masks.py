@@ -14,8 +14,11 @@ import pandas as pd
 from radlatent.cohort import Cohort
 from radlatent.errors import CohortError, SchemaError
 from radlatent.handcrafted.extract import extract
-from radlatent.handcrafted.repeat.agreement import agreement, agreement_by
-from radlatent.handcrafted.repeat.perturbed import count_verdicts
+from radlatent.handcrafted.repeat.agreement import (
+    agreement,
+    agreement_by,
+    count_verdicts,
+)
 from radlatent.handcrafted.settings import Settings
 from radlatent.schema import check_failures, nearest
 

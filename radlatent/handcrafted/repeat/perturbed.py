@@ -21,35 +21,30 @@ from radlatent.handcrafted.lesion import (
     read_lesion,
 )
 from radlatent.handcrafted.plan import plan
+from radlatent.handcrafted.repeat.agreement import count_verdicts, icc
 from radlatent.handcrafted.repeat.contours import NEAR_MM
 from radlatent.handcrafted.repeat.perturb import (
     Perturbation,
     draw_perturbations,
     perturb,
 )
-from radlatent.handcrafted.repeat.reliability import icc
-from radlatent.handcrafted.settings import Settings
-from radlatent.imaging import (
-    bounding_box,
-    crop,
-    expand_box,
-    forget_pair,
-    single_thread,
+from radlatent.handcrafted.results import (
+    collect_failures,
+    column_names,
+    fill_values,
 )
-from radlatent.parallel import Shared, map_tasks
+from radlatent.handcrafted.settings import Settings
+from radlatent.imaging import bounding_box, crop, single_thread
+from radlatent.parallel import map_tasks
 from radlatent.provenance import content_key
-from radlatent.schema import failures_table
 
-__all__ = ["Stability", "count_verdicts", "measure_perturbed", "stability"]
+__all__ = ["Stability", "measure_perturbed", "stability"]
 
 #: Raised when the content of a kept result changes, so that old ones are not read.
 _FORMAT = 1
 
 #: A cubic spline at 12 voxels from an edge feels it by 1e-7; a shift moves by one more.
 _SPLINE_VOXELS = 13
-
-#: Koo and Li 2016, doi:10.1016/j.jcm.2016.02.012: what the lower limit says.
-_VERDICTS = {"poor": -np.inf, "moderate": 0.5, "good": 0.75, "excellent": 0.9}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -90,29 +85,6 @@ class Stability:
 
     def _repr_html_(self) -> str:
         return self.summary.to_html()
-
-
-def count_verdicts(table: pd.DataFrame) -> pd.DataFrame:
-    """Return how many features are poor, moderate, good, excellent or undefined.
-
-    Parameters
-    ----------
-    table
-        As `icc` gives it. Columns before ``feature`` tell groups, counted apart.
-
-    Returns
-    -------
-    DataFrame
-        One row a group, block and coefficient.
-    """
-    edges = [*_VERDICTS.values(), np.inf]
-    verdict = pd.cut(table["lower"], edges, right=False, labels=[*_VERDICTS])
-    verdict = verdict.cat.add_categories("undefined").fillna("undefined")
-    keys = {name: table[name] for name in table.loc[:, :"feature"].columns[:-1]}
-    keys["block"] = table["feature"].str.partition("__")[0]
-    keys["icc"] = table["icc"]
-    counts = pd.get_dummies(verdict, dtype="int64").assign(**keys)
-    return counts.groupby([*keys], sort=False, as_index=False, observed=True).sum()
 
 
 def stability(
@@ -169,20 +141,19 @@ def stability(
     >>> found.table["estimate"].tolist()  # two modalities, two coefficients
     [1.0, 1.0, 1.0, 1.0]
     """
-    drawn = perturbations
-    if isinstance(drawn, int):
-        drawn = draw_perturbations(drawn)
-    chosen = [*drawn]
-    if len(chosen) < 2:
-        msg = f"perturbations are {chosen}. Agreement needs two or more."
+    if isinstance(perturbations, int):
+        perturbations = draw_perturbations(perturbations)
+    drawn = [*perturbations]
+    if len(drawn) < 2:
+        msg = f"perturbations are {drawn}. Agreement needs two or more."
         raise SchemaError(msg)
     work = plan(cohort, root=root, settings=settings, engine=engine, jobs=jobs)
     keys, tasks = {}, {}
     for name, key in work.keys.items():
-        one = work.lesions[name]
-        content = work.hashes[one.image], work.hashes[one.mask], one.mask_label
-        own = [each.for_lesion(*content) for each in chosen]
-        tasks[name] = (one, own)
+        lesion = work.lesions[name]
+        files = work.hashes[lesion.image], work.hashes[lesion.mask]
+        own = [each.for_lesion(*files, lesion.mask_label) for each in drawn]
+        tasks[name] = (lesion, own)
         keys[name] = content_key(_FORMAT, key, [asdict(each) for each in own])
     outcome = map_tasks(
         measure_perturbed,
@@ -191,14 +162,11 @@ def stability(
         keys=keys,
         cache=cache,
         description="Measuring perturbed lesions",
-        shared=Shared(
-            lambda name: (work.lesions[name].image, work.lesions[name].mask),
-            forget_pair,
-        ),
+        shared=work.shared,
     )
-    features = _features(work.cohort, work.settings, outcome.results, len(chosen))
-    failures = _failures(work.lesions, outcome, work.unread)
-    return Stability(icc(features), features, failures, _drawn(chosen))
+    features = _features_table(work, outcome.results, len(drawn))
+    failures = collect_failures(work, outcome, "stability", _missing)
+    return Stability(icc(features), features, failures, _drawn_table(drawn))
 
 
 def measure_perturbed(lesion: Lesion, perturbations: Sequence[Perturbation]) -> dict:
@@ -229,79 +197,54 @@ def _wide_box(mask, settings, perturbations):
     Values inside are those of the whole image, but for the noise, of which each box has
     its own.
     """
-    whole = tuple(slice(0, n) for n in mask.shape)
-    if not settings.crops:
-        return whole
-    tight, spacings = bounding_box(mask), mask.spacing_mm
-    margins = settings.margin_voxels(spacings)
+    tight, spacing_mm = bounding_box(mask), mask.spacing_mm
+    half_voxels = [(part.stop - part.start) / 2 for part in tight]
+    margins = settings.margin_voxels(spacing_mm)
     half_mm = [
-        ((part.stop - part.start) / 2 + margin + _SPLINE_VOXELS) * spacing + NEAR_MM
-        for part, margin, spacing in zip(tight, margins, spacings, strict=True)
+        (half + margin + _SPLINE_VOXELS) * side + NEAR_MM
+        for half, margin, side in zip(half_voxels, margins, spacing_mm, strict=True)
     ]
     if any(each.rotation_deg for each in perturbations):
         half_mm[1:] = [hypot(*half_mm[1:])] * 2
     wide = [
-        ceil(half / spacing - (part.stop - part.start) / 2)
-        for half, part, spacing in zip(half_mm, tight, spacings, strict=True)
+        ceil(mm / side - half)
+        for mm, half, side in zip(half_mm, half_voxels, spacing_mm, strict=True)
     ]
-    box = expand_box(tight, wide, mask.shape)
-    # a wavelet sees the far side of an image that it reaches the edge of
-    cut = any(p.start == 0 or p.stop == n for p, n in zip(box, mask.shape, strict=True))
-    return whole if cut and "Wavelet" in settings.imageType else box
+    return settings.box_around(tight, spacing_mm, mask.shape, margin_voxels=wide)
 
 
-def _features(cohort, per_modality, results, n_perturbations):
-    case_ids = cohort.included.index
-    blocks = []
-    for modality, settings in per_modality.items():
-        shape = (len(case_ids), n_perturbations, len(settings.names))
-        values = np.full(shape, np.nan)
-        for place, case_id in enumerate(case_ids):
-            if (case_id, modality) in results:
-                # None becomes NaN
-                values[place] = np.array(results[case_id, modality]["features"], float)
-        columns = [f"{modality}_handcrafted__{name}" for name in settings.names]
-        blocks.append(pd.DataFrame(values.reshape(-1, shape[2]), columns=columns))
+def _features_table(work, results, n_times):
+    case_ids = work.cohort.included.index
     who = {
-        "case_id": np.repeat(case_ids.to_numpy(), n_perturbations),
-        "perturbation": np.tile(np.arange(n_perturbations), len(case_ids)),
+        "case_id": np.repeat(case_ids.to_numpy(), n_times),
+        "perturbation": np.tile(np.arange(n_times), len(case_ids)),
     }
-    return pd.concat([pd.DataFrame(who), *blocks], axis=1)
+    values = fill_values(case_ids, work.settings, results, n_times)
+    features = pd.DataFrame(values, columns=column_names(work.settings))
+    return pd.concat([pd.DataFrame(who), features], axis=1)
 
 
-def _failures(lesions, outcome, unread):
-    rows = []
-    for (case_id, modality), lesion in lesions.items():
-        name, stage = (case_id, modality), f"stability {modality}"
-        why = outcome.failures.get(name)
-        why = why or unread.get(lesion.image) or unread.get(lesion.mask)
-        if why is not None:
-            rows.append((case_id, stage, *why))
-            continue
-        result = outcome.results[name]
-        numbers = [number for number, *_ in result["refused"]]
-        for number, error, message in result["refused"]:
-            rows.append((case_id, stage, error, f"perturbation {number}: {message}"))
-        absent = [
-            feature
-            for feature, values in zip(
-                lesion.settings.names,
-                zip(*result["features"], strict=True),
-                strict=True,
-            )
-            if values.count(None) > len(numbers)
-        ]
-        if absent:
-            msg = (
-                f"case {case_id!r}: {len(absent)} of {len(lesion.settings.names)} "
-                f"features have no finite value under some perturbation, "
-                f"{', '.join(absent[:5])} among them. The lesion is too small for them."
-            )
-            rows.append((case_id, stage, "MissingValue", msg))
-    return failures_table(rows)
+def _missing(lesion, result):
+    """Yield error and message of perturbations that failed, then of missing values."""
+    for number, error, message in result["refused"]:
+        yield error, f"perturbation {number}: {message}"
+    names, n_refused = lesion.settings.names, len(result["refused"])
+    by_feature = zip(*result["features"], strict=True)
+    absent = [
+        name
+        for name, values in zip(names, by_feature, strict=True)
+        if values.count(None) > n_refused
+    ]
+    if absent:
+        msg = (
+            f"case {lesion.case_id!r}: {len(absent)} of {len(names)} features have no "
+            f"finite value under some perturbation, {', '.join(absent[:5])} among "
+            "them. The lesion is too small for them."
+        )
+        yield "MissingValue", msg
 
 
-def _drawn(perturbations):
+def _drawn_table(perturbations):
     table = pd.DataFrame([asdict(each) for each in perturbations])
     place = table.columns.get_loc("translation")
     shifts = np.array(table.pop("translation").tolist())

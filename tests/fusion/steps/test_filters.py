@@ -10,7 +10,7 @@ from radlatent.fusion.steps.filters import (
     DropNearConstant,
     StableColumns,
 )
-from radlatent.handcrafted.repeat.reliability import icc
+from radlatent.handcrafted.repeat.agreement import icc
 
 
 @parametrize_with_checks([DropCorrelated(), DropNearConstant()])

@@ -9,9 +9,8 @@ from radlatent.errors import CohortError, SchemaError
 from radlatent.fusion import Preparation, aggregate
 from radlatent.fusion.steps.filters import StableColumns
 from radlatent.handcrafted import extract
-from radlatent.handcrafted.repeat.agreement import quality_tiers, within_case_cv
+from radlatent.handcrafted.repeat.agreement import icc, quality_tiers
 from radlatent.handcrafted.repeat.other_masks import stability_between
-from radlatent.handcrafted.repeat.reliability import icc
 from radlatent.imaging import Volume, read_volume, write_volume
 
 SPACING_MM = (3.0, 2.0, 2.0)
@@ -30,18 +29,6 @@ SIZES = {
 }
 ADDED = {"B1": 10, "B2": -20}
 ALL_ADDED = (0, *ADDED.values())
-
-#: Bland and Altman 1996, table 1: four peak flows of 20 children, within-subject
-#: standard deviation 21.5 l/min (doi:10.1136/bmj.313.7059.744).
-PEAK_FLOWS = [
-    *([190, 220, 200, 200], [220, 200, 240, 230], [260, 260, 240, 280]),
-    *([210, 300, 280, 265], [270, 265, 280, 270], [280, 280, 270, 275]),
-    *([260, 280, 280, 300], [275, 275, 275, 305], [280, 290, 300, 290]),
-    *([320, 290, 300, 290], [300, 300, 310, 300], [270, 250, 330, 370]),
-    *([320, 330, 330, 330], [335, 320, 335, 375], [350, 320, 340, 365]),
-    *([360, 320, 350, 345], [330, 340, 380, 390], [335, 385, 360, 370]),
-    *([400, 420, 425, 420], [430, 460, 480, 470]),
-]
 
 
 def labels_of(n_voxels):
@@ -371,57 +358,3 @@ def test_textures_of_simulated_lesions_suffer_where_masks_shrink(tmp_path):
     assert found.failures.empty
     assert found.table["estimate"].between(0, 0.9999).all()
     assert (found.table["cv"] > 0).all()
-
-
-def test_the_peak_flows_of_bland_and_altman():
-    values = np.array(PEAK_FLOWS, float)[:, :, None]
-    cv = within_case_cv(values)
-    assert (cv * values.mean()).round(1) == 21.5
-
-
-def test_a_coefficient_of_variation_needs_one_sign():
-    values = np.array(
-        [
-            # one sign; negative; both; both but equal; zeros; missing in one mask
-            [[1.0, -1.0, -1.0, -1.0, 0.0, 1.0], [3.0, -3.0, 2.0, -1.0, 0.0, np.nan]],
-            [[2.0, -2.0, 2.0, 2.0, 0.0, 2.0], [2.0, -2.0, 2.0, 2.0, 0.0, 4.0]],
-        ]
-    )
-    one = np.sqrt((2 + 0) / 2) / 2
-    two = np.sqrt(2) / 3
-    expected = [one, one, np.nan, 0.0, 0.0, two]
-    np.testing.assert_allclose(within_case_cv(values), expected, rtol=1e-12)
-    nothing = np.full((2, 2, 1), np.nan)
-    assert np.isnan(within_case_cv(nothing)).all()
-
-
-def test_a_coefficient_of_variation_has_no_unit(rng):
-    values = rng.uniform(1, 2, (6, 3, 4))
-    np.testing.assert_allclose(
-        within_case_cv(values), within_case_cv(-1000 * values), rtol=1e-12
-    )
-
-
-def test_values_that_agree_to_the_last_digit_do_not_vary():
-    # the mean of three times 0.1 is not 0.1
-    assert within_case_cv(np.full((5, 3, 1), 0.1)) == 0.0
-
-
-def test_tiers_are_as_large_as_ties_allow():
-    scores = pd.Series(np.linspace(0, 1, 9), [f"c{n}" for n in range(9)])
-    tiers = quality_tiers(scores)
-    assert tiers.tolist() == ["low"] * 3 + ["middle"] * 3 + ["high"] * 3
-    assert tiers.cat.ordered
-    assert quality_tiers(scores, n_tiers=4).cat.categories.tolist() == [
-        *("low", "middle 1", "middle 2", "high")
-    ]
-    best = pd.Series([0.2, 0.4, 1.0, 1.0, 1.0, 1.0, np.nan])
-    assert quality_tiers(best).tolist()[:6] == ["low", "low", *["high"] * 4]
-    assert quality_tiers(best).isna().tolist() == [False] * 6 + [True]
-    assert quality_tiers(pd.Series([np.nan])).isna().all()
-
-
-@pytest.mark.parametrize(("scores", "n_tiers"), [(["good", "bad"], 3), ([0.1, 0.2], 1)])
-def test_scores_that_give_no_tiers_are_refused(scores, n_tiers):
-    with pytest.raises(SchemaError, match="Give numbers, and two tiers or more"):
-        quality_tiers(pd.Series(scores), n_tiers=n_tiers)

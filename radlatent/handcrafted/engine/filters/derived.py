@@ -13,7 +13,6 @@ import pywt
 from radlatent.handcrafted.engine.filters.laplacian import laplacian_of_gaussian
 from radlatent.handcrafted.engine.prepare import Prepared
 from radlatent.handcrafted.names import image_names
-from radlatent.handcrafted.reach import box_around
 from radlatent.handcrafted.settings import Options
 from radlatent.imaging import crop, gradient_magnitude
 
@@ -48,7 +47,7 @@ def _original(lesion, options):
 def _around(lesion, image_type, options):
     """Return a crop around the lesion, and the lesion's box in it."""
     spacing_mm, shape = lesion.image.spacing_mm, lesion.image.shape
-    box = box_around(lesion.box, image_type, options, spacing_mm, shape)
+    box = options.box_around(image_type, lesion.box, spacing_mm, shape)
     inner = tuple(
         slice(tight.start - part.start, tight.stop - part.start)
         for tight, part in zip(lesion.box, box, strict=True)

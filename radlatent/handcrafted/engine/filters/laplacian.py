@@ -85,12 +85,12 @@ def _weights(sigma_mm, spacing_mm, second):
     d1, d2, d3, d4 = feedback
     # from left to right: sum() compensates from Python 3.12 on, and ITK does not
     sd = 1.0 + d1 + d2 + d3 + d4
-    n, sn, dn, en = _forward(scale, _SMOOTH)
+    n, sn, dn, en = _forward(scale, *_SMOOTH)
     if second:
         dd = d1 + 2 * d2 + 3 * d3 + 4 * d4
         ed = d1 + 4 * d2 + 9 * d3 + 16 * d4
         n0, sn0, dn0, en0 = n, sn, dn, en
-        n, sn, dn, en = _forward(scale, _SECOND)
+        n, sn, dn, en = _forward(scale, *_SECOND)
         beta = -(2 * sn - sd * n[0]) / (2 * sn0 - sd * n0[0])
         n = [b + beta * a for a, b in zip(n0, n, strict=True)]
         sn, dn, en = sn + beta * sn0, dn + beta * dn0, en + beta * en0
@@ -114,9 +114,8 @@ def _feedback(scale):
     return d1, d2, d3, exp1 * exp1 * exp2 * exp2
 
 
-def _forward(scale, waves):
+def _forward(scale, a1, b1, a2, b2):
     """Return four weights, their sum, and their first and second moments."""
-    a1, b1, a2, b2 = waves
     cos1, cos2 = cos(_W1 / scale), cos(_W2 / scale)
     sin1, sin2 = sin(_W1 / scale), sin(_W2 / scale)
     exp1, exp2 = exp(_L1 / scale), exp(_L2 / scale)

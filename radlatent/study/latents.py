@@ -1,24 +1,27 @@
 """The encoder of a study: latent features of every fold, and their certificate.
 
-A ``LatentSpec``, a cohort and its hand-crafted features enter; features by case and
-fold, and the certificate, leave.
+A `Work` and its hand-crafted features by case enter; features by case and fold, and
+the certificate, leave.
 """
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
-from radlatent.cohort import Cohort
 from radlatent.errors import SchemaError
-from radlatent.features.folded import FoldedFeatures
 from radlatent.study.plan import LatentSpec
+from radlatent.study.work import Work
 
 if TYPE_CHECKING:
     from radlatent.latent import FoldedEncoding, LatentEncoder
 
-__all__ = ["certify", "encode", "encoder_of", "pretend"]
+__all__ = [
+    "columns_of",
+    "encode",
+    "encoder_of",
+    "handcrafted_of",
+    "latent_tables",
+]
 
 #: Test patients of a fold that a certificate asks for.
 _FEWEST = 20
@@ -73,62 +76,47 @@ def handcrafted_of(spec: LatentSpec, features: pd.DataFrame) -> pd.DataFrame:
     return wanted
 
 
-def pretend(spec: LatentSpec, index: pd.Index, folds: pd.DataFrame, owners: pd.Series):
-    """Return latent features that are noise, for the rehearsal of a study."""
-    columns = columns_of(spec)
-    noise = np.random.default_rng(0).standard_normal((len(index), len(columns)))
-    table = pd.DataFrame(noise, index, columns)
-    fitted_on = {
-        key: sorted(set(owners) - set(part["patient_id"]))
-        for key, part in folds.groupby(["repeat", "fold"])
-    }
-    return FoldedFeatures(dict.fromkeys(fitted_on, table), fitted_on)
-
-
-def encode(
-    spec: LatentSpec,
-    cohort: Cohort,
-    features: pd.DataFrame,
-    folds: pd.DataFrame,
-    *,
-    jobs: int | None,
-    cache: Path,
-) -> "FoldedEncoding":
-    """Return the latent features of every case in every fold.
+def encode(work: Work, features: pd.DataFrame) -> "FoldedEncoding | None":
+    """Return the latent features of every case in every fold, None without an encoder.
 
     A case without all of the hand-crafted features has none: the decoder needs them.
     """
+    spec = work.plan.latent
+    if spec is None:
+        return None
     from radlatent.latent import encode_folds
 
     handcrafted = handcrafted_of(spec, features).dropna()
-    cases = cohort.located.loc[handcrafted.index]
     return encode_folds(
-        encoder_of(spec), cases, folds, handcrafted=handcrafted, jobs=jobs, cache=cache
+        encoder_of(spec),
+        work.cohort.located.loc[handcrafted.index],
+        work.folds,
+        handcrafted=handcrafted,
+        jobs=work.jobs,
+        cache=work.cache,
     )
 
 
-def certify(
-    spec: LatentSpec,
-    cohort: Cohort,
-    features: pd.DataFrame,
-    encoding: "FoldedEncoding",
-    folds: pd.DataFrame,
-    jobs: int | None,
+def latent_tables(
+    work: Work, features: pd.DataFrame, encoding: "FoldedEncoding | None"
 ) -> dict[str, pd.DataFrame]:
-    """Return the tables of the certificate on the test patients of every fold.
+    """Return the tables of the encoders, none without one, file name to table.
 
-    None where a fold tests fewer than 20: so few rows certify nothing.
+    Among them the certificate on the test patients of every fold, unless a fold tests
+    fewer than 20: so few rows certify nothing.
     """
+    if encoding is None:
+        return {}
     from radlatent.latent import redundancy_folds
 
+    tables, folds = {"encoders.csv": encoding.summary}, work.folds
     if folds.groupby(["repeat", "fold"])["patient_id"].nunique().min() < _FEWEST:
-        return {}
-    handcrafted = handcrafted_of(spec, features).dropna()
-    owners = cohort.included["patient_id"].loc[handcrafted.index]
-    found = redundancy_folds(
-        handcrafted, encoding.features, owners, folds, n_permutations=200, jobs=jobs
-    )
-    return {
+        return tables
+    handcrafted = handcrafted_of(work.plan.latent, features).dropna()
+    owners = work.cohort.included["patient_id"].loc[handcrafted.index]
+    about = {"n_permutations": 200, "jobs": work.jobs}
+    found = redundancy_folds(handcrafted, encoding.features, owners, folds, **about)
+    return tables | {
         "certificate.csv": found.summary,
         "certificate_features.csv": found.features,
     }

@@ -1,6 +1,6 @@
 """What the lesions of a patient say together: the blocks of dispersion and of burden.
 
-A ``Study``, a cohort and its hand-crafted features enter; features by patient leave.
+A `Work` and its hand-crafted features by case enter; features by patient leave.
 """
 
 from dataclasses import replace
@@ -8,47 +8,41 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from radlatent.cohort import Cohort
 from radlatent.errors import SchemaError
 from radlatent.fusion import aggregate, lesion_burden
 from radlatent.handcrafted import lesion_centroids
 from radlatent.schema import nearest, split_column
-from radlatent.study.plan import Study
+from radlatent.study.work import Work
 
 __all__ = ["lesion_blocks", "locate"]
 
 
-def locate(
-    plan: Study, cohort: Cohort, features: pd.DataFrame, jobs: int | None
-) -> pd.DataFrame:
+def locate(work: Work, features: pd.DataFrame) -> pd.DataFrame:
     """Return where lesions lie: ``x_mm, y_mm, z_mm`` by ``case_id``.
 
     Missing where no feature of the modality of ``burden`` was measured, and
     everywhere without ``burden``: a mask that cannot be read stops no run that puts up
     with it.
     """
-    cases = cohort.included
-    if plan.burden is None:
+    modality, cases = work.plan.burden, work.cohort.included
+    if modality is None:
         return pd.DataFrame(np.nan, cases.index, ["x_mm", "y_mm", "z_mm"])
-    measured = (
-        features.filter(regex=f"^{plan.burden}_handcrafted__").notna().any(axis=1)
-    )
+    measured = features.filter(regex=f"^{modality}_handcrafted__").notna().any(axis=1)
     known = cases[measured.reindex(cases.index, fill_value=False)]
-    places = lesion_centroids(replace(cohort, cases=known), plan.burden, jobs=jobs)
+    there = replace(work.cohort, cases=known)
+    places = lesion_centroids(there, modality, jobs=work.jobs)
     return places.reindex(cases.index.rename("case_id"))
 
 
 def lesion_blocks(
-    plan: Study, cohort: Cohort, features: pd.DataFrame, places: pd.DataFrame
+    work: Work, features: pd.DataFrame, places: pd.DataFrame
 ) -> list[pd.DataFrame]:
     """Return the blocks by patient that a study asks for, none where it asks for none.
 
     Parameters
     ----------
-    plan
-        The study.
-    cohort
-        The cohort.
+    work
+        The run.
     features
         Hand-crafted features by case.
     places
@@ -59,12 +53,12 @@ def lesion_blocks(
     SchemaError
         ``burden`` is no modality in SUV, or features that it needs are not extracted.
     """
-    blocks, cases = [], cohort.included
+    plan, cases, blocks = work.plan, work.cohort.included, []
     if plan.dispersion:
         how = {"how": "dispersion", "statistic": plan.dispersion}
         blocks.append(aggregate(features, cases, **how).rename(columns=_dispersed))
     if plan.burden:
-        _check_suv(plan.burden, cohort)
+        _check_suv(plan.burden, work.cohort)
         block = f"{plan.burden}_handcrafted"
         blocks.append(lesion_burden(features, cases, block=block, centroids=places))
     return blocks

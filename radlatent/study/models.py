@@ -5,63 +5,28 @@ A ``ModelSpec`` and features by patient enter; unfitted models and results leave
 
 import inspect
 import logging
-from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 
-from radlatent.cohort import Endpoint
 from radlatent.errors import SchemaError
-from radlatent.features.folded import FoldedFeatures
 from radlatent.fusion import (
     MODELS,
     SURVIVAL_MODELS,
     Combat,
     Result,
-    check_inputs,
     cross_validate,
     late_fusion,
-    make_folds,
-    outcome_of,
-    select_blocks,
-    site_folds,
     tune,
 )
 from radlatent.schema import nearest
-from radlatent.study.plan import ModelSpec, Study
+from radlatent.study.patients import Patients
+from radlatent.study.plan import ModelSpec
+from radlatent.study.work import Work
 
-__all__ = ["Patients", "build", "deal", "rehearse", "steps_of", "validate"]
+__all__ = ["build", "steps_of", "validate"]
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, eq=False)
-class Patients:
-    """Features by patient: one table, and one a fold where encoders were fitted.
-
-    Parameters
-    ----------
-    table
-        What does not depend on a fold.
-    folded
-        The same with latent features; None without an encoder.
-    sites
-        Site of each patient, missing where the cohort does not tell.
-    """
-
-    table: pd.DataFrame
-    folded: FoldedFeatures | None
-    sites: pd.Series
-
-    def select(self, blocks: tuple[str, ...]) -> pd.DataFrame | FoldedFeatures:
-        """Return the columns of some blocks, from the folds only where they must."""
-        if self.folded is None:
-            return select_blocks(self.table, blocks)
-        chosen = self.folded.map(lambda table: select_blocks(table, blocks))
-        if set(chosen.columns) <= set(self.table):
-            return self.table[list(chosen.columns)]
-        return chosen
 
 
 def build(spec: ModelSpec, kind: str, sites: pd.Series) -> BaseEstimator:
@@ -119,51 +84,15 @@ def steps_of(model: BaseEstimator) -> list[str]:
     return [*told, f"stacked over {len(blocks)} blocks"] if blocks else told
 
 
-def deal(plan: Study, endpoint: Endpoint, sites: pd.Series) -> pd.DataFrame:
-    """Return the **folds** table of a study."""
-    if plan.folds.leave_site_out:
-        return site_folds(sites.loc[endpoint.frame.index])
-    return make_folds(endpoint, **plan.folds.model_dump(exclude={"leave_site_out"}))
-
-
-def rehearse(
-    plan: Study, patients: Patients, endpoint: Endpoint, folds: pd.DataFrame
-) -> None:
-    """Walk the rest of the path on noise, so that faults show before the long work.
-
-    Raises
-    ------
-    SchemaError
-        A model cannot be built, or cannot be fitted on these columns.
-    """
-    rng = np.random.default_rng(0)
-    for spec in plan.models:
-        chosen = patients.select(spec.blocks)
-        check_inputs(chosen, endpoint, folds)
-        shape = (len(chosen.index), len(chosen.columns))
-        noise = pd.DataFrame(rng.standard_normal(shape), chosen.index, chosen.columns)
-        try:
-            model = build(spec, endpoint.kind, patients.sites)
-            model = model.estimator if spec.grid else model
-            model.fit(noise.loc[endpoint.frame.index], outcome_of(endpoint))
-        except (TypeError, ValueError) as error:
-            msg = f"model {spec.label!r} with options {spec.options}: {error}"
-            raise SchemaError(msg) from error
-
-
-def validate(
-    plan: Study,
-    patients: Patients,
-    endpoint: Endpoint,
-    folds: pd.DataFrame,
-    jobs: int | None,
-) -> list[Result]:
+def validate(work: Work, patients: Patients) -> list[Result]:
     """Return the result of every model of a study."""
     results = []
-    for spec in plan.models:
+    for spec in work.plan.models:
         _log.info("%s on %s", spec.label, spec.told)
         features = patients.select(spec.blocks)
-        model = build(spec, endpoint.kind, patients.sites)
-        names = {"name": spec.label, "blocks": spec.told, "jobs": jobs}
-        results.append(cross_validate(model, features, endpoint, folds, **names))
+        model = build(spec, work.endpoint.kind, work.sites)
+        names = {"name": spec.label, "blocks": spec.told, "jobs": work.jobs}
+        results.append(
+            cross_validate(model, features, work.endpoint, work.folds, **names)
+        )
     return results

@@ -1,11 +1,10 @@
 """The tables of a run that the report is made from.
 
-Features by patient, an endpoint and results enter; file name to table leaves.
+A `Work`, features by patient and results enter; file name to table leaves.
 """
 
 import pandas as pd
 
-from radlatent.cohort import Endpoint
 from radlatent.fusion import (
     Result,
     calibration_curve,
@@ -22,20 +21,18 @@ from radlatent.fusion import (
     survival_net_benefit,
 )
 from radlatent.report import table_one
-from radlatent.study.models import Patients, build
-from radlatent.study.plan import Study
+from radlatent.study.models import build
+from radlatent.study.patients import Patients
+from radlatent.study.work import Work
 
 __all__ = ["run_tables"]
 
 
 def run_tables(
-    plan: Study,
-    patients: Patients,
-    endpoint: Endpoint,
-    results: list[Result],
-    jobs: int | None,
+    work: Work, patients: Patients, results: list[Result]
 ) -> dict[str, pd.DataFrame]:
     """Return file name to table, for everything that the report is made from."""
+    plan, endpoint = work.plan, work.endpoint
     predictions = pd.concat([r.predictions for r in results], ignore_index=True)
     clinical = patients.table.filter(regex="^clinical__")
     found = {
@@ -55,9 +52,9 @@ def run_tables(
     if endpoint.kind == "survival" or endpoint.strata.nunique() == 2:
         found["sample_size.csv"] = study_size(patients.table, endpoint)
     if plan.importance:
-        found |= _importance(plan, patients, endpoint, results)
+        found |= _importance(work, patients, results)
     if plan.permutations:
-        found["permuted.csv"] = _permuted(plan, patients, endpoint, results, jobs)
+        found["permuted.csv"] = _permuted(work, patients, results)
     return found
 
 
@@ -86,32 +83,32 @@ def _of_survival(_, predictions):
     }
 
 
-def _importance(plan, patients, endpoint, results):
+def _importance(work, patients, results):
     """Return the importance of the blocks of every model that has several."""
     parts = []
-    for spec, result in zip(plan.models, results, strict=True):
+    for spec, result in zip(work.plan.models, results, strict=True):
         features = patients.select(spec.blocks)
         if len({column.split("__")[0] for column in features.columns}) > 1:
             found = permutation_importance(
-                build(spec, endpoint.kind, patients.sites),
+                build(spec, work.endpoint.kind, work.sites),
                 features,
-                endpoint,
+                work.endpoint,
                 result.folds,
-                n_permutations=plan.importance,
+                n_permutations=work.plan.importance,
             )
             parts.append(found.assign(model=spec.label, blocks=spec.told))
     return {"importance.csv": pd.concat(parts, ignore_index=True)} if parts else {}
 
 
-def _permuted(plan, patients, endpoint, results, jobs):
+def _permuted(work, patients, results):
     """Return the control of the last model: the one with most behind it."""
-    spec, result = plan.models[-1], results[-1]
+    spec, result = work.plan.models[-1], results[-1]
     found = permute_outcomes(
-        build(spec, endpoint.kind, patients.sites),
+        build(spec, work.endpoint.kind, work.sites),
         patients.select(spec.blocks),
-        endpoint,
+        work.endpoint,
         result.folds,
-        n_permutations=plan.permutations,
-        jobs=jobs,
+        n_permutations=work.plan.permutations,
+        jobs=work.jobs,
     )
     return found.summary.assign(model=spec.label, blocks=spec.told)

@@ -1,0 +1,87 @@
+"""What a run reads from images and masks, by case: nothing right of here opens one.
+
+A `Work` enters; judged masks, hand-crafted features and walls of the heart leave.
+"""
+
+import pandas as pd
+
+from radlatent.errors import CohortError
+from radlatent.handcrafted import Extraction, extract, wall_thickness
+from radlatent.masks import score
+from radlatent.report import write_extraction
+from radlatent.schema import failures_table
+from radlatent.study.work import Work
+
+__all__ = ["EXTRACTED", "judge", "measure", "measure_walls"]
+
+#: What `measure` leaves in the data folder of a run.
+EXTRACTED = ("features.parquet", "features.failures.csv", "features.provenance.csv")
+
+
+def judge(work: Work) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
+    """Return the tables of the masks, file name to table, and what failed.
+
+    ``mask_quality.csv`` and ``mask_summary.csv`` are those of `radlatent.masks.score`;
+    ``mask_rules.csv`` has ``of, rule, n_broken, n``. There are none where the study
+    does not ask for them.
+
+    Raises
+    ------
+    SchemaError
+        The rules are not for the masks of this cohort.
+    """
+    asked = work.plan.masks
+    if asked is None:
+        return {}, failures_table()
+    about = {"rules": asked.rules, "modality": asked.modality}
+    scores = score(work.cohort, **about, jobs=work.jobs)
+    summary = scores.summary.assign(rules=scores.rules.name)
+    rules = summary[summary["rule"] != "all"]
+    rules = rules.assign(n_broken=rules["n"] - rules["n_kept"])
+    tables = {
+        "mask_quality.csv": scores.quality,
+        "mask_summary.csv": summary,
+        "mask_rules.csv": rules[["of", "rule", "n_broken", "n"]],
+    }
+    return tables, scores.failures
+
+
+def measure(work: Work) -> Extraction:
+    """Return the hand-crafted features of every case, having written them.
+
+    Raises
+    ------
+    CohortError
+        There is not one value among them; the files say why.
+    """
+    extraction = extract(
+        work.cohort,
+        settings=work.settings,
+        engine=work.plan.engine,
+        jobs=work.jobs,
+        cache=work.cache,
+    )
+    write_extraction(extraction, work.data / EXTRACTED[0])
+    if not extraction.features.notna().any(axis=None):
+        reasons = "\n  ".join(extraction.failures["message"][:5])
+        n = len(extraction.features)
+        msg = (
+            f"not one value could be measured in {n} cases; the first reasons:\n"
+            f"  {reasons}"
+        )
+        raise CohortError(msg)
+    return extraction
+
+
+def measure_walls(work: Work) -> pd.DataFrame:
+    """Return the thickness of the myocardium by case, empty where none is asked for."""
+    asked = work.plan.myocardium
+    if asked is None:
+        return pd.DataFrame()
+    return wall_thickness(
+        work.cohort,
+        myocardium=asked.wall,
+        cavity=asked.cavity,
+        modality=asked.modality,
+        jobs=work.jobs,
+    )

@@ -1,0 +1,119 @@
+"""One row a patient: features of cases, of all lesions, covariates and their ratios.
+
+A `Work` and tables by case enter, what models are fitted on leaves.
+"""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from radlatent.errors import SchemaError
+from radlatent.features.folded import FoldedFeatures
+from radlatent.fusion import aggregate, fractional_decrease, join, select_blocks
+from radlatent.study.lesions import lesion_blocks
+from radlatent.study.work import Work
+
+__all__ = ["Patients", "gather"]
+
+
+@dataclass(frozen=True, eq=False)
+class Patients:
+    """Features by patient: one table, and one a fold where encoders were fitted.
+
+    Parameters
+    ----------
+    table
+        What does not depend on a fold.
+    folded
+        The same with latent features; None without an encoder.
+    """
+
+    table: pd.DataFrame
+    folded: FoldedFeatures | None
+
+    def select(self, blocks: tuple[str, ...]) -> pd.DataFrame | FoldedFeatures:
+        """Return the columns of some blocks, from the folds only where they must."""
+        if self.folded is None:
+            return select_blocks(self.table, blocks)
+        chosen = self.folded.map(lambda table: select_blocks(table, blocks))
+        if set(chosen.columns) <= set(self.table):
+            return self.table[list(chosen.columns)]
+        return chosen
+
+
+def gather(
+    work: Work,
+    features: pd.DataFrame,
+    walls: pd.DataFrame,
+    places: pd.DataFrame,
+    latent: FoldedFeatures | None,
+) -> Patients:
+    """Return one row a patient: features, latent ones, covariates, derived ones.
+
+    Parameters
+    ----------
+    work
+        The run.
+    features
+        Hand-crafted features by case.
+    walls
+        Thickness of the myocardium by case, without a column where none is asked for.
+    places
+        Where lesions lie, as from `radlatent.study.lesions.locate`.
+    latent
+        Latent features by case and fold; None without an encoder.
+
+    Raises
+    ------
+    SchemaError
+        What the study derives needs columns that are not there.
+    """
+    plan, cases = work.plan, work.cohort.included
+    beside = [_clinical(work, features), *lesion_blocks(work, features, places)]
+    if len(walls):
+        beside.append(aggregate(walls, cases.loc[walls.index]))
+    how = {"how": plan.aggregate, "volume": plan.volume, "intensity": plan.intensity}
+
+    def of_patients(table):
+        patients = aggregate(table, cases, **how)
+        others = [t.reindex(patients.index) for t in beside if t.shape[1]]
+        return _ratios(plan, join(patients, *others))
+
+    folded = None
+    if latent is not None:
+        # cases that no encoder saw keep their rows
+        folded = latent.map(
+            lambda table: of_patients(join(features, table.reindex(features.index)))
+        )
+    return Patients(of_patients(features), folded)
+
+
+def _clinical(work, features):
+    cohort = work.cohort
+    clinical = cohort.clinical()
+    for name, spec in work.plan.derived.items():
+        if f"clinical__{name}" in clinical:
+            msg = f"derived {name!r} is a covariate of {cohort.name!r} too; rename it."
+            raise SchemaError(msg)
+        if spec.feature:
+            about = spec.model_dump(include={"feature", "lesion_id", "first", "last"})
+            values = fractional_decrease(features, cohort.included, **about)
+            clinical[f"clinical__{name}"] = values
+    return clinical
+
+
+def _ratios(plan, patients):
+    """Return the table with the ratios of its columns that a study names."""
+    found = {}
+    for name, spec in plan.derived.items():
+        if spec.numerator:
+            absent = {spec.numerator, spec.denominator} - set(patients)
+            if absent:
+                msg = (
+                    f"derived {name!r}: {sorted(absent)} are not columns of a patient; "
+                    f"there are {list(patients)[:3]} ..."
+                )
+                raise SchemaError(msg)
+            below = patients[spec.denominator]
+            found[f"ratio__{name}"] = patients[spec.numerator] / below.where(below != 0)
+    return patients.assign(**found) if found else patients

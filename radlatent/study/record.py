@@ -1,0 +1,127 @@
+"""What a run leaves in its folder: its tables, and the record that vouches for them.
+
+A `Work` and what its stages returned enter; ``data/`` and ``run.json`` leave.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from radlatent.fusion import Result
+from radlatent.handcrafted import Extraction, read_settings
+from radlatent.provenance import environment, file_hash, run_record
+from radlatent.records import replace_text
+from radlatent.report import write_table
+from radlatent.study import models
+from radlatent.study.images import EXTRACTED
+from radlatent.study.work import Work
+
+__all__ = ["counts", "of_cases", "write"]
+
+
+def of_cases(
+    work: Work, extraction: Extraction, beside: Sequence[pd.DataFrame]
+) -> dict[str, pd.DataFrame]:
+    """Return what became of the cases, file name to table.
+
+    Parameters
+    ----------
+    work
+        The run.
+    extraction
+        What was measured.
+    beside
+        **failures** tables of the other stages.
+    """
+    failed = [extraction.failures, *beside]
+    return {
+        "failures.csv": pd.concat(failed, ignore_index=True),
+        "extraction.csv": extraction.summary,
+        "flow.csv": work.cohort.flow.rename_axis("what").to_frame(),
+    }
+
+
+def counts(work: Work, extraction: Extraction, results: Sequence[Result]) -> dict:
+    """Return how many patients and cases there were, and what became of them."""
+    cohort, endpoint = work.cohort, work.endpoint
+    measured = extraction.features.notna().any(axis=1)
+    owners = cohort.included["patient_id"]
+    # the positive class last
+    outcome = endpoint.strata.value_counts().sort_index()
+    by_role = {"key": lambda names: names == endpoint.positive, "kind": "stable"}
+    outcome = outcome.sort_index(**by_role)
+    return {
+        "flow": {what: int(n) for what, n in cohort.flow.items()},
+        "patients with the endpoint": len(endpoint.frame),
+        "outcome": outcome.to_dict(),
+        "failed cases": int(extraction.failures["case_id"].nunique()),
+        # models impute all of theirs
+        "patients without a feature": int((~measured.groupby(owners).any()).sum()),
+        "pipelines fitted": sum(result.n_pipelines for result in results),
+    }
+
+
+def write(
+    work: Work,
+    tables: Mapping[str, pd.DataFrame],
+    *,
+    command: Mapping,
+    counts: Mapping,
+    seconds: Mapping,
+) -> None:
+    """Write the tables of a run, and then the record that vouches for them.
+
+    Parameters
+    ----------
+    work
+        The run.
+    tables
+        File name to table.
+    command, counts, seconds
+        As for `radlatent.provenance.run_record`.
+    """
+    for name, table in tables.items():
+        write_table(table, work.data / name)
+    hashes = {name: file_hash(work.data / name) for name in (*tables, *EXTRACTED)}
+    record = run_record(
+        command=command,
+        cohort=_about(work.cohort),
+        settings=_choices(work),
+        counts=counts,
+        outputs=hashes,
+        seconds=seconds,
+        environment=environment(),
+    )
+    replace_text(work.out / "run.json", json.dumps(record, indent=2) + "\n")
+
+
+def _about(cohort):
+    return {
+        "name": cohort.name,
+        "freeze": cohort.card.freeze,
+        "units": {name: spec.unit for name, spec in cohort.modalities.items()},
+        "manifest": cohort.key,
+        "derived": cohort.card.model_dump(mode="json", by_alias=True)["derived"],
+        "license": cohort.card.license,
+        "citation": cohort.card.citation,
+    }
+
+
+def _choices(work):
+    """Return what the user chose; settings of the extraction and steps written out."""
+    chosen = work.plan.model_dump()
+    for spec, about in zip(work.plan.models, chosen["models"], strict=True):
+        model = models.build(spec, work.endpoint.kind, work.sites)
+        about["steps"] = models.steps_of(model)
+    per_modality = work.settings if isinstance(work.settings, dict) else {}
+    default = None if isinstance(work.settings, dict) else work.settings
+    read = {
+        modality: read_settings(per_modality.get(modality) or default or spec.preset)
+        for modality, spec in work.cohort.modalities.items()
+    }
+    chosen["settings"] = {
+        modality: one.parameters | ({"ibsi": one.ibsi.model_dump()} if one.ibsi else {})
+        for modality, one in read.items()
+    }
+    return chosen

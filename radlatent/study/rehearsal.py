@@ -1,0 +1,71 @@
+"""The path walked on noise, so that faults show before the long work.
+
+A `Work` enters; a message leaves, or nothing.
+"""
+
+import numpy as np
+import pandas as pd
+
+from radlatent.errors import SchemaError
+from radlatent.features.folded import FoldedFeatures
+from radlatent.fusion import check_inputs, outcome_of
+from radlatent.handcrafted import empty_features
+from radlatent.study import latents, models
+from radlatent.study.patients import gather
+from radlatent.study.work import Work
+
+__all__ = ["rehearse"]
+
+
+def rehearse(work: Work, walls: pd.DataFrame) -> None:
+    """Walk the path with features that are missing, and fit the models on noise.
+
+    Parameters
+    ----------
+    work
+        The run.
+    walls
+        As for `radlatent.study.patients.gather`: they take seconds, and are measured.
+
+    Raises
+    ------
+    SchemaError
+        A stage cannot take what the study says, or a model cannot be built or fitted
+        on these columns.
+    """
+    features, latent = empty_features(work.cohort, work.settings), None
+    if work.plan.latent:
+        latents.encoder_of(work.plan.latent)
+        latents.handcrafted_of(work.plan.latent, features)
+        latent = _latent_noise(work, features.index)
+    places = pd.DataFrame(np.nan, features.index, ["x_mm", "y_mm", "z_mm"])
+    patients = gather(work, features, walls, places, latent)
+    endpoint, rng = work.endpoint, np.random.default_rng(0)
+    for spec in work.plan.models:
+        chosen = patients.select(spec.blocks)
+        check_inputs(chosen, endpoint, work.folds)
+        noise = _noise(rng, chosen.index, chosen.columns)
+        try:
+            model = models.build(spec, endpoint.kind, work.sites)
+            model = model.estimator if spec.grid else model
+            model.fit(noise.loc[endpoint.frame.index], outcome_of(endpoint))
+        except (TypeError, ValueError) as error:
+            msg = f"model {spec.label!r} with options {spec.options}: {error}"
+            raise SchemaError(msg) from error
+
+
+def _latent_noise(work, index):
+    """Return latent features by case and fold, of encoders that were not fitted."""
+    columns = latents.columns_of(work.plan.latent)
+    table = _noise(np.random.default_rng(0), index, columns)
+    owners = set(work.cohort.included["patient_id"])
+    fitted_on = {
+        key: sorted(owners - set(part["patient_id"]))
+        for key, part in work.folds.groupby(["repeat", "fold"])
+    }
+    return FoldedFeatures(dict.fromkeys(fitted_on, table), fitted_on)
+
+
+def _noise(rng, index, columns):
+    shape = (len(index), len(columns))
+    return pd.DataFrame(rng.standard_normal(shape), index, columns)

@@ -16,7 +16,7 @@ import pandas as pd
 import radlatent as rl
 from radlatent.cohort import Endpoint
 from radlatent.fusion.metrics.arrays import read_runs
-from radlatent.fusion.metrics.evaluate import auc
+from radlatent.fusion.metrics.classes import auc
 
 #: name: patients, columns, shift of the first five columns, columns kept, prevalence
 SETTINGS = {

@@ -71,8 +71,9 @@ from radlatent.fusion.metrics.survival_curves import (
     survival_net_benefit,
 )
 from radlatent.fusion.models import MODELS, SURVIVAL_MODELS
-from radlatent.fusion.models.classes import Preparation, boosted, forest, logistic, svm
+from radlatent.fusion.models.classes import boosted, forest, logistic, svm
 from radlatent.fusion.models.late import late_fusion
+from radlatent.fusion.models.prepare import Preparation
 from radlatent.fusion.models.survival import aft, boosted_survival, cox, sign_average
 from radlatent.fusion.steps.combat import Combat
 from radlatent.fusion.validation.inputs import check_inputs, outcome_of

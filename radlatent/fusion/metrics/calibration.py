@@ -1,6 +1,6 @@
 """Whether predicted probabilities are as large as the observed shares.
 
-Three metrics are arrays in, one number a draw out, as in ``class_metrics``: of two
+Three metrics are arrays in, one number a draw out, as in ``classes``: of two
 classes, the last being positive. ``calibration_curve`` makes a **predictions** table
 the table behind a calibration plot.
 """
@@ -202,12 +202,11 @@ def _both(positive, weights):
 
 def _spline(x, knots):
     """Return 1, x and the cubic term that is linear outside the knots."""
-    first, middle, last = knots
-    columns = [np.ones(len(x)), x]
-    if min(middle - first, last - middle) > 1e-6:  # else too many values are equal
+    columns, (left, right), whole = [np.ones(len(x)), x], np.diff(knots), np.ptp(knots)
+    if min(left, right) > 1e-6:  # else too many values are equal
         one, two, three = (np.clip(x - knot, 0, None) ** 3 for knot in knots)
-        term = one * (last - middle) - two * (last - first) + three * (middle - first)
-        columns.append(term / ((last - middle) * (last - first) ** 2))
+        term = one * right - two * whole + three * left
+        columns.append(term / (right * whole**2))
     return np.column_stack(columns)
 
 

@@ -16,7 +16,7 @@ from radlatent.fusion.metrics.classes import delong, over_repeats
 from radlatent.fusion.metrics.evaluate import bootstrap_metric, metrics_of
 from radlatent.schema import nearest
 
-__all__ = ["compare", "delong", "holm"]
+__all__ = ["compare", "holm"]
 
 
 def compare(
@@ -259,11 +259,6 @@ def holm(p: pd.Series) -> np.ndarray:
     p
         Unadjusted p-values; those that are NaN stay so and do not count.
 
-    Notes
-    -----
-    The i-th smallest of m is multiplied by m - i + 1; none is below a smaller one, none
-    above 1.
-
     References
     ----------
     Holm 1979, Scand J Statist 6:65
@@ -273,10 +268,11 @@ def holm(p: pd.Series) -> np.ndarray:
     >>> holm(pd.Series([0.01, 0.04, 0.03])).round(2).tolist()
     [0.03, 0.06, 0.06]
     """
+    # loading statsmodels takes a second
+    from statsmodels.stats.multitest import multipletests
+
     values = np.asarray(p, dtype=float)
-    order = np.argsort(values)  # NaN last
-    order = order[: len(values) - np.isnan(values).sum()]
-    factors = np.arange(len(order), 0, -1)
-    adjusted = np.full(len(values), np.nan)
-    adjusted[order] = np.minimum(np.maximum.accumulate(values[order] * factors), 1)
+    adjusted, known = np.full(len(values), np.nan), ~np.isnan(values)
+    if known.any():
+        adjusted[known] = multipletests(values[known], method="holm")[1]
     return adjusted

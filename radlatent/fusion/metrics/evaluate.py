@@ -1,7 +1,7 @@
 """How well predictions agree with the truth, with intervals over patients.
 
 A **predictions** table enters, a **metrics** table leaves. The metrics themselves are
-in ``class_metrics``, ``calibration`` and ``survival_metrics``.
+in ``classes``, ``calibration`` and ``survival`` beside it.
 """
 
 from collections.abc import Callable
@@ -25,21 +25,11 @@ from radlatent.fusion.metrics.classes import (
     delong_interval,
     sensitivity,
     specificity,
-    tied_weights,
 )
+from radlatent.fusion.metrics.survival import SURVIVAL_METRICS
 from radlatent.schema import check_metrics
 
-__all__ = [
-    "METRICS",
-    "accuracy",
-    "auc",
-    "balanced_accuracy",
-    "bootstrap_metric",
-    "brier",
-    "evaluate",
-    "metrics_of",
-    "tied_weights",
-]
+__all__ = ["METRICS", "bootstrap_metric", "evaluate", "metrics_of"]
 
 _SEVERAL = {
     "auc": auc,
@@ -64,8 +54,6 @@ METRICS = _SEVERAL | _TWO | _AT_THRESHOLD
 def metrics_of(run: OutOfFold | SurvivalRun) -> dict[str, Callable]:
     """Return the metrics that a run has: name to function."""
     if isinstance(run, SurvivalRun):
-        from radlatent.fusion.metrics.survival import SURVIVAL_METRICS
-
         return SURVIVAL_METRICS
     if len(run.classes) > 2:
         return _SEVERAL

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from radlatent.fusion.metrics.arrays import interval, read_runs
-from radlatent.fusion.metrics.evaluate import tied_weights
+from radlatent.fusion.metrics.classes import tied_weights
 
 __all__ = ["confusion", "roc_curve"]
 

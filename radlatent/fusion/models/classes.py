@@ -1,165 +1,24 @@
-"""Models for tables with more columns than patients.
+"""Classifiers for tables with more columns than patients.
 
-Each name gives an unfitted scikit-learn Pipeline. Imputation, scaling and selection
-are inside it, so that ``cross_validate`` fits them on training patients only.
+Each name gives an unfitted Pipeline of `pipeline`, for ``cross_validate``.
 """
 
-from dataclasses import dataclass, fields
-
-import numpy as np
-import pandas as pd
-from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import RandomForestClassifier
-from sklearn.feature_selection import VarianceThreshold
-from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
 
 from radlatent.errors import SchemaError
+from radlatent.fusion.models.prepare import Preparation, pipeline
+from radlatent.fusion.solvers.boosted import Boosted
 from radlatent.fusion.solvers.sparse import SparseLogistic
-from radlatent.fusion.steps.combat import Combat
-from radlatent.fusion.steps.filters import (
-    DropCorrelated,
-    DropNearConstant,
-    StableColumns,
-)
-from radlatent.fusion.steps.selection import SELECTIONS, SelectAtMost
 from radlatent.schema import nearest
 
-__all__ = [
-    "Boosted",
-    "Preparation",
-    "SelectAtMost",
-    "boosted",
-    "forest",
-    "logistic",
-    "svm",
-]
+__all__ = ["boosted", "forest", "logistic", "svm"]
 
 _PENALTIES = ("ridge", "lasso", "elastic_net")
-
-#: Intervals that trees cut a column into, at most.
-_BINS = 64
-
-
-@dataclass(frozen=True, eq=False)
-class Preparation:
-    """What is done to the columns before a model sees them; all on training patients.
-
-    Parameters
-    ----------
-    select
-        How the columns of a model are chosen: "univariate", "mrmr", "elastic_net" or
-        "boruta"; None takes the one-way F where the model is given ``n_features``. The
-        first two need ``n_features``; for the others it is the most they keep.
-    correlation
-        Of columns with a larger |Spearman correlation| the one with the largest F is
-        kept, before the choice.
-    near_constant
-        Columns in which more than this share of the patients have one value are
-        dropped first: once moved by `Combat` they would have one a site. None drops
-        only what is constant.
-    stability
-        The selector that keeps repeatable columns, or the table of ICCs for one that
-        wants 0.75 from the lower limit.
-    combat
-        An unfitted `Combat`, before missing values are filled in.
-    """
-
-    select: str | None = None
-    correlation: float | None = None
-    near_constant: float | None = None
-    stability: StableColumns | pd.DataFrame | None = None
-    combat: Combat | None = None
-
-    def __post_init__(self):
-        if self.select is not None and self.select not in SELECTIONS:
-            hint = nearest(self.select, SELECTIONS)
-            msg = f"unknown select {self.select!r}{hint} (known are {[*SELECTIONS]})."
-            raise SchemaError(msg)
-
-
-class Boosted(ClassifierMixin, BaseEstimator):
-    """Trees of XGBoost, one after the other, for classes of any name.
-
-    Parameters
-    ----------
-    n_estimators
-        Rounds; with several classes, a tree a class in each. A smaller number after
-        the fit predicts by the first trees, as if no others had been grown.
-    max_depth
-        Splits from the root of a tree to a leaf, at most.
-    learning_rate
-        What is added of each tree.
-    random_state
-        Seed of the 80% of patients that each tree is grown on; None draws others.
-
-    Notes
-    -----
-    Columns are cut into at most 64 intervals. XGBoost's own 256 would be one a patient
-    where there are some hundred: twice the time and four times the memory.
-    """
-
-    def __init__(
-        self,
-        n_estimators: int = 200,
-        *,
-        max_depth: int = 2,
-        learning_rate: float = 0.05,
-        random_state: int | None = 0,
-    ):
-        self.n_estimators = n_estimators
-        self.max_depth = max_depth
-        self.learning_rate = learning_rate
-        self.random_state = random_state
-
-    def fit(self, X: ArrayLike, y: ArrayLike) -> "Boosted":
-        """Grow the trees on ``X``, shape (n_patients, n_columns), for classes ``y``."""
-        from xgboost import XGBClassifier
-
-        X, y = validate_data(self, X, y)
-        check_classification_targets(y)
-        self.classes_, numbers = np.unique(y, return_inverse=True)
-        if len(self.classes_) < 2:
-            raise ValueError(f"y holds one class only, {self.classes_[0]!r}.")
-        seed = self.random_state
-        if seed is None:
-            seed = int(np.random.default_rng().integers(2**31))
-        options = self.get_params() | {"random_state": seed}
-        options |= {"subsample": 0.8, "tree_method": "hist", "n_jobs": 1}
-        options |= {"max_bin": _BINS}
-        self.model_ = XGBClassifier(**options).fit(X, numbers)
-        return self
-
-    @property
-    def booster_(self):
-        """The Booster of XGBoost with the trees that predict."""
-        check_is_fitted(self)
-        return self.model_.get_booster()[: self._n_rounds()]
-
-    def _n_rounds(self):
-        return min(self.n_estimators, self.model_.n_estimators)
-
-    def predict_proba(self, X: ArrayLike) -> np.ndarray:
-        """Return a probability of each class, shape (n_patients, n_classes)."""
-        check_is_fitted(self)
-        X = validate_data(self, X, reset=False)
-        rounds = {"iteration_range": (0, self._n_rounds())}
-        chances = self.model_.predict_proba(X, **rounds)
-        chances = chances.astype(np.float64)
-        return chances / chances.sum(axis=1, keepdims=True)  # of single precision
-
-    def predict(self, X: ArrayLike) -> np.ndarray:
-        """Return the class of the largest probability."""
-        best = self.predict_proba(X).argmax(axis=1)
-        return self.classes_[best]
 
 
 def logistic(
@@ -203,7 +62,7 @@ def logistic(
     classify = LogisticRegression(C=C, max_iter=10_000)
     if penalty != "ridge":
         classify = SparseLogistic(C, l1_ratio if penalty == "elastic_net" else 1.0)
-    return _pipeline(classify, n_features, prepare)
+    return pipeline("classify", classify, n_features=n_features, prepare=prepare)
 
 
 def svm(
@@ -249,11 +108,11 @@ def svm(
     Cortes & Vapnik 1995, doi:10.1007/BF00994018; Platt 1999, Advances in Large Margin
     Classifiers, 61-74; Lin et al. 2007, doi:10.1007/s10994-007-5018-6
     """
-    machine = SVC(C=C, gamma=gamma, max_iter=-1)
+    plan, machine = Preparation.of(prepare), SVC(C=C, gamma=gamma, max_iter=-1)
     parts = StratifiedKFold(n_folds, shuffle=True, random_state=random_state)
-    inner = Pipeline([*_select(n_features, prepare), ("machine", machine)])
+    inner = Pipeline([*plan.by_outcome(n_features), ("machine", machine)])
     classify = CalibratedClassifierCV(inner, ensemble=False, cv=parts)
-    return Pipeline([*_prepare(prepare), ("classify", classify)])
+    return Pipeline([*plan.before_outcome(), ("classify", classify)])
 
 
 def forest(
@@ -299,7 +158,7 @@ def forest(
         random_state=random_state,
         n_jobs=1,
     )
-    return _pipeline(classify, n_features, prepare)
+    return pipeline("classify", classify, n_features=n_features, prepare=prepare)
 
 
 def boosted(
@@ -344,56 +203,4 @@ def boosted(
         learning_rate=learning_rate,
         random_state=random_state,
     )
-    return _pipeline(classify, n_features, prepare)
-
-
-def _pipeline(classify, n_features, prepare):
-    steps = [*_prepare(prepare), *_select(n_features, prepare)]
-    return Pipeline([*steps, ("classify", classify)])
-
-
-def _prepare(prepare=None):
-    """Return the steps that do not look at the classes."""
-    plan, steps = _preparation(prepare), []
-    if plan.near_constant is not None:
-        # Combat needs to know the patients
-        drop = DropNearConstant(plan.near_constant).set_output(transform="pandas")
-        steps.append(("near_constant", drop))
-    if plan.combat is not None:
-        steps.append(("combat", plan.combat))
-    if plan.stability is not None:
-        known = isinstance(plan.stability, StableColumns)
-        stable = plan.stability if known else StableColumns(plan.stability)
-        steps.append(("stability", stable))
-    return [
-        *steps,
-        ("impute", SimpleImputer(strategy="median", keep_empty_features=True)),
-        ("drop_constant", VarianceThreshold()),
-        ("scale", StandardScaler()),
-    ]
-
-
-def _select(n_features, prepare=None):
-    """Return the steps that look at the classes."""
-    plan, steps = _preparation(prepare), []
-    if plan.correlation is not None:
-        drop = DropCorrelated(plan.correlation, keep="relevant")
-        steps.append(("correlation", drop))
-    if plan.select in ("univariate", "mrmr") and n_features is None:
-        msg = f"select={plan.select!r} needs n_features: how many columns to keep."
-        raise SchemaError(msg)
-    if plan.select or n_features is not None:
-        selection = SELECTIONS[plan.select or "univariate"]
-        steps.append(("select", selection(n_features)))
-    return steps
-
-
-def _preparation(prepare):
-    if prepare is None or isinstance(prepare, Preparation):
-        return prepare or Preparation()
-    known = [field.name for field in fields(Preparation)]
-    unknown = [f"{key!r}{nearest(key, known)}" for key in prepare if key not in known]
-    if unknown:
-        msg = f"prepare: unknown {', '.join(unknown)} (known are {known})."
-        raise SchemaError(msg)
-    return Preparation(**prepare)
+    return pipeline("classify", classify, n_features=n_features, prepare=prepare)

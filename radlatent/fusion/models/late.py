@@ -12,12 +12,13 @@ from numpy.typing import ArrayLike
 from scipy.special import logit
 from sklearn.base import BaseEstimator, ClassifierMixin, clone, is_classifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.model_selection import PredefinedSplit, cross_val_predict
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from radlatent.errors import SchemaError
+from radlatent.features.folds import deal
 from radlatent.features.join import has_values, select_blocks
-from radlatent.fusion.solvers.hazards import CoxRegression
+from radlatent.fusion.solvers.cox import CoxRegression
 
 __all__ = ["LateFusion", "LateFusionSurvival", "late_fusion"]
 
@@ -90,15 +91,11 @@ class _Late(BaseEstimator):
         self.models_ = {}
         self.columns_ = {block: list(table) for block, table in tables.items()}
         scores = np.full((len(X), len(tables), n_scores), np.nan)
-        deal = StratifiedKFold(
-            self.n_folds, shuffle=True, random_state=self.random_state
-        )
         for at, (block, model) in enumerate(self.models.items()):
             chosen = has[block]
             rows, outcome = tables[block][chosen], y[chosen]
-            parts = list(deal.split(rows, strata[chosen]))
             said = cross_val_predict(
-                model, rows, outcome, cv=parts, method=self._method
+                model, rows, outcome, cv=self._deal(strata[chosen]), method=self._method
             )
             scores[chosen, at] = check_array(self._score(said))
             self.models_[block] = clone(model).fit(rows, outcome)
@@ -106,6 +103,11 @@ class _Late(BaseEstimator):
         # of equal scores the spread is 0, or rounding: they say nothing
         self.scale_ = np.where(spread > 1e-9 * np.abs(self.center_), spread, np.inf)
         return self._standardize(scores)
+
+    def _deal(self, strata):
+        who, seed = np.arange(len(strata)), self.random_state
+        part = deal(who, self.n_folds, strata=strata, random_state=seed)
+        return PredefinedSplit(part)
 
     def _scores(self, X):
         """Return the standardized scores of patients."""

@@ -12,12 +12,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from radlatent.fusion.solvers.baseline import (
-    SurvivalModel,
-    check_survival,
-    concordance,
-    predict_unseen,
-)
+from radlatent.fusion.solvers.calibrated import predict_unseen
+from radlatent.fusion.solvers.concordance import concordance
+from radlatent.fusion.solvers.survival import SurvivalModel, check_survival
 
 __all__ = ["SignAverage", "SignAverageClassifier"]
 

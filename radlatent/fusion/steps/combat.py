@@ -40,7 +40,8 @@ class Combat(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     Parameters
     ----------
     site
-        Site by patient: index ``patient_id``, of training and of new patients.
+        Site by patient: index ``patient_id``, of training and of new patients. Whoever
+        is not among them is of an unknown site, which no training patient may be.
     covariates
         One row a patient, one column an effect to preserve, such as age; None for none.
         Numbers are taken as numbers, texts as categories. Never the outcome: it is not
@@ -56,9 +57,9 @@ class Combat(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         The site that others are brought to, and that stays as it is; None brings all to
         their mean.
     unseen
-        What to do with a site that no training patient is from: "error" refuses and
-        names it; "pool" takes its patients as drawn from all sites together, so that
-        their values stay as they are.
+        What to do with new patients of a site that no training patient is from, or of
+        an unknown one: "error" refuses and names them; "pool" takes them as drawn from
+        all sites together, so that their values stay as they are.
 
     Attributes
     ----------
@@ -158,7 +159,14 @@ class Combat(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         """Return ``X`` without what the sites of its patients add."""
         check_is_fitted(self)
         values, site = self._enter(X, reset=False)
-        unseen = sorted(set(site) - set(self.sites_), key=str)
+        silent = pd.isna(site)
+        if silent.any():
+            _log.warning(
+                "Combat leaves %d patients as they are, whose site is not known: %s",
+                silent.sum(),
+                [*X.index[silent][:5]],
+            )
+        unseen = sorted(set(site[~silent]) - set(self.sites_), key=str)
         if unseen and self.unseen == "error":
             msg = (
                 f"sites {unseen[:5]} have no training patient; known are "
@@ -196,13 +204,17 @@ class Combat(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
                 problems.append(f"{name} has patients more than once")
                 continue
             empty = X.index[table.reindex(X.index).isna().any(axis=1)]
-            if len(empty):
-                problems.append(f"{len(empty)} patients lack {name}: {[*empty[:5]]}")
+            # of new patients the site may be unknown
+            new = name == "site" and not reset
+            if len(empty) and not (new and self.unseen == "pool"):
+                what = f"{len(empty)} patients lack {name}: {[*empty[:5]]}"
+                hint = " (unseen='pool' leaves them as they are)" if new else ""
+                problems.append(what + hint)
         if problems:
             raise SchemaError("Combat: " + "; ".join(problems) + ".")
         options = {"dtype": np.float64, "ensure_all_finite": "allow-nan"}
         values = validate_data(self, X, reset=reset, **options)
-        return values, self.site.loc[X.index].to_numpy()
+        return values, self.site.reindex(X.index).to_numpy(dtype=object)
 
     def _check_sites(self, sizes):
         problems = []
@@ -329,7 +341,7 @@ class Combat(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             return _columns_posterior(n, shift, squares, spread)
         if self.mean_only or single:
             return (width * shift + center) / (width + 1), np.ones_like(spread)
-        return _normal_posterior(n, shift, squares, spread, (center, width))
+        return _normal_posterior(n, shift, squares, spread, center, width)
 
     def _table(self, n):
         fitted = self.fitted_
@@ -359,9 +371,8 @@ def _least_squares(part, inside, effects, base):
     return share @ weights[: len(share)], weights[len(share) :], variance
 
 
-def _normal_posterior(n, shift, squares, spread, prior):
+def _normal_posterior(n, shift, squares, spread, center, width):
     """Iterate posterior means under a normal and an inverse gamma prior."""
-    center, width = prior
     mean, scatter = spread.mean(), max(spread.var(ddof=1), _ROUNDING)
     a = 2 + mean**2 / scatter
     old, old_spread = shift, spread

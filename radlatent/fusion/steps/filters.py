@@ -15,6 +15,8 @@ from sklearn.feature_selection import SelectorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from radlatent.errors import SchemaError
+from radlatent.fusion.solvers.concordance import concordance
+from radlatent.fusion.solvers.survival import check_survival
 
 __all__ = [
     "DropCorrelated",
@@ -75,7 +77,7 @@ class DropCorrelated(Selector):
         The largest |Spearman correlation| with a kept column.
     keep
         Who comes first: "first" goes by the order of the columns, "relevant" by their
-        one-way F for the classes.
+        one-way F for the classes, or how far their C for survival is from 0.5.
 
     Notes
     -----
@@ -98,12 +100,7 @@ class DropCorrelated(Selector):
                 "'relevant', and a limit between 0 and 1."
             )
             raise ValueError(msg)
-        if self.keep == "relevant":
-            X, y = validate_data(self, X, y)
-            order = np.argsort(-share_between(X, y), kind="stable")
-        else:
-            X = validate_data(self, X)
-            order = np.arange(X.shape[1])
+        X, order = self._enter(X, y)
         ranks = rankdata(X, axis=0).T[order]
         ranks -= ranks.mean(axis=1, keepdims=True)
         length = np.linalg.norm(ranks, axis=1, keepdims=True)
@@ -120,6 +117,19 @@ class DropCorrelated(Selector):
                     free[place + 1 :] &= ~near[place, place + 1 :]
             kept = np.append(kept, block[free])
         return self._keep(np.isin(np.arange(len(ranks)), order[kept]))
+
+    def _enter(self, X, y):
+        """Return checked columns, and in which order they are kept."""
+        if self.keep == "first":
+            X = validate_data(self, X)
+            return X, np.arange(X.shape[1])
+        if getattr(getattr(y, "dtype", None), "names", None):
+            X, y = check_survival(self, X, y)
+            strength = np.abs(concordance(X, y) - 0.5)
+        else:
+            X, y = validate_data(self, X, y)
+            strength = share_between(X, y)
+        return X, np.argsort(-strength, kind="stable")
 
 
 class DropNearConstant(Selector):

@@ -1,6 +1,6 @@
-"""Which columns a model of classes sees.
+"""Which columns a model sees.
 
-Columns of training patients enter, filled in and standardized, and their classes; a
+Columns of training patients enter, filled in and standardized, and their outcome; a
 fitted scikit-learn selector leaves, which keeps the same columns of new patients.
 """
 
@@ -12,15 +12,19 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
+from radlatent.fusion.solvers.concordance import concordance
 from radlatent.fusion.solvers.sparse import SparseLogistic, null_gradient
+from radlatent.fusion.solvers.survival import check_survival
 from radlatent.fusion.steps.filters import Selector, share_between
 
 __all__ = [
     "SELECTIONS",
+    "SURVIVAL_SELECTIONS",
     "Boruta",
     "ElasticNetSelect",
     "MinimumRedundancy",
     "SelectAtMost",
+    "SelectByConcordance",
 ]
 
 
@@ -44,6 +48,27 @@ class SelectAtMost(Selector):
         X, y = validate_data(self, X, y)
         self._check_n_features()
         return self._keep_best(share_between(X, y), self.n_features)
+
+
+class SelectByConcordance(Selector):
+    """Keep the columns whose C is farthest from 0.5, all if there are fewer.
+
+    Ties go to the column that comes first.
+
+    Parameters
+    ----------
+    n_features
+        Columns to keep.
+    """
+
+    def __init__(self, n_features: int = 20):
+        self.n_features = n_features
+
+    def fit(self, X: ArrayLike, y: np.ndarray) -> "SelectByConcordance":
+        """Score the columns of ``X`` against the structured outcome ``y``."""
+        X, y = check_survival(self, X, y)
+        self._check_n_features()
+        return self._keep_best(np.abs(concordance(X, y) - 0.5), self.n_features)
 
 
 class MinimumRedundancy(Selector):
@@ -230,10 +255,13 @@ def _information(states, members):
     return rel_entr(joint, alone).sum(axis=(0, 1))
 
 
-#: What ``select`` may name.
+#: What ``select`` may name, by the classes.
 SELECTIONS = {
     "univariate": SelectAtMost,
     "mrmr": MinimumRedundancy,
     "elastic_net": ElasticNetSelect,
     "boruta": Boruta,
 }
+
+#: The same, by survival: the others look at classes.
+SURVIVAL_SELECTIONS = {"univariate": SelectByConcordance}

@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator
 from radlatent.errors import SchemaError
 from radlatent.features.folded import FoldedFeatures
 from radlatent.fusion.metrics.arrays import interval, read_runs
-from radlatent.fusion.metrics.evaluate import auc
+from radlatent.fusion.metrics.classes import auc
 from radlatent.fusion.metrics.survival import c_harrell
 from radlatent.fusion.validation.inputs import check_inputs
 from radlatent.fusion.validation.validate import predict_folds

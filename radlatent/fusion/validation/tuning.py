@@ -9,22 +9,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator, clone
-from sklearn.model_selection import (
-    BaseCrossValidator,
-    GridSearchCV,
-    ParameterGrid,
-    StratifiedKFold,
-)
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
+from sklearn.model_selection import BaseCrossValidator, ParameterGrid, PredefinedSplit
 from sklearn.pipeline import Pipeline
+from sklearn.utils import get_tags, indexable
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from radlatent.errors import SchemaError
+from radlatent.features.folds import deal
 from radlatent.fusion.metrics.arrays import Risks
-from radlatent.fusion.metrics.evaluate import auc
-from radlatent.fusion.models.classes import Boosted
-from radlatent.fusion.models.survival import SurvivalPipeline
+from radlatent.fusion.metrics.classes import auc
+from radlatent.fusion.metrics.survival import c_harrell
+from radlatent.fusion.solvers.boosted import Boosted
+from radlatent.fusion.solvers.calibrated import SurvivalPipeline
 from radlatent.fusion.validation.inputs import outcome_of
 from radlatent.parallel import map_tasks
 from radlatent.schema import nearest
@@ -62,10 +61,9 @@ class InnerFolds(BaseCrossValidator):
                 f"{self.n_folds} inner folds. Use n_folds={max(2, smallest)} or fewer."
             )
             raise ValueError(msg)
-        dealt = StratifiedKFold(
-            self.n_folds, shuffle=True, random_state=self.random_state
-        )
-        yield from dealt.split(np.zeros(len(y)), strata)
+        seed = self.random_state
+        part = deal(np.arange(len(y)), self.n_folds, strata=strata, random_state=seed)
+        yield from PredefinedSplit(part).split()
 
     def get_n_splits(self, X=None, y=None, groups=None):
         """Return the number of parts."""
@@ -77,43 +75,76 @@ def rank_score(fitted: BaseEstimator, X: pd.DataFrame, y) -> float:
     ones = np.ones((1, len(X)))
     y = np.asarray(y)
     if y.dtype.names:
-        from radlatent.fusion.metrics.survival import c_harrell
-
         risks = Risks(fitted.predict(X), np.empty((len(X), 0)), np.empty(0))
         return float(c_harrell(y, risks, ones)[0])
     truth = np.searchsorted(fitted.classes_, y)
     return float(auc(truth, fitted.predict_proba(X), ones)[0])
 
 
-def _gives_survival(tuned):
-    return hasattr(tuned.estimator, "predict_survival")
+def _offers(name):
+    """Return a check whether the model that is tuned has a method."""
+    return lambda tuned: hasattr(
+        getattr(tuned, "best_estimator_", tuned.estimator), name
+    )
 
 
-class Tuned(GridSearchCV):
-    """A grid search that does once what its candidates share.
+class Tuned(MetaEstimatorMixin, BaseEstimator):
+    """A search on inner folds that does once what its candidates share.
 
     The steps of a Pipeline before the first that has a candidate are fitted once for
     each inner fold, and one fit of `Boosted` serves all numbers of its trees. What is
-    found is what a plain search finds. The curve of a `SurvivalPipeline` is fitted for
-    the chosen candidate only, as it does not rank. Survival probabilities pass through.
+    found is what scikit-learn's GridSearchCV finds. The curve of a `SurvivalPipeline`
+    is fitted for the chosen candidate only, as it does not rank.
+
+    Parameters
+    ----------
+    estimator
+        The unfitted model.
+    param_grid
+        Name of a setting to its candidates.
+    cv
+        The `InnerFolds`; None takes five.
 
     Attributes
     ----------
+    best_estimator_
+        The chosen candidate, fitted to all patients; what `Tuned` predicts is its.
+    best_params_, best_score_, best_index_
+        Its settings, its mean score, its number among the candidates.
     cv_results_
         ``params``, and ``mean_test_score`` and ``std_test_score`` over inner folds.
+    n_splits_
+        Inner folds.
     """
 
-    def fit(self, X: pd.DataFrame, y) -> "Tuned":
+    def __init__(
+        self,
+        estimator: BaseEstimator,
+        param_grid: Mapping[str, Sequence],
+        *,
+        cv: InnerFolds | None = None,
+    ):
+        self.estimator = estimator
+        self.param_grid = param_grid
+        self.cv = cv
+
+    def fit(self, X: pd.DataFrame, y: ArrayLike) -> "Tuned":
         """Search on inner folds of ``X`` and fit the best candidate to all of it."""
-        scores = []
-        for places in self.cv.split(X, y):
-            train, test = ((X.iloc[p], _rows(y, p)) for p in places)
-            scores.append(self.score_fold(train, test))
+        X, y = indexable(X, y)
+        scores = [
+            self.score_fold(*(_rows(part, p) for p in places for part in (X, y)))
+            for places in self.split(X, y)
+        ]
         return self.choose(X, y, scores)
 
-    def score_fold(self, train: tuple, test: tuple) -> list[float]:
-        """Return the score of each candidate; train and test are (X, y)."""
-        (X, y), (unseen, truth) = train, test
+    def split(self, X: ArrayLike, y: ArrayLike):
+        """Yield the places of training and of test patients of each inner fold."""
+        yield from (self.cv or InnerFolds()).split(X, y)
+
+    def score_fold(
+        self, X: pd.DataFrame, y: ArrayLike, unseen: pd.DataFrame, truth: ArrayLike
+    ) -> list[float]:
+        """Return the score of each candidate, fitted to ``X``, on the unseen."""
         fits, shared = _plan(self.estimator, self.param_grid)
         first, rest = _divide(self.estimator, self.param_grid)
         if first is not None:
@@ -128,7 +159,9 @@ class Tuned(GridSearchCV):
                 scores.append(rank_score(model.set_params(**lot), unseen, truth))
         return scores
 
-    def choose(self, X: pd.DataFrame, y, scores: list[list[float]]) -> "Tuned":
+    def choose(
+        self, X: pd.DataFrame, y: ArrayLike, scores: list[list[float]]
+    ) -> "Tuned":
         """Fit the candidate with the best mean of ``scores``, a list an inner fold."""
         fits, shared = _plan(self.estimator, self.param_grid)
         candidates = [settings | lot for settings in fits for lot in shared]
@@ -136,26 +169,53 @@ class Tuned(GridSearchCV):
         results = {"params": candidates, "mean_test_score": mean}
         self.cv_results_ = results | {"std_test_score": np.std(scores, axis=0)}
         self.n_splits_ = len(scores)
-        self.scorer_, self.multimetric_ = self.scoring, False
         # a score that is not defined in a fold says nothing for a candidate
         self.best_index_ = int(np.argmax(np.nan_to_num(mean, nan=-np.inf)))
         self.best_score_ = mean[self.best_index_]
         self.best_params_ = candidates[self.best_index_]
         best = clone(self.estimator).set_params(**clone(self.best_params_, safe=False))
         self.best_estimator_ = best.fit(X, y)
-        if hasattr(best, "feature_names_in_"):
-            self.feature_names_in_ = best.feature_names_in_
+        # what scikit-learn knows of a fitted model, where the model knows it
+        for name in ("classes_", "n_features_in_", "feature_names_in_"):
+            if hasattr(best, name):
+                setattr(self, name, getattr(best, name))
         return self
 
-    @available_if(_gives_survival)
-    def predict_survival(self, X: pd.DataFrame, times: np.ndarray) -> np.ndarray:
+    @available_if(_offers("predict"))
+    def predict(self, X: pd.DataFrame) -> np.ndarray:
+        """Return the classes, or the risks, that the chosen model predicts."""
+        check_is_fitted(self)
+        return self.best_estimator_.predict(X)
+
+    @available_if(_offers("predict_proba"))
+    def predict_proba(self, X: pd.DataFrame) -> np.ndarray:
+        """Return a probability of each class, shape (n_patients, n_classes)."""
+        check_is_fitted(self)
+        return self.best_estimator_.predict_proba(X)
+
+    @available_if(_offers("predict_survival"))
+    def predict_survival(self, X: pd.DataFrame, times: ArrayLike) -> np.ndarray:
         """Return probabilities to be free of the event, shape (n_patients, n_times)."""
         check_is_fitted(self)
         return self.best_estimator_.predict_survival(X, times)
 
+    def score(self, X: pd.DataFrame, y: ArrayLike) -> float:
+        """Return what candidates are ranked by: the AUC, or Harrell's C."""
+        return rank_score(self, X, y)
 
-def _rows(y, places):
-    return y.iloc[places] if isinstance(y, pd.Series) else y[places]
+    def __sklearn_tags__(self):
+        tags, model = super().__sklearn_tags__(), get_tags(self.estimator)
+        tags.estimator_type = model.estimator_type
+        tags.classifier_tags = model.classifier_tags
+        tags.target_tags = model.target_tags
+        tags.input_tags = model.input_tags
+        return tags
+
+
+def _rows(table, places):
+    if hasattr(table, "iloc"):
+        return table.iloc[places]
+    return (table if hasattr(table, "shape") else np.asarray(table))[places]
 
 
 def _plan(model, grid):
@@ -217,7 +277,7 @@ def search_folds(
     for key, (train, _) in splits.items():
         name, ids = "repeat {}, fold {}".format(*key), np.array(train, dtype=object)
         try:
-            parts = [*tuned.cv.split(ids, outcome_of(endpoint, train))]
+            parts = [*tuned.split(ids, outcome_of(endpoint, train))]
         except ValueError as error:
             failures[name] = (type(error).__name__, str(error))
             continue
@@ -236,9 +296,9 @@ def search_folds(
     return scores, outcome.failures
 
 
-def _score_fold(tuned, table, endpoint, *patients):
-    parts = ((table.loc[ids], outcome_of(endpoint, ids)) for ids in patients)
-    return tuned.score_fold(*parts)
+def _score_fold(tuned, table, endpoint, inside, held):
+    train, test = outcome_of(endpoint, inside), outcome_of(endpoint, held)
+    return tuned.score_fold(table.loc[inside], train, table.loc[held], test)
 
 
 def tune(
@@ -292,5 +352,4 @@ def tune(
         told = "; ".join(problems) or "it is empty"
         raise SchemaError(f"grid of {type(model).__name__}: {told}.")
     lists = {k: list(values) for k, values in grid.items()}
-    inner = InnerFolds(n_folds, random_state)
-    return Tuned(model, lists, scoring=rank_score, cv=inner, error_score="raise")
+    return Tuned(model, lists, cv=InnerFolds(n_folds, random_state))

@@ -10,7 +10,8 @@ from sklearn.metrics import roc_auc_score
 from radlatent.errors import SchemaError
 from radlatent.fusion import compare, evaluate
 from radlatent.fusion.metrics.arrays import read_runs
-from radlatent.fusion.metrics.compare import delong, holm
+from radlatent.fusion.metrics.classes import delong
+from radlatent.fusion.metrics.compare import holm
 from radlatent.fusion.metrics.evaluate import METRICS
 
 TRUTH = ["a", "a", "b", "b"]

@@ -12,15 +12,15 @@ from sklearn.metrics import (
 from radlatent.errors import SchemaError
 from radlatent.fusion import confusion, evaluate, roc_curve
 from radlatent.fusion.metrics.arrays import read_runs
-from radlatent.fusion.metrics.classes import auprc, delong_interval
-from radlatent.fusion.metrics.evaluate import (
-    METRICS,
+from radlatent.fusion.metrics.classes import (
     accuracy,
     auc,
+    auprc,
     balanced_accuracy,
     brier,
-    metrics_of,
+    delong_interval,
 )
+from radlatent.fusion.metrics.evaluate import METRICS, metrics_of
 
 # sums of a few hundred float64 numbers near one
 ROUNDING = 1e-12

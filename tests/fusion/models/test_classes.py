@@ -7,14 +7,9 @@ from sklearn.metrics import roc_auc_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from radlatent.errors import SchemaError
-from radlatent.fusion.models.classes import (
-    Boosted,
-    Preparation,
-    boosted,
-    forest,
-    logistic,
-    svm,
-)
+from radlatent.fusion.models.classes import boosted, forest, logistic, svm
+from radlatent.fusion.models.prepare import Preparation
+from radlatent.fusion.solvers.boosted import Boosted
 from radlatent.fusion.steps.combat import Combat
 
 

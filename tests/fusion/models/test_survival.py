@@ -18,9 +18,11 @@ from radlatent.fusion.models.survival import (
     cox,
     sign_average,
 )
-from radlatent.fusion.solvers.baseline import SelectByConcordance, breslow, concordance
-from radlatent.fusion.solvers.hazards import CoxRegression, WeibullRegression
+from radlatent.fusion.solvers.concordance import concordance
+from radlatent.fusion.solvers.cox import CoxRegression, breslow
 from radlatent.fusion.solvers.signs import SignAverage, SignAverageClassifier
+from radlatent.fusion.solvers.weibull import WeibullRegression
+from radlatent.fusion.steps.selection import SelectByConcordance
 
 FAMILIES = {
     **SURVIVAL_MODELS,
@@ -112,10 +114,11 @@ def test_breslow_of_equal_risks_is_nelson_aalen():
     y = outcome([1, 2, 2, 3, 4, 4], [1, 1, 1, 0, 1, 0])
     expected = np.cumsum([1 / 6, 2 / 5, 1 / 2])
     for risk in (0.0, 5.0):
-        times, hazard = breslow(np.full(6, risk), y)
-        assert times.tolist() == [1, 2, 4]
+        baseline = breslow(np.full(6, risk), y)
+        assert baseline.times.tolist() == [1, 2, 4]
         # sums of a few fractions
-        np.testing.assert_allclose(hazard * np.exp(risk), expected, rtol=1e-14)
+        hazard = baseline.hazard * np.exp(risk)
+        np.testing.assert_allclose(hazard, expected, rtol=1e-14)
 
 
 @pytest.mark.real
@@ -297,11 +300,11 @@ def test_lasso_without_a_column_gives_one_curve():
     X, y = simulate(60, 20, 0.0)
     model = cox(l1_ratio=1.0, penalty_strength=5.0).fit(X, y)
     assert (model.predict(X) == 0).all()
-    curve = model.predict_survival(X, [500.0])
+    curve, baseline = model.predict_survival(X, [500.0]), breslow(np.zeros(60), y)
     assert np.ptp(curve) == 0
     np.testing.assert_allclose(
         -np.log(curve[0, 0]),
-        breslow(np.zeros(60), y)[1][breslow(np.zeros(60), y)[0] <= 500][-1],
+        baseline.hazard[baseline.times <= 500][-1],
         # an unused column bends the baseline by its penalized coefficient
         rtol=0.01,
     )

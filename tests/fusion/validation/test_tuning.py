@@ -24,7 +24,7 @@ from radlatent.fusion import (
     outcome_of,
     tune,
 )
-from radlatent.fusion.models.classes import Boosted
+from radlatent.fusion.solvers.boosted import Boosted
 from radlatent.fusion.validation.inputs import check_inputs
 from radlatent.fusion.validation.tuning import InnerFolds, rank_score, search_folds
 

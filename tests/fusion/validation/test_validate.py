@@ -18,7 +18,7 @@ from radlatent.fusion import (
     make_folds,
     validate_externally,
 )
-from radlatent.fusion.models.classes import SelectAtMost
+from radlatent.fusion.steps.selection import SelectAtMost
 from radlatent.fusion.validation import validate
 
 

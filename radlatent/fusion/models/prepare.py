@@ -1,0 +1,166 @@
+"""What happens to columns before a model of classes or of survival: one Pipeline.
+
+A model and its `Preparation` enter, an unfitted scikit-learn Pipeline leaves.
+Imputation, scaling and selection are inside it, so that ``cross_validate`` fits them on
+training patients only.
+"""
+
+from dataclasses import dataclass, fields
+
+import pandas as pd
+from sklearn.base import BaseEstimator, clone
+from sklearn.feature_selection import VarianceThreshold
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+
+from radlatent.errors import SchemaError
+from radlatent.fusion.solvers.calibrated import SurvivalPipeline
+from radlatent.fusion.solvers.survival import SurvivalModel
+from radlatent.fusion.steps.combat import Combat
+from radlatent.fusion.steps.filters import (
+    DropCorrelated,
+    DropNearConstant,
+    StableColumns,
+)
+from radlatent.fusion.steps.selection import SELECTIONS, SURVIVAL_SELECTIONS
+from radlatent.schema import nearest
+
+__all__ = ["Preparation", "pipeline"]
+
+
+@dataclass(frozen=True, eq=False)
+class Preparation:
+    """What is done to the columns before a model sees them; all on training patients.
+
+    Parameters
+    ----------
+    select
+        How the columns of a model are chosen: "univariate", by the one-way F for the
+        classes or the concordance with survival, and of classes "mrmr", "elastic_net"
+        or "boruta". None is "univariate" where the model is given ``n_features``. The
+        first two need ``n_features``; for the others it is the most they keep.
+    correlation
+        Of columns with a larger |Spearman correlation| the one is kept that F, or the
+        concordance, puts first; before the choice.
+    near_constant
+        Columns in which more than this share of the patients have one value are
+        dropped first: once moved by `Combat` they would have one a site. None drops
+        only what is constant.
+    stability
+        The selector that keeps repeatable columns, or the table of ICCs for one that
+        wants 0.75 from the lower limit.
+    combat
+        An unfitted `Combat`, before missing values are filled in.
+    """
+
+    select: str | None = None
+    correlation: float | None = None
+    near_constant: float | None = None
+    stability: StableColumns | pd.DataFrame | None = None
+    combat: Combat | None = None
+
+    def __post_init__(self):
+        if self.select is not None and self.select not in SELECTIONS:
+            hint = nearest(self.select, SELECTIONS)
+            msg = f"unknown select {self.select!r}{hint} (known are {[*SELECTIONS]})."
+            raise SchemaError(msg)
+
+    @classmethod
+    def of(cls, prepare: "Preparation | dict | None") -> "Preparation":
+        """Return what a user gave: a `Preparation`, its fields, or None for neither.
+
+        Raises
+        ------
+        SchemaError
+            There is no such field, or no such selection.
+        """
+        if isinstance(prepare, cls):
+            return prepare
+        known, given = [field.name for field in fields(cls)], prepare or {}
+        unknown = [f"{k!r}{nearest(k, known)}" for k in given if k not in known]
+        if unknown:
+            msg = f"prepare: unknown {', '.join(unknown)} (known are {known})."
+            raise SchemaError(msg)
+        return cls(**given)
+
+    def before_outcome(self) -> list[tuple[str, BaseEstimator]]:
+        """Return the steps that do not look at the outcome, the first first."""
+        steps = []
+        if self.near_constant is not None:
+            # Combat needs to know the patients
+            drop = DropNearConstant(self.near_constant).set_output(transform="pandas")
+            steps.append(("near_constant", drop))
+        if self.combat is not None:
+            steps.append(("combat", clone(self.combat)))
+        if self.stability is not None:
+            known = isinstance(self.stability, StableColumns)
+            stable = clone(self.stability) if known else StableColumns(self.stability)
+            steps.append(("stability", stable))
+        return [
+            *steps,
+            ("impute", SimpleImputer(strategy="median", keep_empty_features=True)),
+            ("drop_constant", VarianceThreshold()),
+            ("scale", StandardScaler()),
+        ]
+
+    def by_outcome(
+        self, n_features: int | None, *, survival: bool = False
+    ) -> list[tuple[str, BaseEstimator]]:
+        """Return the steps that look at the outcome, the first first.
+
+        Raises
+        ------
+        SchemaError
+            The selection needs ``n_features``, or classes where there is survival.
+        """
+        known, steps = SURVIVAL_SELECTIONS if survival else SELECTIONS, []
+        if self.select is not None and self.select not in known:
+            msg = (
+                f"select={self.select!r} looks at classes, and the outcome is survival:"
+                f" take one of {[*known]}, or a model that leaves columns out, "
+                "cox(l1_ratio=1)."
+            )
+            raise SchemaError(msg)
+        if self.select in ("univariate", "mrmr") and n_features is None:
+            msg = f"select={self.select!r} needs n_features: how many columns to keep."
+            raise SchemaError(msg)
+        if self.correlation is not None:
+            drop = DropCorrelated(self.correlation, keep="relevant")
+            steps.append(("correlation", drop))
+        if self.select or n_features is not None:
+            steps.append(("select", known[self.select or "univariate"](n_features)))
+        return steps
+
+
+def pipeline(
+    name: str,
+    model: BaseEstimator,
+    *,
+    n_features: int | None = None,
+    prepare: Preparation | dict | None = None,
+) -> Pipeline:
+    """Return a model behind impute, scale and select, and what else ``prepare`` says.
+
+    Parameters
+    ----------
+    name
+        Of the last step.
+    model
+        The unfitted last step; a `SurvivalModel` gets a `SurvivalPipeline`.
+    n_features
+        Columns to keep, None for all.
+    prepare
+        A `Preparation`, or its fields.
+
+    Raises
+    ------
+    SchemaError
+        There is no such field or selection, or it is not for this outcome.
+    """
+    plan, survival = Preparation.of(prepare), isinstance(model, SurvivalModel)
+    steps = [*plan.before_outcome(), *plan.by_outcome(n_features, survival=survival)]
+    if not survival:
+        return Pipeline([*steps, (name, model)])
+    # tables between steps, so that errors can name patients and columns
+    return SurvivalPipeline([*steps, (name, model)]).set_output(transform="pandas")

@@ -82,8 +82,9 @@ class MaskFile:
     patient_id
         Whose it is.
     structures
-        Name to label of all cases that name the file, excluded ones included; None is
-        every voxel above 0, of one case.
+        Name to label of all cases that name the file, excluded ones included, under
+        their ``case_id`` where an included one has the name; None is every voxel above
+        0, of one case.
     case_ids
         The included cases.
     """
@@ -129,20 +130,20 @@ def mask_files(cohort: Cohort, *, modality: str | None = None) -> list[MaskFile]
     Raises
     ------
     SchemaError
-        Two cases of a file share a structure, a file of several has no labels, or one
-        serves two patients.
+        Two included cases of a file share a structure, a file of several has no labels,
+        or one serves two patients.
     """
     column = cohort.mask_column(modality_of(cohort, modality))
     cases = cohort.cases[cohort.cases[column].notna()]
-    found = []
+    files = []
     for place, part in cases.groupby(column, sort=False):
         included = part[~part["exclude"]]
         if len(included):
             patient = _patient(place, included)
             structures = _structures(place, part)
-            own = (str(cohort.root / place), place, patient, structures)
-            found.append(MaskFile(*own, tuple(included.index)))
-    return found
+            path, served = str(cohort.root / place), tuple(included.index)
+            files.append(MaskFile(path, place, patient, structures, served))
+    return files
 
 
 def _patient(place, included):
@@ -159,6 +160,9 @@ def _patient(place, included):
 def _structures(place, part):
     names = part["lesion_id"] if "lesion_id" in part else pd.Series(index=part.index)
     names = names.fillna("lesion").astype(str)
+    # an excluded case may be a second drawing of a structure: its label stays known
+    taken = names.isin(names[~part["exclude"]]) | names.duplicated()
+    names = names.mask(part["exclude"] & taken, part.index.astype(str))
     labels = part.get("mask_label", pd.Series(index=part.index, dtype=object))
     labels = [None if pd.isna(label) else int(label) for label in labels]
     structures = dict(zip(names, labels, strict=True))

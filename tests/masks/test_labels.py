@@ -97,6 +97,18 @@ class TestFiles:
         assert found[0].case_ids == ("p00_MYO", "p00_LV")
         assert set(found[0].structures) == {"RV", "MYO", "LV"}
 
+    def test_an_excluded_case_may_have_the_name_of_another(self, hearts):
+        def second_reader(cases):
+            cases["exclude"] = cases["case_id"].isin(["p00_RV", "p01_MYO"])
+            cases["exclude_reason"] = np.where(cases["exclude"], "reader 2", None)
+            cases.loc[cases["exclude"], "lesion_id"] = "LV"
+
+        found = mask_files(rewritten(hearts, second_reader))
+        # RV, MYO, LV: the included one has the name, wherever it stands
+        assert dict(found[0].structures) == {"p00_RV": 1, "MYO": 2, "LV": 3}
+        assert dict(found[1].structures) == {"RV": 1, "p01_MYO": 2, "LV": 3}
+        assert found[0].case_ids == ("p00_MYO", "p00_LV")
+
     def test_a_file_without_labels_is_one_structure(self, tiny_cohort, tmp_path):
         found = mask_files(tiny_cohort, modality="ct")
         assert [dict(file.structures) for file in found] == 3 * [{"lesion": None}]

@@ -1,25 +1,106 @@
 """A cohort of masks judged by anatomical rules: a cohort enters, tables leave.
 
 Cases that share a mask file are read once, and judged together: rules speak of several
-structures. A mask that cannot be judged keeps its rows.
+structures. A mask that cannot be judged keeps its rows; shares that are valid come with
+intervals.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.stats import binomtest
 
 from radlatent.cohort import Cohort
 from radlatent.errors import EmptyMaskError, SchemaError
-from radlatent.imaging import forget_pair, read_pair, read_volume
-from radlatent.masks.labels import modality_of
+from radlatent.imaging import forget_pair, read_pair
+from radlatent.masks.labels import mask_files, modality_of, read_label_map
 from radlatent.masks.rules.rules import RuleSet, keeps, measure, rule_set
-from radlatent.masks.rules.scored import MaskScores
 from radlatent.parallel import Shared, map_tasks
 from radlatent.schema import failures_table
 
-__all__ = ["score", "score_file", "score_lesion"]
+__all__ = ["MaskScores", "score", "score_file", "score_lesion"]
+
+_LEVEL = 0.95
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class MaskScores:
+    """How the masks of a cohort stand to a set of rules.
+
+    Parameters
+    ----------
+    rules
+        The set.
+    quality
+        Index ``case_id``, every included case. ``<rule set>__<rule>``, the worst value
+        over the slices; ``<rule set>__<rule>__kept`` and ``valid``, missing where a
+        case was not judged; of rules of slices, ``n_slices`` and ``n_valid_slices``.
+        Cases that share a mask file have the same values: those of the file.
+    slices
+        ``mask, slice, empty, valid`` and one column a rule, a row a mask file and
+        slice; ``valid`` is missing where the slice is empty. Without rows for rules of
+        volumes.
+    failures
+        **failures** table: why a case has no values.
+    """
+
+    rules: RuleSet
+    quality: pd.DataFrame
+    slices: pd.DataFrame
+    failures: pd.DataFrame
+
+    @property
+    def summary(self) -> pd.DataFrame:
+        """Shares that are valid, and that keep each rule, with Wilson intervals.
+
+        ``of`` (slices with a structure, or masks), ``rule`` (``all`` or one of them),
+        ``n_kept, n, share, lower, upper, level``. Of a rule, ``n`` counts where it has
+        a verdict. Slices of one patient are alike, which the intervals do not know.
+        """
+        if self.rules.plane == "volume":
+            names = {f"{self.rules.name}__{name}": name for name in self.rules.names}
+            judged = self.quality[self.quality["valid"].notna()]
+            rows = [_row("masks", "all", judged["valid"])]
+            values = judged[list(names)].rename(columns=names)
+        else:
+            judged = self.slices[~self.slices["empty"]]
+            masks = judged.groupby("mask")["valid"].all()
+            rows = [_row("slices", "all", judged["valid"]), _row("masks", "all", masks)]
+            values = judged[self.rules.names]
+        kept = keeps(values.to_numpy(), self.rules)
+        of = rows[0]["of"]
+        for place, rule in enumerate(self.rules.rules):
+            said = values[rule.name].notna().to_numpy() | (rule.missing == "violated")
+            rows.append(_row(of, rule.name, kept[said, place]))
+        return pd.DataFrame(rows)
+
+    def __repr__(self) -> str:
+        counts = [
+            f"{n_kept} of {n} {of} valid"
+            for of, n_kept, n in self.summary.query("rule == 'all'")[
+                ["of", "n_kept", "n"]
+            ].itertuples(index=False)
+        ]
+        failed = self.failures["case_id"].nunique()
+        what = [self.rules.name, f"{len(self.quality)} cases", *counts]
+        return f"MaskScores({', '.join(what)}, {failed} cases failed)"
+
+    def _repr_html_(self) -> str:
+        return self.summary.to_html()
+
+
+def _row(of, rule, kept):
+    n_kept, n = int(np.sum(kept)), len(kept)
+    share = lower = upper = np.nan
+    if n:
+        share = n_kept / n
+        # Wilson 1927, doi:10.1080/01621459.1927.10502953
+        lower, upper = binomtest(n_kept, n).proportion_ci(_LEVEL, method="wilson")
+    counts = {"of": of, "rule": rule, "n_kept": n_kept, "n": n, "share": share}
+    return counts | {"lower": lower, "upper": upper, "level": _LEVEL}
 
 
 def score(
@@ -51,8 +132,8 @@ def score(
     ------
     SchemaError
         No such set or modality; the cohort lacks a structure that the rules need, no
-        mask file holds all of them, or one names a structure twice; rules of volumes
-        need more than one structure.
+        mask file holds all of them, or files are as `mask_files` refuses them; rules of
+        volumes need more than one structure.
 
     Notes
     -----
@@ -81,17 +162,14 @@ def score(
 
 
 def _score_slices(cohort, rules, modality, jobs):
-    groups = _groups(cohort, rules, modality)
-    tasks = {
-        mask: (str(cohort.root / mask), structures, rules)
-        for mask, structures in groups.items()
-    }
+    files = mask_files(cohort, modality=modality)
+    _check_structures(cohort, files, rules)
+    tasks = {file.place: (file.path, file.structures, rules) for file in files}
     outcome = map_tasks(score_file, tasks, jobs=jobs, description="Judging masks")
     slices = _slice_table(outcome.results, rules)
-    worst = _worst(slices, rules)
     cases = cohort.included
     masks = cases[cohort.mask_column(modality)]
-    quality = worst.reindex(masks).set_axis(cases.index)
+    quality = _worst(slices, rules).reindex(masks).set_axis(cases.index)
     why = {
         case_id: outcome.failures[mask]
         for case_id, mask in masks.items()
@@ -100,53 +178,36 @@ def _score_slices(cohort, rules, modality, jobs):
     return MaskScores(rules, _typed(quality), slices, _failures(why, modality))
 
 
-def _groups(cohort, rules, modality):
-    """Return mask file to its structures, of files that an included case names."""
-    cases, column = cohort.cases, cohort.mask_column(modality)
-    names = cohort.included["lesion_id"] if "lesion_id" in cases else pd.Series()
-    absent = [name for name in rules.structures if name not in set(names)]
+def _check_structures(cohort, files, rules):
+    """Refuse a cohort in which no mask file can be judged."""
+    cases = cohort.included
+    names = set(cases["lesion_id"].dropna()) if "lesion_id" in cases else set()
+    absent = [name for name in rules.structures if name not in names]
     if absent:
         msg = (
             f"rule set {rules.name!r} needs the structures {absent}, cohort "
-            f"{cohort.name!r} has the lesion_id {sorted(set(names.dropna()))}. Use a "
-            "cohort with these, or another set."
+            f"{cohort.name!r} has the lesion_id {sorted(names)}. Use a cohort with "
+            "these, or another set."
         )
         raise SchemaError(msg)
-    groups = {}
-    with_mask = cases[cases[column].notna()].sort_values("exclude", kind="stable")
-    for case_id, case in with_mask.iterrows():
-        if case["exclude"] and case[column] not in groups:
-            continue
-        found = groups.setdefault(case[column], {})
-        name = case["lesion_id"]
-        if case["exclude"]:
-            name = name if name not in found else case_id
-        elif name in found:
-            msg = (
-                f"case {case_id!r}: {case[column]} has another case with the lesion_id "
-                f"{name!r}. Give every structure of a mask file a name of its own."
-            )
-            raise SchemaError(msg)
-        found[name] = case.get("mask_label")
-    if not any(set(rules.structures) <= set(found) for found in groups.values()):
+    if not any(set(rules.structures) <= set(file.structures) for file in files):
         msg = (
             f"no mask file of cohort {cohort.name!r} holds all of "
             f"{list(rules.structures)}, which rule set {rules.name!r} compares. Write "
             "the structures of a patient into one file, with a mask_label each."
         )
         raise SchemaError(msg)
-    return groups
 
 
-def score_file(path: str, structures: Mapping[str, int], rules: RuleSet) -> list:
+def score_file(
+    path: str, structures: Mapping[str, int | None], rules: RuleSet
+) -> list[list[float] | None]:
     """Return the values of each slice of a mask file, None for an empty slice.
 
     Parameters
     ----------
-    path
-        A mask.
-    structures
-        Name to label of all that the file may hold; None takes every voxel above 0.
+    path, structures
+        As in `read_label_map`.
     rules
         A set of rules of slices; structures of it that the file lacks are missing.
 
@@ -155,34 +216,22 @@ def score_file(path: str, structures: Mapping[str, int], rules: RuleSet) -> list
     EmptyMaskError
         No voxel is above 0.
     SchemaError
-        A label has no structure, a structure among others no label, or voxels are no
-        whole numbers.
+        A label has no structure, or voxels are no whole numbers.
     """
-    volume = read_volume(path)
-    labels = volume.array
-    if labels.dtype.kind == "f" and np.array_equal(labels, np.rint(labels)):
-        labels = labels.astype(np.int32)
-    structures = dict(structures)
-    if len(structures) == 1 and pd.isna(next(iter(structures.values()))):
-        labels, structures = labels > 0, dict.fromkeys(structures, 1)
-    unlabeled = [name for name, value in structures.items() if pd.isna(value)]
-    if unlabeled:
-        msg = (
-            f"{path} has the structures {list(structures)}, of which {unlabeled} have "
-            "no mask_label. Give each one in cases.csv."
-        )
-        raise SchemaError(msg)
-    if not labels.any():
+    mask = read_label_map(path, structures)
+    if not mask.array.any():
         msg = f"{path} holds no structure. Exclude its cases in cases.csv."
         raise EmptyMaskError(msg)
-    unused = max(structures.values()) + 1
-    for name in rules.structures:
-        if name not in structures:
-            structures[name], unused = unused, unused + 1
-    known = {"structures": structures, "spacing_mm": volume.spacing_mm[1:]}
+    unused = max(mask.structures.values()) + 1
+    lacking = [name for name in rules.structures if name not in mask.structures]
+    legend = {
+        "structures": {**mask.structures}
+        | {name: unused + k for k, name in enumerate(lacking)},
+        "spacing_mm": mask.spacing_mm[1:],
+    }
     return [
-        measure(plane, rules, **known).tolist() if plane.any() else None
-        for plane in labels
+        measure(plane, rules, **legend).tolist() if plane.any() else None
+        for plane in mask.array
     ]
 
 
@@ -286,8 +335,13 @@ def score_lesion(
         resample_mask=resample_mask,
         case_id=case_id,
     )
-    known = {"structures": dict.fromkeys(rules.structures, 1), "image": values.array}
-    return measure(inside.array, rules, spacing_mm=inside.spacing_mm, **known).tolist()
+    return measure(
+        inside.array,
+        rules,
+        structures=dict.fromkeys(rules.structures, 1),
+        spacing_mm=inside.spacing_mm,
+        image=values.array,
+    ).tolist()
 
 
 def _typed(quality):
@@ -302,4 +356,4 @@ def _typed(quality):
 
 def _failures(why, modality):
     stage = f"masks {modality}"
-    return failures_table((case_id, stage, *told) for case_id, told in why.items())
+    return failures_table((case_id, stage, *error) for case_id, error in why.items())

@@ -16,7 +16,6 @@ from radlatent.errors import LeakageError, SchemaError
 from radlatent.masks.dice.conformal import limits, patient_weights
 from radlatent.masks.dice.judgment import judge_predictions, share_rows
 from radlatent.masks.dice.regression import DiceRegression, fit_dice_regression
-from radlatent.masks.dice.tables import checked_truth, checked_values
 from radlatent.provenance import versions
 from radlatent.records import Kind, read_model, write_model
 
@@ -136,19 +135,19 @@ class DicePredictor(BaseEstimator):
             10 patients, or too few with a mask below ``flag_below``.
         """
         self._check_parameters()
-        values = checked_values(X)
-        dice, patients = checked_truth(X, dice, patients)
+        values = _checked_values(X)
+        dice, patients = _checked_truth(X, dice, patients)
         folds = self._folds(patients)
         self.columns_ = list(X)
         self.regressions_, parts = [], np.empty((2, len(dice)))
         for fold in range(_FOLDS):
             inside = folds == fold
-            found = fit_dice_regression(values[~inside], dice[~inside])
-            parts[:, inside] = found.predict(values[inside])
-            self.regressions_.append(found)
-        known = {"patient_id": patients, "fold": folds, "dice": dice}
-        known |= {"predicted_dice": parts[0], "spread": parts[1]}
-        self.calibration_ = pd.DataFrame(known, index=X.index)
+            regression = fit_dice_regression(values[~inside], dice[~inside])
+            parts[:, inside] = regression.predict(values[inside])
+            self.regressions_.append(regression)
+        columns = {"patient_id": patients, "fold": folds, "dice": dice}
+        columns |= {"predicted_dice": parts[0], "spread": parts[1]}
+        self.calibration_ = pd.DataFrame(columns, index=X.index)
         self.threshold_ = self._threshold()
         return self
 
@@ -156,11 +155,11 @@ class DicePredictor(BaseEstimator):
     def detection_(self) -> pd.DataFrame:
         """Sensitivity and specificity of the flag on training patients, out of fold."""
         check_is_fitted(self, "threshold_")
-        known = self.calibration_
+        masks = self.calibration_
         return share_rows(
-            known["predicted_dice"].to_numpy() <= self.threshold_,
-            known["dice"].to_numpy() < self.flag_below,
-            known["patient_id"].to_numpy(),
+            masks["predicted_dice"].to_numpy() <= self.threshold_,
+            masks["dice"].to_numpy() < self.flag_below,
+            masks["patient_id"].to_numpy(),
             self.level,
         )
 
@@ -193,13 +192,13 @@ class DicePredictor(BaseEstimator):
                 f"fitted on. Give {self.columns_}."
             )
             raise SchemaError(msg)
-        values = checked_values(X[self.columns_])
+        values = _checked_values(X[self.columns_])
         center, spread = np.stack([r.predict(values) for r in self.regressions_], 1)
         lower, upper = self._interval(center, spread)
         mean = center.mean(axis=0)
-        found = {"predicted_dice": mean, "lower": lower, "upper": upper}
-        found["flagged"] = mean <= self.threshold_
-        return pd.DataFrame(found, index=X.index)
+        columns = {"predicted_dice": mean, "lower": lower, "upper": upper}
+        columns["flagged"] = mean <= self.threshold_
+        return pd.DataFrame(columns, index=X.index)
 
     def judge(
         self,
@@ -235,7 +234,7 @@ class DicePredictor(BaseEstimator):
             As in `fit` and `predict`.
         """
         predicted = self.predict(X)
-        dice, patients = checked_truth(X, dice, patients)
+        dice, patients = _checked_truth(X, dice, patients)
         seen = sorted(set(patients) & set(self.calibration_["patient_id"]))
         if seen:
             msg = (
@@ -294,7 +293,7 @@ class DicePredictor(BaseEstimator):
             "columns": self.columns_,
             "threshold": self.threshold_,
             "calibration": self.calibration_.to_dict("list"),
-            "regressions": [found.to_dict() for found in self.regressions_],
+            "regressions": [each.to_dict() for each in self.regressions_],
             "versions": versions(),
         }
         return record, {}
@@ -313,13 +312,13 @@ class DicePredictor(BaseEstimator):
         if record["class"] != cls.__name__:
             msg = f"it is of a {record['class']!r}"
             raise ValueError(msg)
-        found = cls(**record["parameters"])
-        found.columns_, found.threshold_ = record["columns"], record["threshold"]
-        found.calibration_ = pd.DataFrame(record["calibration"])
-        found.regressions_ = [*map(DiceRegression.from_dict, record["regressions"])]
-        found._check_parameters()
-        found.predict(pd.DataFrame(0.0, [0], found.columns_))
-        return found
+        made = cls(**record["parameters"])
+        made.columns_, made.threshold_ = record["columns"], record["threshold"]
+        made.calibration_ = pd.DataFrame(record["calibration"])
+        made.regressions_ = [*map(DiceRegression.from_dict, record["regressions"])]
+        made._check_parameters()
+        made.predict(pd.DataFrame(0.0, [0], made.columns_))
+        return made
 
     def _check_parameters(self):
         shares = (self.level, self.flag_below, self.sensitivity)
@@ -339,6 +338,7 @@ class DicePredictor(BaseEstimator):
                 f"others. Give {_FOLDS} or more."
             )
             raise SchemaError(msg)
+        # dealt by `features.folds.deal`, predictors would be others than before
         random = np.random.default_rng(self.random_state)
         return random.permutation(len(names))[number] % _FOLDS
 
@@ -347,10 +347,10 @@ class DicePredictor(BaseEstimator):
         patients, weights = bad["patient_id"].to_numpy(), np.empty(0)
         if len(bad):
             weights = patient_weights(patients)
-        found = limits(
+        [threshold] = limits(
             bad["predicted_dice"].to_numpy()[None], weights, 1 - self.sensitivity
         )
-        if not np.isfinite(found[0]):
+        if not np.isfinite(threshold):
             odds = self.sensitivity / (1 - self.sensitivity)
             msg = (
                 f"{len(set(patients))} patients have a mask with Dice below "
@@ -359,15 +359,15 @@ class DicePredictor(BaseEstimator):
                 "ask for a lower sensitivity or a higher flag_below."
             )
             raise SchemaError(msg)
-        return float(found[0])
+        return float(threshold)
 
     def _interval(self, center, spread):
         """Return both ends of the intervals, given Dice and spread of each fold."""
-        known = self.calibration_
-        fold = known["fold"].to_numpy()
-        residual = (known["dice"] - known["predicted_dice"]) / known["spread"]
-        weights = patient_weights(known["patient_id"].to_numpy())
-        step = max(1, _TOGETHER // len(known))
+        masks = self.calibration_
+        fold = masks["fold"].to_numpy()
+        residual = (masks["dice"] - masks["predicted_dice"]) / masks["spread"]
+        weights = patient_weights(masks["patient_id"].to_numpy())
+        step = max(1, _TOGETHER // len(masks))
         ends = [np.empty((2, 0))]
         for start in range(0, center.shape[1], step):
             part = slice(start, start + step)
@@ -378,3 +378,47 @@ class DicePredictor(BaseEstimator):
             upper = limits(values.T, weights, share)
             ends.append([-limits(-values.T, weights, share), upper])
         return np.concatenate(ends, axis=1).clip(0, 1)
+
+
+def _checked_values(X):
+    """Return the numbers of a table, shape (n_masks, n_columns), none infinite."""
+    if not isinstance(X, pd.DataFrame) or X.shape[1] == 0 or not X.columns.is_unique:
+        msg = "X is not a DataFrame with one or more columns, each of another name."
+        raise SchemaError(msg)
+    texts = [column for column in X if not pd.api.types.is_numeric_dtype(X[column])]
+    values = np.empty(0)
+    if not texts:
+        values = X.to_numpy(float, na_value=np.nan)
+    infinite = [] if texts else [*X.columns[np.isinf(values).any(axis=0)]]
+    if texts or infinite:
+        msg = (
+            f"the columns {texts[:5]} of X are no numbers, {infinite[:5]} are infinite "
+            "in some rows. Give numbers, NaN where one does not exist."
+        )
+        raise SchemaError(msg)
+    return values
+
+
+def _checked_truth(X, dice, patients):
+    """Return Dice and names of the patients of the masks of a table, none missing."""
+    for name, series in (("dice", dice), ("patients", patients)):
+        if isinstance(series, pd.Series) and not series.index.equals(X.index):
+            msg = f"the index of {name} is not that of X. Give both in one order."
+            raise SchemaError(msg)
+    dice, patients = np.asarray(dice, float), np.asarray(patients)
+    if not dice.shape == patients.shape == (len(X),):
+        msg = (
+            f"X has {len(X)} rows, dice {dice.shape}, patients {patients.shape}. "
+            "Give one Dice and one patient for each row."
+        )
+        raise SchemaError(msg)
+    outside = np.flatnonzero(~((dice >= 0) & (dice <= 1)))
+    nameless = np.flatnonzero(pd.isna(patients))
+    if len(outside) or len(nameless):
+        msg = (
+            f"{len(outside)} masks have a Dice that is missing or not from 0 to 1 (the "
+            f"first in row {outside[:1]}), {len(nameless)} no patient (row "
+            f"{nameless[:1]}). Leave out masks without a reference."
+        )
+        raise SchemaError(msg)
+    return dice, patients.astype(str)

@@ -14,7 +14,7 @@ from radlatent.fusion import aggregate, lesion_burden
 from radlatent.handcrafted import lesion_centroids
 from radlatent.provenance import file_hash
 from radlatent.report import read_features, report
-from radlatent.report.files import read_tables
+from radlatent.schema import read_run
 from radlatent.study import models, read_study, run
 
 STUDY = """\
@@ -163,7 +163,7 @@ def test_a_class_may_have_a_name_that_reads_as_missing(finished, tmp_path):
             path.write_text(text.replace(",1,", ",NA,"), "utf-8")
         record["outputs"][name] = file_hash(path)
     (copy / "run.json").write_text(json.dumps(record), "utf-8")
-    tables = read_tables(copy / "data", record["outputs"])
+    tables = read_run(copy / "data", record["outputs"])
     assert set(tables["confusion"]["truth"]) == {"None", "NA"}
     assert set(tables["roc"]["class"]) == {"NA"}
 

@@ -10,12 +10,12 @@
 """
 
 from radlatent.report.checklists import check_reporting, checklist
-from radlatent.report.files import read_features, write_extraction, write_table
 from radlatent.report.mask_page import mask_report
 from radlatent.report.methods import methods_paragraph
 from radlatent.report.page import report
 from radlatent.report.table_one import table_one
 from radlatent.report.tables import performance
+from radlatent.schema import read_features, write_extraction, write_table
 
 __all__ = [
     "check_reporting",

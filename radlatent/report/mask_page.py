@@ -10,7 +10,6 @@ import pandas as pd
 
 from radlatent.errors import SchemaError
 from radlatent.provenance import file_hash
-from radlatent.report.files import read_tables
 from radlatent.report.mask_sections import (
     FIGURES,
     SECTIONS,
@@ -29,6 +28,9 @@ _TITLE = "Quality of masks, and what it does to features"
 
 #: The analysis draws so many pixels an inch.
 _RESOLUTION_DPI = 150
+
+#: Columns that are text whatever they look like.
+_TEXT = ("model", "blocks", "endpoint", "metric", "method", "reference_model")
 
 #: Figures that are wider have the page for themselves, in inches.
 _WIDE_IN = 6.6
@@ -104,7 +106,10 @@ def _read(folder, names):
     found = {}
     for name in names:
         try:
-            found |= read_tables(folder, [name])
+            text = dict.fromkeys(_TEXT, str)
+            found[Path(name).stem] = pd.read_csv(
+                folder / name, dtype=text, keep_default_na=False, na_values=[""]
+            )
         except pd.errors.EmptyDataError as error:
             msg = f"{folder / name} is empty. Run the analysis again."
             raise SchemaError(msg) from error

@@ -19,13 +19,13 @@ from radlatent.report.checklists import (
     read_checklist,
 )
 from radlatent.report.evidence.answer import outcome
-from radlatent.report.files import read_tables
 from radlatent.report.mask_page import holds_masks, mask_report
 from radlatent.report.methods import derivations, methods_paragraph, stages
 from radlatent.report.parts import on_page, render, write_printed
 from radlatent.report.planned import FITS_PHONE_IN, planned, printed
 from radlatent.report.sections import FIGURES, SECTIONS, TABLES
 from radlatent.report.tables import flow
+from radlatent.schema import read_run
 
 __all__ = ["report"]
 
@@ -64,7 +64,7 @@ def report(folder: str | Path) -> Path:
         raise FileNotFoundError(msg)
     record = _record(folder / "run.json")
     _check_unchanged(folder, record["outputs"])
-    data = read_tables(folder / "data", record["outputs"])
+    data = read_run(folder / "data", record["outputs"])
     _remove_stale(folder)
     shown = {
         "tables": _tables(data, folder),

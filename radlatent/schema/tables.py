@@ -4,18 +4,15 @@ A table enters, the same table leaves, or a ``SchemaError`` that lists everythin
 wrong with it at once.
 """
 
-import difflib
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TypeVar
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from radlatent.errors import SchemaError
+from radlatent.schema.registry import TABLES
+from radlatent.schema.yaml import nearest
 
 __all__ = [
     "check_cases",
@@ -25,73 +22,55 @@ __all__ = [
     "check_folds",
     "check_metrics",
     "check_predictions",
+    "check_table",
     "failures_table",
-    "nearest",
-    "parse",
-    "read_yaml",
     "split_column",
 ]
 
-_Model = TypeVar("_Model")
+
+def _all_are(column, kind):
+    """Return whether all that is not missing in a column is of a Python type."""
+    return column.dropna().map(lambda value: isinstance(value, kind)).all()
+
 
 _KINDS = {
-    "string": lambda column: column.dropna().map(lambda v: isinstance(v, str)).all(),
+    "any": lambda column: True,
+    "string": lambda column: _all_are(column, str),
     "float": pd.api.types.is_float_dtype,
     "int": pd.api.types.is_integer_dtype,
+    # whole numbers of which some are missing are floats in older pandas and in CSV
+    "int?": pd.api.types.is_numeric_dtype,
     "number": pd.api.types.is_numeric_dtype,
     "bool": pd.api.types.is_bool_dtype,
+    "bool?": lambda column: _all_are(column, (bool, np.bool_)),
 }
 
 # xgboost refuses [ ] < in names; the first double underscore ends the block
 _FEATURE_COLUMN = re.compile(r"^[A-Za-z0-9_.-]*?[A-Za-z0-9]__[^\[\]<]+$")
 
-
-@dataclass(frozen=True)
-class _Table:
-    name: str
-    index: tuple = ()
-    columns: dict = field(default_factory=dict)
-
-
-_CASES = _Table("cases", ("case_id",), {"patient_id": "string", "exclude": "bool"})
-_ENDPOINTS = _Table("endpoints", ("patient_id",))
-_FEATURES = _Table("features", ("case_id", "patient_id"))
-_FOLDS = _Table(
-    "folds", columns={"patient_id": "string", "repeat": "int", "fold": "int"}
-)
-_RUN_KEYS = {"model": "string", "blocks": "string", "endpoint": "string"}
-_PREDICTIONS = _Table(
-    "predictions",
-    columns=_RUN_KEYS | {"repeat": "int", "fold": "int", "patient_id": "string"},
-)
 #: The truth beside the predictions: of classes, and of survival.
 _TRUTHS = {
     "probability_": {"truth": "string"},
     "risk": {"time": "float", "event": "number", "risk": "float"},
 }
-_METRICS = _Table(
-    "metrics",
-    columns=_RUN_KEYS
-    | {"metric": "string", "estimate": "float", "lower": "float", "upper": "float"}
-    | {"level": "float", "n": "int", "n_events": "int", "method": "string"},
-)
-_FAILURES = _Table(
-    "failures",
-    columns=dict.fromkeys(("case_id", "stage", "error", "message"), "string"),
-)
 
 
-def _problems(frame, table):
+def _problems(frame, name):
     if not isinstance(frame, pd.DataFrame):
         return [f"it is a {type(frame).__name__}, not a DataFrame"]
-    found = []
+    table, found = TABLES[name], []
     if table.index and frame.index.name not in table.index:
         wanted = " or ".join(repr(name) for name in table.index)
         found.append(f"its index is named {frame.index.name!r}, not {wanted}")
     if table.index and not frame.index.is_unique:
         twice = frame.index[frame.index.duplicated()].unique()[:5].tolist()
         found.append(f"its index holds {twice} more than once")
-    for column, kind in table.columns.items():
+    return found + _faulty_columns(frame, table.columns)
+
+
+def _faulty_columns(frame: pd.DataFrame, columns: Mapping[str, str]) -> list[str]:
+    found = []
+    for column, kind in columns.items():
         if column not in frame.columns:
             found.append(f"column {column!r} is missing")
         elif not _KINDS[kind](frame[column]):
@@ -99,9 +78,9 @@ def _problems(frame, table):
     return found
 
 
-def _raise(table, found):
+def _raise(name, found):
     if found:
-        msg = f"{table.name} table: " + "; ".join(found) + "."
+        msg = f"{name} table: " + "; ".join(found) + "."
         raise SchemaError(msg)
 
 
@@ -118,13 +97,13 @@ def check_cases(cases: pd.DataFrame) -> pd.DataFrame:
     SchemaError
         A column is missing or of another kind, or a ``case_id`` occurs twice.
     """
-    _raise(_CASES, _problems(cases, _CASES))
+    _raise("cases", _problems(cases, "cases"))
     return cases
 
 
 def check_endpoints(endpoints: pd.DataFrame) -> pd.DataFrame:
     """Return the **endpoints** table (index ``patient_id``), or raise."""
-    _raise(_ENDPOINTS, _problems(endpoints, _ENDPOINTS))
+    _raise("endpoints", _problems(endpoints, "endpoints"))
     return endpoints
 
 
@@ -142,7 +121,7 @@ def check_features(features: pd.DataFrame) -> pd.DataFrame:
     SchemaError
         An index or a column is misnamed, repeated, not float64, or infinite.
     """
-    found = _problems(features, _FEATURES)
+    found = _problems(features, "features")
     if not found:
         misnamed = [c for c in features if not _FEATURE_COLUMN.match(str(c))]
         if misnamed:
@@ -156,16 +135,16 @@ def check_features(features: pd.DataFrame) -> pd.DataFrame:
         elif np.isinf(features.to_numpy()).any():
             infinite = features.columns[np.isinf(features.to_numpy()).any(axis=0)]
             found.append(f"columns {infinite[:5].tolist()} hold infinite values")
-    _raise(_FEATURES, found)
+    _raise("features", found)
     return features
 
 
 def check_folds(folds: pd.DataFrame) -> pd.DataFrame:
     """Return the **folds** table (a patient is tested once a repeat), or raise."""
-    found = _problems(folds, _FOLDS)
+    found = _problems(folds, "folds")
     if not found and folds.duplicated(["patient_id", "repeat"]).any():
         found.append("a patient is in two folds of one repeat")
-    _raise(_FOLDS, found)
+    _raise("folds", found)
     return folds
 
 
@@ -188,31 +167,63 @@ def check_predictions(predictions: pd.DataFrame) -> pd.DataFrame:
     SchemaError
         A column is missing or of another kind, or a patient is predicted twice.
     """
-    found = _problems(predictions, _PREDICTIONS)
+    found = _problems(predictions, "predictions")
     kinds = [
         k for k in _TRUTHS if not found and any(predictions.columns.str.startswith(k))
     ]
     if not found and not kinds:
         found.append("it has neither a column 'probability_<class>' nor 'risk'")
     for kind in kinds:
-        found += _problems(predictions, _Table("predictions", columns=_TRUTHS[kind]))
+        found += _faulty_columns(predictions, _TRUTHS[kind])
     keys = ["model", "blocks", "endpoint", "repeat", "patient_id"]
     if not found and predictions.duplicated(keys).any():
         found.append("a patient is predicted twice by one model in one repeat")
-    _raise(_PREDICTIONS, found)
+    _raise("predictions", found)
     return predictions
 
 
 def check_metrics(metrics: pd.DataFrame) -> pd.DataFrame:
     """Return the **metrics** table, or raise with everything wrong with it."""
-    _raise(_METRICS, _problems(metrics, _METRICS))
+    _raise("metrics", _problems(metrics, "metrics"))
     return metrics
 
 
 def check_failures(failures: pd.DataFrame) -> pd.DataFrame:
     """Return the **failures** table, or raise with everything wrong with it."""
-    _raise(_FAILURES, _problems(failures, _FAILURES))
+    _raise("failures", _problems(failures, "failures"))
     return failures
+
+
+def check_table(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Return a table of a run, or raise with everything wrong with it.
+
+    Parameters
+    ----------
+    table
+        What a stage of a run made.
+    name
+        Which of `TABLES` it is.
+
+    Raises
+    ------
+    SchemaError
+        There is no table of that name, a column is missing or of another kind, or one
+        is there that the table does not have.
+    """
+    if name not in TABLES:
+        msg = f"no table of a run is called {name!r}{nearest(name, TABLES)}."
+        raise SchemaError(msg)
+    _CHECKS.get(name, lambda table: None)(table)
+    kinds = {column: TABLES[name].kind(str(column)) for column in table.columns}
+    unknown = [column for column, kind in kinds.items() if kind is None]
+    found = _problems(table, name)
+    # those of its own were looked at
+    others = kinds.keys() - TABLES[name].columns.keys() - set(unknown)
+    found += _faulty_columns(table, {column: kinds[column] for column in others})
+    if unknown:
+        found.append(f"columns {unknown[:5]} are none of its own")
+    _raise(name, found)
+    return table
 
 
 def failures_table(rows: Iterable[tuple[str, str, str, str]] = ()) -> pd.DataFrame:
@@ -230,7 +241,9 @@ def failures_table(rows: Iterable[tuple[str, str, str, str]] = ()) -> pd.DataFra
     >>> failures_table().empty
     True
     """
-    table = pd.DataFrame(list(rows), columns=[*_FAILURES.columns], dtype=object)
+    table = pd.DataFrame(
+        list(rows), columns=[*TABLES["failures"].columns], dtype=object
+    )
     return check_failures(table)
 
 
@@ -249,102 +262,9 @@ def split_column(column: str) -> tuple[str, str]:
     return block, feature
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return ``"; did you mean 'x'?"`` for the nearest known name, or an empty text.
-
-    Parameters
-    ----------
-    name
-        What was written.
-    known
-        What could have been meant; upper and lower case count as equal.
-
-    Examples
-    --------
-    >>> nearest("binwidth", ["binWidth", "binCount"])
-    "; did you mean 'binWidth'?"
-    """
-    lowered = {str(k).lower(): str(k) for k in known}
-    close = difflib.get_close_matches(str(name).lower(), lowered, n=1)
-    return f"; did you mean {lowered[close[0]]!r}?" if close else ""
-
-
-def read_yaml(path: str | Path, model: type[_Model]) -> _Model:
-    """Return a YAML file as an instance of a pydantic model.
-
-    Parameters
-    ----------
-    path
-        The file; its keys are the model's fields, any other key is refused.
-    model
-        A pydantic model class.
-
-    Raises
-    ------
-    SchemaError
-        The file is no YAML mapping, or keys are unknown, missing or of another kind:
-        all of them at once, with the nearest known key.
-    """
-    path = Path(path)
-    try:
-        content = yaml.safe_load(path.read_text("utf-8"))
-    except UnicodeDecodeError as error:
-        msg = f"{path}: not UTF-8 at byte {error.start}. Save the file as UTF-8."
-        raise SchemaError(msg) from error
-    except yaml.YAMLError as error:
-        msg = f"{path}: not YAML ({' '.join(str(error).split())})."
-        raise SchemaError(msg) from error
-    if not isinstance(content, dict):
-        msg = f"{path}: holds {type(content).__name__}, not keys and values."
-        raise SchemaError(msg)
-    return parse(content, model, source=str(path))
-
-
-def parse(content: dict, model: type[_Model], *, source: str) -> _Model:
-    """Return a mapping as an instance of a pydantic model; errors as `read_yaml`."""
-    try:
-        return model.model_validate(content)
-    # pydantic's error is a ValueError; importing it here would open a second door
-    except ValueError as error:
-        if not hasattr(error, "errors"):
-            raise
-        found = [_describe(e, model) for e in error.errors()]
-        raise SchemaError(f"{source}: " + "; ".join(found)) from error
-
-
-def _describe(error, model):
-    place = ".".join(str(part) for part in error["loc"])
-    if error["type"] != "extra_forbidden":
-        message = error["msg"].removeprefix("Value error, ")
-        if not place:
-            return message
-        if error["type"] == "missing":
-            return f"{place} is missing"
-        return f"{place}: {message} (found {_shortened(error['input'])})"
-    known = _fields_at(model, error["loc"][:-1])
-    hint = nearest(error["loc"][-1], known) or f"; known are {sorted(known)}"
-    return f"unknown key {place!r}{hint}"
-
-
-def _shortened(value):
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _fields_at(model, loc):
-    """Return the names of the fields of the model that a place in a file leads to."""
-    for part in loc:
-        if not hasattr(model, "model_fields"):
-            return []
-        if part in model.model_fields:
-            model = _innermost(model.model_fields[part].annotation)
-    return list(getattr(model, "model_fields", []))
-
-
-def _innermost(annotation):
-    """Return the model inside ``dict[str, Model]`` or ``Model | None``."""
-    for argument in reversed(getattr(annotation, "__args__", ())):
-        inner = _innermost(argument)
-        if hasattr(inner, "model_fields"):
-            return inner
-    return annotation
+#: What a table has to keep beyond its columns.
+_CHECKS = {
+    "features": check_features,
+    "folds": check_folds,
+    "predictions": check_predictions,
+}

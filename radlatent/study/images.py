@@ -8,8 +8,7 @@ import pandas as pd
 from radlatent.errors import CohortError
 from radlatent.handcrafted import Extraction, extract, wall_thickness
 from radlatent.masks import score
-from radlatent.report import write_extraction
-from radlatent.schema import failures_table
+from radlatent.schema import failures_table, write_extraction
 from radlatent.study.work import Work
 
 __all__ = ["EXTRACTED", "judge", "measure", "measure_walls"]

@@ -12,7 +12,7 @@ from radlatent.fusion import Result
 from radlatent.handcrafted import Extraction, read_settings
 from radlatent.provenance import environment, file_hash, run_record
 from radlatent.records import replace_text
-from radlatent.report import write_table
+from radlatent.schema import write_table
 from radlatent.study import models
 from radlatent.study.images import EXTRACTED
 from radlatent.study.work import Work

@@ -10,7 +10,7 @@ from radlatent.report.checklists import (
     evidenced_share,
     read_checklist,
 )
-from radlatent.report.files import read_tables
+from radlatent.schema import read_run
 
 
 def status(name, record, tables, item):
@@ -19,7 +19,7 @@ def status(name, record, tables, item):
 
 @pytest.fixture
 def tables(class_run, record):
-    return read_tables(class_run / "data", record["outputs"])
+    return read_run(class_run / "data", record["outputs"])
 
 
 @pytest.mark.parametrize(

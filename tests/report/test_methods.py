@@ -1,6 +1,6 @@
 from radlatent.report import methods_paragraph
-from radlatent.report.files import read_tables
 from radlatent.report.methods import stages
+from radlatent.schema import read_run
 
 
 def test_the_paragraph_tells_the_numbers_of_the_record(record):
@@ -65,7 +65,7 @@ def test_what_made_the_masks_is_told(record):
 
 
 def test_metrics_are_told_from_their_table(class_run, record):
-    text = methods_paragraph(record, read_tables(class_run / "data", record["outputs"]))
+    text = methods_paragraph(record, read_run(class_run / "data", record["outputs"]))
     assert "Performance was measured as auc, " in text
     assert "balanced_accuracy" in text
     assert text.count("percentile bootstrap of patients and repeats") == 1

@@ -1,36 +1,29 @@
-"""Tables to disk and back: Parquet between stages, CSV for people."""
+"""Tables to disk and back: Parquet between stages, CSV for people.
+
+A table and a path enter, a file leaves; a file enters, the table leaves, checked.
+"""
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Protocol
 
 import pandas as pd
 
 from radlatent.errors import SchemaError
-from radlatent.handcrafted import Extraction
 from radlatent.records import replace_file
-from radlatent.schema import (
-    check_failures,
-    check_features,
-    check_metrics,
-    check_predictions,
-)
+from radlatent.schema.registry import TABLES
+from radlatent.schema.tables import check_features, check_table
 
-__all__ = ["read_features", "read_tables", "write_extraction", "write_table"]
+__all__ = ["read_features", "read_run", "write_extraction", "write_run", "write_table"]
 
-#: Columns of the tables of a run that are text whatever they look like.
-_TEXT_COLUMNS = (
-    *("model", "blocks", "endpoint", "metric", "method", "class", "truth", "predicted"),
-    *("reference_model", "reference_blocks", "patient_id", "group", "strategy"),
-    *("case_id", "stage", "error", "message", "what", "modality", "name", "block"),
-)
 
-_INDEXED = ("flow", "extraction")
-_CHECKS = {
-    "failures": check_failures,
-    "metrics": check_metrics,
-    "predictions": check_predictions,
-}
+class Measured(Protocol):
+    """What an extraction returns, of whatever engine."""
+
+    features: pd.DataFrame
+    failures: pd.DataFrame
+    provenance: pd.DataFrame
 
 
 def read_features(path: str | Path) -> pd.DataFrame:
@@ -90,7 +83,7 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
     )
 
 
-def write_extraction(extraction: Extraction, out: str | Path) -> None:
+def write_extraction(extraction: Measured, out: str | Path) -> None:
     """Write a features table, with its failures and provenance beside it.
 
     Parameters
@@ -113,40 +106,79 @@ def write_extraction(extraction: Extraction, out: str | Path) -> None:
     write_table(extraction.provenance, out.with_suffix(".provenance.csv"))
 
 
-def read_tables(folder: Path, names: Collection[str]) -> dict[str, pd.DataFrame]:
-    """Return the tables of a run, by the name of their file without its ending.
+def write_run(tables: Mapping[str, pd.DataFrame], folder: Path) -> list[str]:
+    """Write tables of a run as Parquet, each checked.
+
+    Parameters
+    ----------
+    tables
+        Name in `TABLES` to table.
+    folder
+        ``data/`` of the run folder.
+
+    Returns
+    -------
+    list of str
+        The names of the files.
+
+    Raises
+    ------
+    SchemaError
+        A table is not known, or does not have its form.
+    """
+    files = []
+    for name, table in tables.items():
+        check_table(table, name)
+        files.append(f"{name}.parquet")
+        kept = table if TABLES[name].index else table.reset_index(drop=True)
+        write_table(kept, folder / files[-1])
+        # of a run of 0.1 in this folder: two tables of one name would be one too many
+        (folder / f"{name}.csv").unlink(missing_ok=True)
+    return files
+
+
+def read_run(folder: Path, files: Collection[str]) -> dict[str, pd.DataFrame]:
+    """Return the tables of a run by their names in `TABLES`, each checked.
 
     Parameters
     ----------
     folder
         ``data/`` of the run folder.
-    names
+    files
         Files of the run; others that lie there are of another run. The features of
-        cases are not read.
+        cases are not read. Those of a run of 0.1 are CSV.
 
     Raises
     ------
     SchemaError
-        A table does not have its written form.
+        A table is not known, or does not have its form.
     """
     tables = {}
-    for name in names:
-        path = Path(folder, name)
-        key = path.stem.removeprefix("features.")
-        # what failed in the extraction is in the failures of the run
-        if key == "features" or (key != path.stem and f"{key}.csv" in names):
+    for file in files:
+        path = Path(folder, file)
+        name = path.stem.removeprefix("features.")
+        # 0.1 wrote failures of the extraction by themselves, and into all failures
+        if name == "features" or file == "features.failures.csv":
             continue
-        table = pd.read_parquet(path) if path.suffix == ".parquet" else _csv(path, key)
-        tables[key] = _CHECKS.get(key, lambda table: table)(table)
+        table = pd.read_parquet(path) if path.suffix == ".parquet" else _csv(path, name)
+        tables[name] = check_table(table, name)
     return tables
 
 
-def _csv(path, key):
-    index = 0 if key in _INDEXED else None
+def _csv(path, name):
+    """Return a table that 0.1 wrote, with the kinds that CSV does not tell."""
+    kinds = {"string": str, "float": "float64", "number": "float64", "bool?": "boolean"}
+    header = pd.read_csv(path, nrows=0).columns
+    known = {column: TABLES[name].kind(column) for column in header}
+    known |= dict.fromkeys(TABLES[name].index, "string")
     # a class may be called None or NA; only an empty cell is missing
-    options = {"keep_default_na": False, "na_values": [""], "index_col": index}
-    # numbers of `predicted` are text only where they are classes
-    text = set(_TEXT_COLUMNS) - ({"predicted"} if "calibration" in key else set())
-    if key == "table_one":
-        return pd.read_csv(path, dtype=str, keep_default_na=False)
-    return pd.read_csv(path, dtype=dict.fromkeys(text, str), **options)
+    table = pd.read_csv(
+        path,
+        dtype={column: kinds[kind] for column, kind in known.items() if kind in kinds},
+        keep_default_na=False,
+        na_values=[""],
+        float_precision="round_trip",
+    )
+    whole = [column for column, kind in known.items() if kind == "int"]
+    table = table.astype(dict.fromkeys(whole, "int64"))
+    return table.set_index(header[0]) if TABLES[name].index else table

@@ -23,7 +23,7 @@ from radlatent.latent.inputs import Box, Projections
 from radlatent.latent.network import Network, build_model
 from radlatent.latent.prepared import PreparedCases
 from radlatent.latent.source import CaseSource, fit_statistics
-from radlatent.nn import Minibatch, Training
+from radlatent.nn import Minibatch, Sizes, Training
 from radlatent.schema import failures_table
 
 #: The first epochs choose kernels and warm the caches; they are left out.
@@ -86,8 +86,8 @@ def tensors(prepared, encoder):
 def fresh_model(task):
     """Return the model, with the same weights in every process."""
     torch.manual_seed(0)
-    shape = (task["channels"], *task["size"])
-    return build_model(Network(), shape, (0, LATENTS, 0), beta=1.0, kappa=1.0)
+    sizes = Sizes(task["channels"], tuple(task["size"]), LATENTS)
+    return build_model(Network(), sizes, beta=1.0, kappa=1.0)
 
 
 def first_loss(call):

@@ -37,7 +37,7 @@ from radlatent.latent.source import (
     fit_scaling,
     fit_statistics,
 )
-from radlatent.nn import Training, arrays_of, fill, log_variance_of, train
+from radlatent.nn import Sizes, Training, arrays_of, fill, log_variance_of, train
 from radlatent.provenance import versions
 from radlatent.records import Kind, read_model, write_model
 from radlatent.schema import check_features, failures_table
@@ -202,9 +202,10 @@ class LatentEncoder(TransformerMixin, BaseEstimator):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model = self.build()
-            lengths = (self._n_handcrafted(), self.n_latent)
             width = training.schedule.width
-            discriminator = build_discriminator(network, lengths, self.kappa, width)
+            discriminator = build_discriminator(
+                network, self._sizes(), self.kappa, width
+            )
         sources = [p and self._source(p, used, y) for p in parts]
         trained = train(
             model,
@@ -405,13 +406,17 @@ class LatentEncoder(TransformerMixin, BaseEstimator):
 
     def build(self) -> torch.nn.Module:
         """Return the untrained model for the cases that were given to ``fit``."""
-        lengths = (self._n_handcrafted(), self.n_latent, len(self.classes_))
         weights = {"beta": self.beta, "kappa": self.kappa}
-        shape = (len(self.inputs.channels), *self.inputs.size)
-        return build_model(self.network or Network(), shape, lengths, **weights)
+        return build_model(self.network or Network(), self._sizes(), **weights)
 
-    def _n_handcrafted(self):
-        return 0 if self.scaling_ is None else len(self.scaling_)
+    def _sizes(self):
+        return Sizes(
+            in_channels=len(self.inputs.channels),
+            size=self.inputs.size,
+            n_latent=self.n_latent,
+            n_handcrafted=0 if self.scaling_ is None else len(self.scaling_),
+            n_classes=len(self.classes_),
+        )
 
     def _source(self, prepared, handcrafted, y):
         index = prepared.cases.index

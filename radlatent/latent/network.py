@@ -5,7 +5,14 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from radlatent.nn import VAE, Discriminator, NonRedundantVAE, SepVAE, Supervised
+from radlatent.nn import (
+    VAE,
+    Discriminator,
+    NonRedundantVAE,
+    SepVAE,
+    Sizes,
+    Supervised,
+)
 
 __all__ = ["Network", "build_discriminator", "build_model", "latent_names"]
 
@@ -41,12 +48,7 @@ class Network:
 
 
 def build_model(
-    network: Network,
-    shape: tuple[int, ...],
-    lengths: tuple[int, int, int],
-    *,
-    beta: float,
-    kappa: float,
+    network: Network, sizes: Sizes, *, beta: float, kappa: float
 ) -> nn.Module:
     """Return an untrained model.
 
@@ -54,68 +56,57 @@ def build_model(
     ----------
     network
         What it is made of.
-    shape
-        Channels and voxels along each axis.
-    lengths
-        Number of hand-crafted features, of latent features and of classes; without
-        hand-crafted features it is a plain VAE, without classes it has no head.
+    sizes
+        Of its tensors; without hand-crafted features it is a plain VAE, without classes
+        it has no head.
     beta, kappa
         Weights of the KL and of the mutual-information term.
     """
-    n_handcrafted, n_latent, n_classes = lengths
     if network.n_salient:
         model = SepVAE(
-            shape,
-            (n_latent - network.n_salient, network.n_salient),
+            sizes,
+            network.n_salient,
             width=network.width,
             beta=(beta, beta),
             kappa=kappa,
             classification_weight=network.classification_weight,
         )
-        return _channels_last(model, shape)
+        return _channels_last(model, sizes)
     common = {"width": network.width, "dropout": network.dropout, "beta": beta}
-    if n_handcrafted:
-        model = NonRedundantVAE(
-            shape,
-            (n_handcrafted, n_latent),
-            kappa=kappa,
-            conditional=network.conditional,
-            **common,
-        )
+    if sizes.n_handcrafted:
+        conditional = network.conditional
+        model = NonRedundantVAE(sizes, kappa=kappa, conditional=conditional, **common)
     else:
-        model = VAE(shape, n_latent, capacity=network.capacity, **common)
-    if n_classes:
-        weight = network.classification_weight
-        model = Supervised(model, n_classes, n_latent=n_latent, weight=weight)
-    return _channels_last(model, shape)
+        model = VAE(sizes, capacity=network.capacity, **common)
+    if sizes.n_classes:
+        model = Supervised(model, sizes, weight=network.classification_weight)
+    return _channels_last(model, sizes)
 
 
-def _channels_last(model, shape):
+def _channels_last(model, sizes):
     # CPUs and GPUs convolve that faster, where the images lie so as well
-    formats = {3: torch.channels_last, 4: torch.channels_last_3d}
-    return model.to(memory_format=formats[len(shape)])
+    formats = {2: torch.channels_last, 3: torch.channels_last_3d}
+    return model.to(memory_format=formats[len(sizes.size)])
 
 
 def build_discriminator(
-    network: Network, lengths: tuple[int, int], kappa: float, width: int
+    network: Network, sizes: Sizes, kappa: float, width: int
 ) -> Discriminator | None:
     """Return an untrained discriminator, or None where its term is not in the loss.
 
     Parameters
     ----------
-    network
-        What the model is made of.
-    lengths
-        Number of hand-crafted and of latent features.
+    network, sizes
+        Of the model.
     kappa
         Weight of the mutual-information term.
     width
         Units of its hidden layer.
     """
-    n_handcrafted, n_latent = lengths
+    lengths = (sizes.n_handcrafted, sizes.n_latent)
     if network.n_salient:
-        lengths = (n_latent - network.n_salient, network.n_salient)
-    elif not n_handcrafted:
+        lengths = (sizes.n_latent - network.n_salient, network.n_salient)
+    elif not sizes.n_handcrafted:
         return None
     return Discriminator(*lengths, width) if kappa else None
 

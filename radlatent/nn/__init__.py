@@ -6,6 +6,7 @@
 :class:`SepVAE`                        common and salient latents
 :class:`MaskVAE`, `MaskMinibatch`      slices of masks
 :class:`Supervised`                    any of them with a classification head
+:class:`Sizes`                         how long their tensors are
 :class:`Discriminator`                 density ratio of joint and shuffled pairs
 :class:`Minibatch`, :class:`Loss`      what a loss takes and gives
 :func:`train`, :class:`Training`,      the one training loop
@@ -14,6 +15,7 @@
 =====================================  =============================================
 """
 
+from radlatent.nn.blocks import Sizes
 from radlatent.nn.discriminator import Discriminator
 from radlatent.nn.distributions import log_variance_of
 from radlatent.nn.mask_vae import MaskMinibatch, MaskVAE
@@ -36,6 +38,7 @@ __all__ = [
     "NonRedundantVAE",
     "Schedule",
     "SepVAE",
+    "Sizes",
     "Source",
     "State",
     "Supervised",

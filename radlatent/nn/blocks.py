@@ -1,15 +1,25 @@
-"""Convolutional encoder and decoder for 2D and 3D inputs of any size.
+"""What models are made of: encoders and decoders for 2D and 3D inputs of any size.
 
 The topology is that of nnU-Net without skip connections: every convolution is followed
 by instance norm and leaky ReLU, every axis is halved as long as four voxels are left.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.distributions import Independent
 
-__all__ = ["ConvolutionalDecoder", "ConvolutionalEncoder", "strides_of"]
+from radlatent.nn.distributions import diagonal_normal
+
+__all__ = [
+    "ConvolutionalDecoder",
+    "ConvolutionalEncoder",
+    "GaussianEncoder",
+    "Sizes",
+    "strides_of",
+]
 
 #: Voxels along an axis below which it is not halved.
 SMALLEST = 4
@@ -18,6 +28,31 @@ MOST_CHANNELS = 320
 
 _CONVOLUTION = {2: nn.Conv2d, 3: nn.Conv3d}
 _TRANSPOSED = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How long the tensors of a model are.
+
+    Parameters
+    ----------
+    in_channels
+        Channels of an image.
+    size
+        Its voxels along each of the two or three axes.
+    n_latent
+        Length of the latent vector.
+    n_handcrafted
+        Number of hand-crafted features; 0 where there are none.
+    n_classes
+        Number of classes; 0 where none is predicted.
+    """
+
+    in_channels: int
+    size: tuple[int, ...]
+    n_latent: int
+    n_handcrafted: int = 0
+    n_classes: int = 0
 
 
 def strides_of(size: Sequence[int]) -> list[tuple[int, ...]]:
@@ -119,6 +154,45 @@ class ConvolutionalEncoder(nn.Module):
         voxels = x.flatten(2)
         level = [voxels.mean(dim=2), voxels.std(dim=2, correction=0)]
         return torch.cat([self.stages(x), *level], dim=1)
+
+
+class GaussianEncoder(nn.Module):
+    """An image to the posterior of its latent vector.
+
+    Parameters
+    ----------
+    encoder
+        An image to a vector of features.
+    n_features
+        Length of that vector.
+    n_latent
+        Length of the latent vector.
+    dropout
+        Share of the features that is left out in training.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        n_features: int,
+        n_latent: int,
+        *,
+        dropout: float = 0.0,
+    ):
+        super().__init__()
+        self.encoder = encoder
+        self.dropout = nn.Dropout(dropout)
+        self.mean = nn.Linear(n_features, n_latent)
+        self.log_variance = nn.Linear(n_features, n_latent)
+
+    def encode(self, x: Tensor) -> Independent:
+        """Return the posterior of images of shape (minibatch, in_channels, *size)."""
+        features = self.dropout(self.encoder(x))  # (minibatch, n_features)
+        return diagonal_normal(self.mean(features), self.log_variance(features))
+
+    def draw(self, posterior: Independent) -> Tensor:
+        """Return a draw in training, the mean in evaluation: (minibatch, n_latent)."""
+        return posterior.rsample() if self.training else posterior.mean
 
 
 class ConvolutionalDecoder(nn.Module):

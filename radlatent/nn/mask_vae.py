@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.distributions import Independent
 
-from radlatent.nn.distributions import diagonal_normal, divergence
+from radlatent.nn.blocks import GaussianEncoder
+from radlatent.nn.distributions import divergence
 from radlatent.nn.objective import Loss
 
 __all__ = ["MaskMinibatch", "MaskVAE"]
@@ -39,7 +39,7 @@ class MaskMinibatch(NamedTuple):
     position: Tensor
 
 
-class MaskVAE(nn.Module):
+class MaskVAE(GaussianEncoder):
     """A variational autoencoder of slices of masks.
 
     Parameters
@@ -75,15 +75,12 @@ class MaskVAE(nn.Module):
         beta: float = 1.0,
         constraint: float = 0.0,
     ):
-        super().__init__()
-        self.beta, self.constraint = beta, constraint
         channels = [n_classes, *(width * n for n in _STAGES)]
         start = (channels[-1], size // 16, size // 16)
         n_out = start[0] * start[1] * start[2]
         halves = [_halve(*pair) for pair in pairwise(channels)]
-        self.encoder = nn.Sequential(*halves, nn.Flatten())
-        self.mean = nn.Linear(n_out, n_latent)
-        self.log_variance = nn.Linear(n_out, n_latent)
+        super().__init__(nn.Sequential(*halves, nn.Flatten()), n_out, n_latent)
+        self.beta, self.constraint = beta, constraint
         self.position = nn.Linear(n_latent, 1)
         upward = channels[:0:-1]
         self.decoder = nn.Sequential(
@@ -95,19 +92,13 @@ class MaskVAE(nn.Module):
             nn.ConvTranspose2d(width, n_classes, 4, 2, 1),
         )
 
-    def encode(self, x: Tensor) -> Independent:
-        """Return the posterior of maps of shape (minibatch, n_classes, size, size)."""
-        features = self.encoder(x)  # (minibatch, n_out)
-        return diagonal_normal(self.mean(features), self.log_variance(features))
-
     def decode(self, z: Tensor) -> Tensor:
         """Return logits of the classes, shape (minibatch, n_classes, size, size)."""
         return self.decoder(z)
 
     def forward(self, minibatch: MaskMinibatch) -> Tensor:
         """Return the logits of a minibatch."""
-        posterior = self.encode(minibatch.x)
-        return self.decode(posterior.rsample() if self.training else posterior.mean)
+        return self.decode(self.draw(self.encode(minibatch.x)))
 
     def loss(self, minibatch: MaskMinibatch, *, progress: float = 1.0) -> Loss:
         """Return the loss and its parts, each of shape (minibatch,).
@@ -120,7 +111,7 @@ class MaskVAE(nn.Module):
             How much of the training is done; nothing depends on it.
         """
         posterior = self.encode(minibatch.x)
-        z = posterior.rsample() if self.training else posterior.mean
+        z = self.draw(posterior)
         logits = self.decode(z).float()
         entropy = -(minibatch.target * F.log_softmax(logits, dim=1)).sum(dim=(1, 2, 3))
         kl = divergence(posterior)

@@ -6,29 +6,29 @@ decoder sees [h, d], so that d need not repeat h, and a discriminator
 made small. Vetil et al. 2023, arXiv:2308.11389.
 """
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
-from torch.distributions import Independent
 
-from radlatent.nn.blocks import ConvolutionalDecoder, ConvolutionalEncoder
+from radlatent.nn.blocks import (
+    ConvolutionalDecoder,
+    ConvolutionalEncoder,
+    GaussianEncoder,
+    Sizes,
+)
 from radlatent.nn.discriminator import mutual_information
-from radlatent.nn.distributions import diagonal_normal, divergence
+from radlatent.nn.distributions import divergence
 from radlatent.nn.objective import Loss, Minibatch, squared_error
 
 __all__ = ["NonRedundantVAE"]
 
 
-class NonRedundantVAE(nn.Module):
+class NonRedundantVAE(GaussianEncoder):
     """A VAE whose latent is told apart from a given vector.
 
     Parameters
     ----------
-    shape
-        Of an image: channels, and voxels along each of the two or three axes.
-    lengths
-        Of h and of the latent vector d: (n_handcrafted, n_latent).
+    sizes
+        Of the images, of h (``n_handcrafted``) and of the latent vector d.
     width
         Channels of the first stage.
     beta, kappa
@@ -54,8 +54,7 @@ class NonRedundantVAE(nn.Module):
 
     def __init__(
         self,
-        shape: Sequence[int],
-        lengths: tuple[int, int],
+        sizes: Sizes,
         *,
         width: int = 8,
         beta: float = 1.0,
@@ -63,31 +62,20 @@ class NonRedundantVAE(nn.Module):
         conditional: bool = True,
         dropout: float = 0.0,
     ):
-        super().__init__()
-        in_channels, *size = shape
-        n_handcrafted, n_latent = lengths
+        size, in_channels = sizes.size, sizes.in_channels
+        encoder = ConvolutionalEncoder(size, in_channels, width)
+        super().__init__(encoder, encoder.n_out, sizes.n_latent, dropout=dropout)
         self.beta, self.kappa, self.conditional = beta, kappa, conditional
-        self.encoder = ConvolutionalEncoder(size, in_channels, width)
-        self.dropout = nn.Dropout(dropout)
-        self.mean = nn.Linear(self.encoder.n_out, n_latent)
-        self.log_variance = nn.Linear(self.encoder.n_out, n_latent)
-        n_in = n_latent + (n_handcrafted if conditional else 0)
+        n_in = sizes.n_latent + (sizes.n_handcrafted if conditional else 0)
         self.decoder = ConvolutionalDecoder(size, in_channels, n_in, width)
 
-    def encode(self, x: Tensor) -> Independent:
-        """Return the posterior of images of shape (minibatch, *shape)."""
-        features = self.dropout(self.encoder(x))  # (minibatch, n_out)
-        return diagonal_normal(self.mean(features), self.log_variance(features))
-
     def decode(self, d: Tensor, h: Tensor) -> Tensor:
-        """Return the means of the images, shape (minibatch, *shape)."""
+        """Return the means of the images, shape (minibatch, in_channels, *size)."""
         return self.decoder(torch.cat([h, d], dim=1) if self.conditional else d)
 
     def forward(self, minibatch: Minibatch) -> Tensor:
         """Return the reconstructions of a minibatch."""
-        posterior = self.encode(minibatch.x)
-        d = posterior.rsample() if self.training else posterior.mean
-        return self.decode(d, minibatch.h)
+        return self.decode(self.draw(self.encode(minibatch.x)), minibatch.h)
 
     def pairs(self, minibatch: Minibatch) -> tuple[Tensor, Tensor]:
         """Return h and the means of d, whose dependence the discriminator learns."""
@@ -113,7 +101,7 @@ class NonRedundantVAE(nn.Module):
         """
         x, mask, h = minibatch.x, minibatch.mask, minibatch.h
         posterior = self.encode(x)
-        d = posterior.rsample() if self.training else posterior.mean
+        d = self.draw(posterior)
         reconstruction = squared_error(x, self.decode(d, h), mask)
         kl = divergence(posterior)
         total = reconstruction + self.beta * kl

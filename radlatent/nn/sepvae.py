@@ -5,20 +5,19 @@ encoders give a common latent c and a salient latent s; the decoder sees [c, s] 
 target and [c, 0] of a background case. Louiset et al. 2023, arXiv:2307.06206.
 """
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 from torch.distributions import Independent, Normal
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from radlatent.nn.blocks import ConvolutionalDecoder, ConvolutionalEncoder
-from radlatent.nn.discriminator import mutual_information
-from radlatent.nn.distributions import (
-    diagonal_normal,
-    divergence,
-    standard_normal_like,
+from radlatent.nn.blocks import (
+    ConvolutionalDecoder,
+    ConvolutionalEncoder,
+    GaussianEncoder,
+    Sizes,
 )
+from radlatent.nn.discriminator import mutual_information
+from radlatent.nn.distributions import divergence, standard_normal_like
 from radlatent.nn.objective import Loss, Minibatch, squared_error
 
 __all__ = ["SepVAE"]
@@ -32,10 +31,10 @@ class SepVAE(nn.Module):
 
     Parameters
     ----------
-    shape
-        Of an image: channels, and voxels along each of the two or three axes.
-    n_latent
-        Lengths of the two vectors: (n_common, n_salient).
+    sizes
+        Of the images and of both latent vectors together.
+    n_salient
+        Length of the salient one.
     width
         Channels of the first stage of each encoder and of the decoder.
     beta
@@ -71,8 +70,8 @@ class SepVAE(nn.Module):
 
     def __init__(
         self,
-        shape: Sequence[int],
-        n_latent: tuple[int, int],
+        sizes: Sizes,
+        n_salient: int,
         *,
         width: int = 8,
         beta: tuple[float, float] = (1.0, 1.0),
@@ -81,14 +80,15 @@ class SepVAE(nn.Module):
         classification_weight: float = 1.0,
     ):
         super().__init__()
-        self.n_common, self.n_salient = n_latent
+        self.n_common, self.n_salient = sizes.n_latent - n_salient, n_salient
         self.beta, self.kappa = tuple(beta), kappa
         self.background_variance = background_variance
         self.classification_weight = classification_weight
-        in_channels, *size = shape
-        self.common = _Branch(size, in_channels, self.n_common, width)
-        self.salient = _Branch(size, in_channels, self.n_salient, width)
-        self.decoder = ConvolutionalDecoder(size, in_channels, self.n_latent, width)
+        self.common = _branch(sizes, self.n_common, width)
+        self.salient = _branch(sizes, self.n_salient, width)
+        self.decoder = ConvolutionalDecoder(
+            sizes.size, sizes.in_channels, sizes.n_latent, width
+        )
         self.classifier = None
         if self.classification_weight:
             self.classifier = nn.Sequential(
@@ -107,22 +107,22 @@ class SepVAE(nn.Module):
         return [f"{name}{i:03d}" for name, n in lengths.items() for i in range(n)]
 
     def encode_common(self, x: Tensor) -> Independent:
-        """Return the posterior of c given images, (minibatch, *shape)."""
-        return self.common(x)
+        """Return the posterior of c given images, (minibatch, in_channels, *size)."""
+        return self.common.encode(x)
 
     def encode_salient(self, x: Tensor) -> Independent:
-        """Return the posterior of s given images, (minibatch, *shape)."""
-        return self.salient(x)
+        """Return the posterior of s given images, (minibatch, in_channels, *size)."""
+        return self.salient.encode(x)
 
     def encode(self, x: Tensor) -> Independent:
         """Return the posterior of [c, s], which does not depend on y."""
-        parts = [self.common(x).base_dist, self.salient(x).base_dist]
+        parts = [part.encode(x).base_dist for part in (self.common, self.salient)]
         mean = torch.cat([part.loc for part in parts], dim=1)
         scale = torch.cat([part.scale for part in parts], dim=1)
         return Independent(Normal(mean, scale, validate_args=False), 1)
 
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """Return the means of the images, shape (minibatch, *shape).
+        """Return the means of the images, shape (minibatch, in_channels, *size).
 
         Parameters
         ----------
@@ -142,8 +142,8 @@ class SepVAE(nn.Module):
 
     def pairs(self, minibatch: Minibatch) -> tuple[Tensor, Tensor]:
         """Return c and s, whose mutual information the discriminator is to learn."""
-        c = self._draw(self.common(minibatch.x))
-        s = self._draw(self.salient(minibatch.x))
+        c = self.common.draw(self.common.encode(minibatch.x))
+        s = self.salient.draw(self.salient.encode(minibatch.x))
         return c, s
 
     def loss(
@@ -169,12 +169,12 @@ class SepVAE(nn.Module):
         The z of the result is [c, s] before s is set to zero by y: what is learned
         from it must not see y.
         """
-        x, mask, _, y = minibatch
+        x, mask, y = minibatch.x, minibatch.mask, minibatch.y
         if self.training and y is None:
             msg = "SepVAE is trained with y: 0 for background cases, 1 for targets."
             raise ValueError(msg)
-        common, salient = self.common(x), self.salient(x)
-        c, s = self._draw(common), self._draw(salient)
+        common, salient = self.common.encode(x), self.salient.encode(x)
+        c, s = self.common.draw(common), self.salient.draw(salient)
         z = torch.cat([c, s], dim=1)
         parts = {
             "reconstruction": squared_error(x, self.decode(z, y), mask),
@@ -191,9 +191,6 @@ class SepVAE(nn.Module):
         total = sum(weights[name] * part for name, part in parts.items())
         return Loss(total, parts, z)
 
-    def _draw(self, posterior):
-        return posterior.rsample() if self.training else posterior.mean
-
     def _salient_divergence(self, posterior, y):
         target = divergence(posterior)
         if y is None:
@@ -209,15 +206,6 @@ class SepVAE(nn.Module):
         return torch.where(y < 0, torch.zeros_like(entropy), entropy)
 
 
-class _Branch(nn.Module):
-    """An image to the posterior of one of the latents."""
-
-    def __init__(self, size, in_channels, n_latent, width):
-        super().__init__()
-        self.encoder = ConvolutionalEncoder(size, in_channels, width)
-        self.mean = nn.Linear(self.encoder.n_out, n_latent)
-        self.log_variance = nn.Linear(self.encoder.n_out, n_latent)
-
-    def forward(self, x):
-        features = self.encoder(x)  # (minibatch, n_out)
-        return diagonal_normal(self.mean(features), self.log_variance(features))
+def _branch(sizes, n_latent, width):
+    encoder = ConvolutionalEncoder(sizes.size, sizes.in_channels, width)
+    return GaussianEncoder(encoder, encoder.n_out, n_latent)

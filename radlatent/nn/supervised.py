@@ -4,6 +4,7 @@ from torch import Tensor, nn
 from torch.distributions import Independent
 from torch.nn.functional import cross_entropy
 
+from radlatent.nn.blocks import Sizes
 from radlatent.nn.objective import Loss, Minibatch
 
 __all__ = ["Supervised"]
@@ -19,10 +20,9 @@ class Supervised(nn.Module):
     ----------
     model
         Any model of this room.
-    n_classes
-        Number of classes; their order is the caller's.
-    n_latent
-        Length of the latent vector of the model.
+    sizes
+        Of the latent vector of the model, and the number of classes, whose order is the
+        caller's.
     weight
         Weight of the cross-entropy; a zero removes the term and its head.
 
@@ -34,11 +34,10 @@ class Supervised(nn.Module):
     is next to nothing.
     """
 
-    def __init__(
-        self, model: nn.Module, n_classes: int, *, n_latent: int, weight: float = 1.0
-    ):
+    def __init__(self, model: nn.Module, sizes: Sizes, *, weight: float = 1.0):
         super().__init__()
         self.model, self.weight = model, weight
+        n_latent, n_classes = sizes.n_latent, sizes.n_classes
         self.head = nn.Linear(n_latent, n_classes) if weight else None
 
     def encode(self, x: Tensor) -> Independent:

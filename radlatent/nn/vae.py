@@ -4,14 +4,16 @@ Kingma & Welling 2014, arXiv:1312.6114; beta: Higgins et al. 2017; capacity: Bur
 al. 2018, arXiv:1804.03599.
 """
 
-from collections.abc import Sequence
-
 import torch
-from torch import Tensor, nn
-from torch.distributions import Independent
+from torch import Tensor
 
-from radlatent.nn.blocks import ConvolutionalDecoder, ConvolutionalEncoder
-from radlatent.nn.distributions import diagonal_normal, divergence
+from radlatent.nn.blocks import (
+    ConvolutionalDecoder,
+    ConvolutionalEncoder,
+    GaussianEncoder,
+    Sizes,
+)
+from radlatent.nn.distributions import divergence
 from radlatent.nn.objective import Loss, Minibatch, squared_error
 
 __all__ = ["VAE", "regularized"]
@@ -20,15 +22,13 @@ __all__ = ["VAE", "regularized"]
 CAPACITY_RAMP = 0.5
 
 
-class VAE(nn.Module):
+class VAE(GaussianEncoder):
     """A variational autoencoder of masked images.
 
     Parameters
     ----------
-    shape
-        Of an image: channels, and voxels along each of the two or three axes.
-    n_latent
-        Length of the latent vector.
+    sizes
+        Of the images and of the latent vector.
     width
         Channels of the first stage.
     beta
@@ -47,36 +47,26 @@ class VAE(nn.Module):
 
     def __init__(
         self,
-        shape: Sequence[int],
-        n_latent: int,
+        sizes: Sizes,
         *,
         width: int = 8,
         beta: float = 1.0,
         capacity: float | None = None,
         dropout: float = 0.0,
     ):
-        super().__init__()
-        in_channels, *size = shape
+        size, in_channels, n_latent = sizes.size, sizes.in_channels, sizes.n_latent
+        encoder = ConvolutionalEncoder(size, in_channels, width)
+        super().__init__(encoder, encoder.n_out, n_latent, dropout=dropout)
         self.beta, self.capacity = beta, capacity
-        self.encoder = ConvolutionalEncoder(size, in_channels, width)
-        self.dropout = nn.Dropout(dropout)
-        self.mean = nn.Linear(self.encoder.n_out, n_latent)
-        self.log_variance = nn.Linear(self.encoder.n_out, n_latent)
         self.decoder = ConvolutionalDecoder(size, in_channels, n_latent, width)
 
-    def encode(self, x: Tensor) -> Independent:
-        """Return the posterior of images of shape (minibatch, *shape)."""
-        features = self.dropout(self.encoder(x))  # (minibatch, n_out)
-        return diagonal_normal(self.mean(features), self.log_variance(features))
-
     def decode(self, z: Tensor) -> Tensor:
-        """Return the means of the images, shape (minibatch, *shape)."""
+        """Return the means of the images, shape (minibatch, in_channels, *size)."""
         return self.decoder(z)
 
     def forward(self, minibatch: Minibatch) -> Tensor:
         """Return the reconstructions of a minibatch."""
-        posterior = self.encode(minibatch.x)
-        return self.decode(posterior.rsample() if self.training else posterior.mean)
+        return self.decode(self.draw(self.encode(minibatch.x)))
 
     def loss(self, minibatch: Minibatch, *, progress: float = 1.0) -> Loss:
         """Return the loss and its parts, each of shape (minibatch,).
@@ -90,7 +80,7 @@ class VAE(nn.Module):
         """
         x, mask = minibatch.x, minibatch.mask
         posterior = self.encode(x)
-        z = posterior.rsample() if self.training else posterior.mean
+        z = self.draw(posterior)
         reconstruction = squared_error(x, self.decode(z), mask)
         kl = divergence(posterior)
         total = reconstruction + regularized(kl, self.beta, self.capacity, progress)

@@ -8,6 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from radlatent.nn.blocks import Sizes  # noqa: E402
 from radlatent.nn.discriminator import Discriminator  # noqa: E402
 from radlatent.nn.nonredundant import NonRedundantVAE  # noqa: E402
 from radlatent.nn.objective import Minibatch, squared_error  # noqa: E402
@@ -25,17 +26,20 @@ def spec(build, *, discriminator=None, size=(8, 12, 9), total):
     )
 
 
+def sizes(size, channels=1, n_latent=N_LATENT):
+    return Sizes(channels, size, n_latent, N_HANDCRAFTED, N_CLASSES)
+
+
 def vae(size, channels=1, **kwargs):
-    return VAE((channels, *size), N_LATENT, width=2, **kwargs)
+    return VAE(sizes(size, channels), width=2, **kwargs)
 
 
 def nonredundant(size, channels=1, **kwargs):
-    lengths = (N_HANDCRAFTED, N_LATENT)
-    return NonRedundantVAE((channels, *size), lengths, width=2, **kwargs)
+    return NonRedundantVAE(sizes(size, channels), width=2, **kwargs)
 
 
 def sepvae(size, channels=1, **kwargs):
-    return SepVAE((channels, *size), (2, N_LATENT - 2), width=2, **kwargs)
+    return SepVAE(sizes(size, channels), N_LATENT - 2, width=2, **kwargs)
 
 
 def weighted(**weights):
@@ -88,16 +92,16 @@ MODELS = {
         total=weighted(kl_common=1, kl_salient=1),
     ),
     "supervised vae": spec(
-        lambda *a: Supervised(vae(*a), N_CLASSES, n_latent=N_LATENT, weight=7.0),
+        lambda *a: Supervised(vae(*a), sizes(()), weight=7.0),
         total=weighted(kl=1, classification=7),
     ),
     "supervised nonredundant": spec(
-        lambda *a: Supervised(nonredundant(*a), N_CLASSES, n_latent=N_LATENT),
+        lambda *a: Supervised(nonredundant(*a), sizes(())),
         discriminator=(N_HANDCRAFTED, N_LATENT),
         total=weighted(kl=1, mutual_information=1, classification=1),
     ),
     "supervised sepvae": spec(
-        lambda *a: Supervised(sepvae(*a), N_CLASSES, n_latent=N_LATENT),
+        lambda *a: Supervised(sepvae(*a), sizes(())),
         total=weighted(
             kl_common=1, kl_salient=1, salient_classification=1, classification=1
         ),
@@ -265,16 +269,16 @@ def blobs():
 @pytest.mark.parametrize(
     "build",
     [
-        lambda size: VAE((1, *size), 8, width=4),
-        lambda size: NonRedundantVAE((1, *size), (N_HANDCRAFTED, 8), width=4),
-        lambda size: SepVAE((1, *size), (4, 4), width=4),
-        lambda size: Supervised(VAE((1, *size), 8, width=4), 2, n_latent=8),
+        lambda eight: VAE(eight, width=4),
+        lambda eight: NonRedundantVAE(eight, width=4),
+        lambda eight: SepVAE(eight, 4, width=4),
+        lambda eight: Supervised(VAE(eight, width=4), eight),
     ],
     ids=["vae", "nonredundant", "sepvae", "supervised"],
 )
 def test_eight_volumes_are_learned_by_heart(build):
     minibatch = blobs()
-    model = build((8, 8, 8))
+    model = build(Sizes(1, (8, 8, 8), 8, N_HANDCRAFTED, n_classes=2))
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
     for _ in range(120):
         loss = model.loss(minibatch).total.mean()
@@ -318,7 +322,7 @@ def test_capacity_follows_the_progress():
 
 
 def test_number_of_parameters_is_within_half_a_percent_of_the_paper():
-    model = NonRedundantVAE((1, 64, 128, 192), (32, 32), width=4)
+    model = NonRedundantVAE(Sizes(1, (64, 128, 192), 32, 32), width=4)
     n_parameters = sum(parameter.numel() for parameter in model.parameters())
     # 1 111 641, and mean and deviation of the input into both heads of 32
     assert n_parameters == 1_111_641 + 2 * 2 * 32

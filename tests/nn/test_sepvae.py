@@ -4,6 +4,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from radlatent.nn.blocks import Sizes  # noqa: E402
 from radlatent.nn.discriminator import (  # noqa: E402
     Discriminator,
     discriminator_loss,
@@ -27,7 +28,7 @@ def images(n=6):
 
 
 def model(**kwargs):
-    return SepVAE((1, 8, 8), (3, 2), width=2, **kwargs)
+    return SepVAE(Sizes(1, (8, 8), 5), 2, width=2, **kwargs)
 
 
 def test_posterior_joins_common_and_salient():
@@ -180,7 +181,8 @@ def separated():
     with torch.random.fork_rng():
         torch.manual_seed(0)
         train, test = bars_and_spots(256)[0], bars_and_spots(400)
-        found, discriminator = SepVAE((1, 16, 16), (2, 2), width=4), Discriminator(2, 2)
+        found = SepVAE(Sizes(1, (16, 16), 4), 2, width=4)
+        discriminator = Discriminator(2, 2)
         one = torch.optim.Adam(found.parameters(), lr=5e-3)
         two = torch.optim.Adam(discriminator.parameters(), lr=1e-2)
         for _ in range(150):

@@ -2,6 +2,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from radlatent.nn.blocks import Sizes  # noqa: E402
 from radlatent.nn.nonredundant import NonRedundantVAE  # noqa: E402
 from radlatent.nn.objective import Minibatch  # noqa: E402
 from radlatent.nn.sepvae import SepVAE  # noqa: E402
@@ -21,10 +22,11 @@ def images(y=(0, 1, 2, 1)):
     return Minibatch(x, torch.ones_like(x), torch.randn(len(y), 3), torch.tensor(y))
 
 
-def model(weight=1.0, n_classes=3):
-    return Supervised(
-        VAE((1, 8, 8), 4, width=2), n_classes, n_latent=4, weight=weight
-    ).eval()
+SIZES = Sizes(1, (8, 8), n_latent=4, n_handcrafted=3, n_classes=3)
+
+
+def model(weight=1.0):
+    return Supervised(VAE(SIZES, width=2), SIZES, weight=weight).eval()
 
 
 def test_cross_entropy_is_that_of_the_class_of_the_case():
@@ -85,14 +87,14 @@ def test_classification_moves_the_encoder_and_not_the_decoder():
 @pytest.mark.parametrize(
     "inner",
     [
-        VAE((1, 8, 8), 4, width=2),
-        NonRedundantVAE((1, 8, 8), (3, 4), width=2),
-        SepVAE((1, 8, 8), (2, 2), width=2),
+        VAE(SIZES, width=2),
+        NonRedundantVAE(SIZES, width=2),
+        SepVAE(SIZES, 2, width=2),
     ],
     ids=["vae", "nonredundant", "sepvae"],
 )
 def test_everything_else_is_the_models(inner):
-    found, minibatch = Supervised(inner, 3, n_latent=4).eval(), images()
+    found, minibatch = Supervised(inner, SIZES).eval(), images()
     z = inner.encode(minibatch.x).mean
     more = (minibatch.h,) if isinstance(inner, NonRedundantVAE) else ()
     assert torch.equal(found.encode(minibatch.x).mean, z)
@@ -104,7 +106,7 @@ def test_everything_else_is_the_models(inner):
 
 
 def test_keywords_reach_the_model():
-    found = Supervised(VAE((1, 8, 8), 4, width=2, capacity=9.0), 3, n_latent=4).eval()
+    found = Supervised(VAE(SIZES, width=2, capacity=9.0), SIZES).eval()
     minibatch = images()
     early, late = (found.loss(minibatch, progress=p).total for p in (0.0, 1.0))
     assert not torch.allclose(early, late)

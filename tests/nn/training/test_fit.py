@@ -19,6 +19,7 @@ from radlatent.nn import (  # noqa: E402
     Minibatch,
     NonRedundantVAE,
     Schedule,
+    Sizes,
     Training,
     train,
 )
@@ -107,13 +108,13 @@ class Watched(torch.nn.Module):
 def vae(seed=0, **kwargs):
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return VAE((1, 4, 4), 2, width=2, **kwargs)
+        return VAE(Sizes(1, (4, 4), 2), width=2, **kwargs)
 
 
 def nonredundant(seed=0, **kwargs):
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = NonRedundantVAE((1, 4, 4), (3, 2), width=2, **kwargs)
+        model = NonRedundantVAE(Sizes(1, (4, 4), 2, 3), width=2, **kwargs)
         return model, Discriminator(3, 2, 4)
 
 

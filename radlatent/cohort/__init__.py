@@ -6,7 +6,7 @@
 - `simulate`: write a cohort with a known answer.
 """
 
-from radlatent.cohort.layouts.known import LAYOUTS, index
+from radlatent.cohort.layouts.indexing import LAYOUTS, index
 from radlatent.cohort.manifest import Cohort
 from radlatent.cohort.preflight import Check, check
 from radlatent.cohort.simulation.simulate import simulate

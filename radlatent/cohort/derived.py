@@ -40,7 +40,8 @@ def derived_card(
     key: str,
     made_by: Mapping,
     masks: str,
-    cases: tuple[pd.DataFrame, pd.DataFrame],
+    before: pd.DataFrame,
+    after: pd.DataFrame,
 ) -> Card:
     """Return the card of a derived cohort.
 
@@ -56,8 +57,8 @@ def derived_card(
         What made the masks: keys ``name``, ``key`` and ``fitted_on``, as in `MadeBy`.
     masks
         Hash of the contents of the masks, from `replace_masks`.
-    cases
-        The **cases** tables before and after.
+    before, after
+        The **cases** table under the old masks and under the new ones.
 
     Raises
     ------
@@ -77,13 +78,13 @@ def derived_card(
     # a layout would find the masks of the original
     changes = {"name": name, "layout": None, "derived": (*card.derived, step)}
     derived = parse(vars(card) | changes, Card, source="made_by")
-    _check_patients(derived, cases)
+    _check_patients(derived, before, after)
     return derived
 
 
-def _check_patients(card, cases):
+def _check_patients(card, before, after):
     """Raise where the fits of the last step do not speak of the patients at hand."""
-    maker, here = card.derived[-1].made_by, set(cases[0]["patient_id"])
+    maker, here = card.derived[-1].made_by, set(before["patient_id"])
     inside = [fit for one, fit in card.fits_here if one is maker]
     found = [
         f"none of {len(fit.patients)} patients it was fitted on is of {card.name!r}: "
@@ -95,7 +96,7 @@ def _check_patients(card, cases):
     unknown = sorted(set().union(*told) - here)
     if unknown:
         found.append(f"applied_to names {len(unknown)} others: {unknown[:3]}")
-    missed = sorted(_patients_with_new(*cases) - set().union(*told))
+    missed = sorted(_patients_with_new(before, after) - set().union(*told))
     if told and all(told) and missed:
         found.append(
             f"{len(missed)} patients with new masks are in no applied_to: {missed[:3]}"

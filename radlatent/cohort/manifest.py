@@ -18,7 +18,7 @@ from radlatent.cohort.derived import (
     without_places,
     write_tables,
 )
-from radlatent.cohort.layouts.known import LAYOUTS
+from radlatent.cohort.layouts.indexing import LAYOUTS
 from radlatent.cohort.problems import Problems
 from radlatent.cohort.rules import check_paths, mask_column, read_cases, read_endpoints
 from radlatent.cohort.tables import read_text_table
@@ -220,8 +220,9 @@ class Cohort:
         """
         where = {"columns": self.mask_columns, "root": self.root, "cohort": self.name}
         cases, contents = replace_masks(self.cases, masks, **where)
-        about = {"made_by": made_by, "masks": contents, "cases": (self.cases, cases)}
-        card = derived_card(self.card, name=name, key=self.key, **about)
+        about = {"made_by": made_by, "masks": contents}
+        tables = {"before": self.cases, "after": cases}
+        card = derived_card(self.card, name=name, key=self.key, **about, **tables)
         return replace(self, card=card, cases=cases)
 
     def write(self, folder: str | Path) -> Path:
@@ -296,16 +297,12 @@ def read_manifest(
     case_rows, case_file, endpoint_rows, endpoint_file = _tables(
         folder, root, card, problems
     )
-    cases = read_cases(case_rows, card, file=case_file, problems=problems)
-    check_paths(cases, card, root=root, file=case_file, problems=problems)
-    patients = read_endpoints(
-        endpoint_rows,
-        card,
-        included=set(cases["patient_id"][~cases["exclude"]]),
-        file=endpoint_file,
-        problems=problems,
-    )
-    _same_patients(cases, patients, (case_file, endpoint_file), problems)
+    of_cases, of_patients = problems.of(case_file), problems.of(endpoint_file)
+    cases = read_cases(case_rows, card, of_cases)
+    check_paths(cases, card, root, of_cases)
+    included = set(cases["patient_id"][~cases["exclude"]])
+    patients = read_endpoints(endpoint_rows, card, included, of_patients)
+    _same_patients(cases, patients, case_file, of_patients)
     cohort = Cohort(card, root, check_cases(cases), check_endpoints(patients))
     return cohort, problems
 
@@ -347,21 +344,19 @@ def _as_text(frame):
     return texts.set_axis(range(2, len(texts) + 2))
 
 
-def _same_patients(cases, patients, files, problems):
+def _same_patients(cases, patients, case_file, problems):
     with_cases, with_row = set(cases["patient_id"]), set(patients.index)
     for patient in sorted(p for p in with_cases - with_row if p):
         problems.add(
             f"patient {patient!r} has cases but no row here",
             "Add the patient (cells may be empty), or remove the cases",
-            file=files[1],
             column="patient_id",
             value=patient,
         )
     for patient in sorted(with_row - with_cases):
         problems.add(
-            f"patient {patient!r} has no case in {files[0]}",
+            f"patient {patient!r} has no case in {case_file}",
             "Add the cases, or remove the patient",
-            file=files[1],
             column="patient_id",
             value=patient,
         )

@@ -109,44 +109,56 @@ def check(
         if root is not None:
             msg = "root belongs to the folder of a cohort; this one was read already."
             raise SchemaError(msg)
-        problems, where = Problems(), {"root": cohort.root, "file": "cases.csv"}
-        check_paths(cohort.cases, cohort.card, **where, problems=problems)
+        problems = Problems()
+        of_cases = problems.of("cases.csv")
+        check_paths(cohort.cases, cohort.card, cohort.root, of_cases)
     else:
         cohort, problems = read_manifest(cohort, root=root)
-    groups = _groups(cohort)
+    pairs = _pairs(cohort)
     tasks = {
-        key: (*paths, list(dict.fromkeys(labels.values())), cohort.modalities[key[0]])
-        for key, (paths, labels) in groups.items()
+        key: (*pair.paths, pair.labels, cohort.modalities[pair.modality])
+        for key, pair in pairs.items()
     }
     outcome = map_tasks(_look, tasks, jobs=jobs, description="Checking files")
     notes = []
     for key, found in outcome.results.items():
-        _report(cohort, key, groups[key][1], found["faults"], problems)
+        _report(cohort, pairs[key], found["faults"], problems)
         notes += found["notes"]
     for key, (_, message) in outcome.failures.items():
         fault = (None, message, "Mend the file, or exclude the case")
-        _report(cohort, key, groups[key][1], [fault], problems)
+        _report(cohort, pairs[key], [fault], problems)
     return Check(problems, cohort, collapse_warnings(notes))
 
 
-def _groups(cohort: Cohort):
-    """Return (modality, image, mask) -> paths and {case_id: label}, once a pair."""
-    groups = {}
+@dataclass(frozen=True)
+class _Pair:
+    """An image and its mask, looked into once for all cases that share them."""
+
+    modality: str
+    mask: str  # as cases.csv names it
+    paths: tuple[Path, Path]
+    wanted: dict[str, int | None]  # case_id to mask_label, None for every label
+
+    @property
+    def labels(self):
+        return list(dict.fromkeys(self.wanted.values()))
+
+
+def _pairs(cohort):
+    pairs = {}
     for case_id, case in cohort.included.iterrows():
         for modality in cohort.modalities:
-            if case[f"image_{modality}"] is None:
-                continue
-            mask = case[cohort.mask_column(modality)]
-            if mask is None:
+            image, mask = case[f"image_{modality}"], case[cohort.mask_column(modality)]
+            if image is None or mask is None:
                 continue
             paths = cohort.files(case_id, modality)
             # what is not there was noted when the tables were read
             if not all(path.is_file() for path in paths):
                 continue
-            key = (modality, case[f"image_{modality}"], mask)
             label = None if pd.isna(case["mask_label"]) else int(case["mask_label"])
-            groups.setdefault(key, (paths, {}))[1][case_id] = label
-    return groups
+            pair = _Pair(modality, mask, paths, {})
+            pairs.setdefault((modality, image, mask), pair).wanted[case_id] = label
+    return pairs
 
 
 def _look(image_path, mask_path, labels, modality):
@@ -213,12 +225,11 @@ def _label_fault(label, counts, mask):
     return None
 
 
-def _report(cohort, key, labels, faults, problems):
-    modality, _, mask = key
+def _report(cohort, pair, faults, problems):
     for label, problem, remedy in faults:
         concerned = [
             case_id
-            for case_id, wanted in labels.items()
+            for case_id, wanted in pair.wanted.items()
             if label is None or wanted == label
         ]
         first = concerned[0]
@@ -229,7 +240,7 @@ def _report(cohort, key, labels, faults, problems):
             file="cases.csv",
             row=cohort.cases.loc[first, "line"],
             case_id=first,
-            column=cohort.mask_column(modality),
-            value=mask,
+            column=cohort.mask_column(pair.modality),
+            value=pair.mask,
             cases=tuple(concerned),
         )

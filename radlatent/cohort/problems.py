@@ -9,7 +9,7 @@ import pandas as pd
 
 from radlatent.errors import CohortError
 
-__all__ = ["Problems"]
+__all__ = ["FileProblems", "Problems"]
 
 _COLUMNS = ("file", "row", "case_id", "column", "value", "problem", "remedy")
 _IN_MESSAGE = 50
@@ -43,6 +43,10 @@ class Problems:
         texts = {"file": file, "problem": problem, "remedy": remedy}
         self.rows.append(dict.fromkeys(_COLUMNS, "") | {_CASES: ()} | where | texts)
 
+    def of(self, file: str) -> "FileProblems":
+        """Return the list as the checks of one file see it."""
+        return FileProblems(self, file)
+
     @property
     def frame(self) -> pd.DataFrame:
         """The **problems** table: ``file, row, case_id, column, value, ...``."""
@@ -72,6 +76,26 @@ class Problems:
         count = len(self.rows)
         head = f"cohort {cohort}: {count} problem{'s' if count > 1 else ''} found."
         return "\n".join([head, *lines])
+
+
+@dataclass(frozen=True)
+class FileProblems:
+    """The list of problems, as the checks of one file see it.
+
+    Parameters
+    ----------
+    every
+        The list; it grows.
+    file
+        What messages call the file.
+    """
+
+    every: Problems
+    file: str
+
+    def add(self, problem: str, remedy: str, **where) -> None:
+        """Note one problem of the file; see `Problems.add`."""
+        self.every.add(problem, remedy, file=self.file, **where)
 
 
 def _line(row):

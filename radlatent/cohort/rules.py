@@ -10,7 +10,7 @@ from pathlib import Path, PureWindowsPath
 import pandas as pd
 
 from radlatent.cohort.card import Card
-from radlatent.cohort.problems import Problems
+from radlatent.cohort.problems import FileProblems
 from radlatent.cohort.tables import check_columns, parse_flags, parse_numbers
 from radlatent.schema import nearest
 
@@ -29,9 +29,7 @@ def mask_column(modality: str, columns: Container[str]) -> str:
     return own if own in columns else "mask"
 
 
-def read_cases(
-    table: pd.DataFrame, card: Card, *, file: str, problems: Problems
-) -> pd.DataFrame:
+def read_cases(table: pd.DataFrame, card: Card, problems: FileProblems) -> pd.DataFrame:
     """Return the **cases** table of a frame of text, typed and checked.
 
     Notes
@@ -44,27 +42,23 @@ def read_cases(
     own = [f"mask_{m}" for m in card.modalities]
     known = (*_FIXED, *_EXCLUSION, *paths, *own)
     required = ("case_id", "patient_id", *paths)
-    check_columns(table, known, file=file, problems=problems, required=required)
-    _unknown_modalities(table, card, file, problems)
+    check_columns(table, known, problems, required=required)
+    _unknown_modalities(table, card, problems)
     for column in (*required, *_KEYS, *_EXCLUSION, "mask_label"):
         if column not in table:
             table = table.assign(**{column: ""})
-    table = _identified(table, file, problems)
-    flags = parse_flags(table["exclude"], file=file, problems=problems)
+    table = _identified(table, problems)
+    flags = parse_flags(table["exclude"], problems)
     labels = parse_numbers(
-        table["mask_label"],
-        file=file,
-        problems=problems,
-        limits=(1, 65_535),
-        whole=True,
+        table["mask_label"], problems, lowest=1, highest=65_535, whole=True
     )
-    _reasons(table, flags, file, problems)
-    _repeated(table, flags, file, problems)
-    _two_sites(table, flags, file, problems)
-    _unfit_names(table, file, problems)
+    _reasons(table, flags, problems)
+    _repeated(table, flags, problems)
+    _two_sites(table, flags, problems)
+    _unfit_names(table, problems)
     if flags.all():
         found = f"all {len(table)} are excluded" if len(table) else "there is no row"
-        problems.add(f"no case is included: {found}", "Add cases", file=file)
+        problems.add(f"no case is included: {found}", "Add cases")
     return _typed(table, flags, labels, paths, card)
 
 
@@ -87,13 +81,12 @@ def _plain(path):
     return posixpath.normpath(path.replace("\\", "/"))
 
 
-def _identified(table, file, problems):
+def _identified(table, problems):
     for column in ("case_id", "patient_id"):
         for line in table.index[table[column] == ""]:
             problems.add(
                 "the cell is empty",
                 f"Give every case a {column}",
-                file=file,
                 row=line,
                 column=column,
             )
@@ -102,7 +95,6 @@ def _identified(table, file, problems):
             problems.add(
                 "the case_id occurs twice",
                 "Give every case an id of its own",
-                file=file,
                 row=line,
                 case_id=case_id,
                 column="case_id",
@@ -112,7 +104,7 @@ def _identified(table, file, problems):
     return table[keep]
 
 
-def _unknown_modalities(table, card, file, problems):
+def _unknown_modalities(table, card, problems):
     for column in table.columns:
         role, _, modality = column.partition("_")
         if role not in ("image", "mask") or modality in ("", "label"):
@@ -123,25 +115,23 @@ def _unknown_modalities(table, card, file, problems):
                 f"{nearest(modality, card.modalities)}",
                 f"Add it to modalities (there are {list(card.modalities)}), "
                 "or drop the column",
-                file=file,
                 row=1,
                 column=column,
             )
 
 
-def _reasons(table, flags, file, problems):
+def _reasons(table, flags, problems):
     for line in table.index[flags & (table["exclude_reason"] == "")]:
         problems.add(
             "the case is excluded without a reason",
             "Write why",
-            file=file,
             row=line,
             case_id=table["case_id"][line],
             column="exclude_reason",
         )
 
 
-def _repeated(table, flags, file, problems):
+def _repeated(table, flags, problems):
     if not table["lesion_id"].any():
         return
     keys = ["patient_id", "lesion_id", "timepoint"]
@@ -151,13 +141,12 @@ def _repeated(table, flags, file, problems):
         problems.add(
             f"patient, lesion and timepoint ({found}) occur in another case too",
             "A case is one patient, lesion and timepoint: correct or exclude one",
-            file=file,
             row=line,
             case_id=row["case_id"],
         )
 
 
-def _two_sites(table, flags, file, problems):
+def _two_sites(table, flags, problems):
     """Note patients who are at two sites at one time: most often two patients."""
     included = table[~flags & (table["site"] != "")]
     sites = included.groupby(["patient_id", "timepoint"])["site"].agg(set)
@@ -165,20 +154,18 @@ def _two_sites(table, flags, file, problems):
         problems.add(
             f"patient {patient!r} is at the sites {sorted(found)}",
             "Give patients of different sites different ids, as in 'siteA_001'",
-            file=file,
             column="site",
             value=patient,
         )
 
 
-def _unfit_names(table, file, problems):
+def _unfit_names(table, problems):
     for column in ("lesion_id", "timepoint"):
         unfit = table[column].str.contains(r"[\[\]<]")
         for line, name in table.loc[unfit, column].items():
             problems.add(
                 f"{name!r} does not fit the name of a feature column",
                 "Leave out the characters [ ] <",
-                file=file,
                 row=line,
                 column=column,
                 value=name,
@@ -186,12 +173,12 @@ def _unfit_names(table, file, problems):
 
 
 def check_paths(
-    cases: pd.DataFrame, card: Card, *, root: Path, file: str, problems: Problems
+    cases: pd.DataFrame, card: Card, root: Path, problems: FileProblems
 ) -> None:
     """Note images and masks that are absent, alone, or outside the root."""
     absent = {}
     for case_id, case in cases[~cases["exclude"]].iterrows():
-        where = {"file": file, "row": case["line"], "case_id": case_id}
+        where = {"row": case["line"], "case_id": case_id}
         given = 0
         for modality in card.modalities:
             columns = (f"image_{modality}", mask_column(modality, cases.columns))
@@ -261,16 +248,14 @@ def _leaves_root(path):
 def read_endpoints(
     table: pd.DataFrame,
     card: Card,
-    *,
     included: Container[str],
-    file: str,
-    problems: Problems,
+    problems: FileProblems,
 ) -> pd.DataFrame:
     """Return the **endpoints** table of a frame of text, typed and checked.
 
     Endpoints need two classes, or an event, among the ``included`` patients.
     """
-    check_columns(table, (), file=file, problems=problems, required=("patient_id",))
+    check_columns(table, (), problems, required=("patient_id",))
     if "patient_id" not in table:
         return pd.DataFrame(index=pd.Index([], name="patient_id"))
     twice = table["patient_id"].duplicated()
@@ -280,7 +265,6 @@ def read_endpoints(
             problems.add(
                 f"patient_id {patient!r} {what}",
                 "One row a patient",
-                file=file,
                 row=line,
                 column="patient_id",
                 value=patient,
@@ -290,18 +274,18 @@ def read_endpoints(
     typed = table.astype(object).where(table != "", None)
     counted = table[table["patient_id"].isin(included)]
     for name, endpoint in card.endpoints.items():
-        _read_endpoint(table, counted, typed, (name, endpoint, file, problems))
+        _read_endpoint(table, counted, typed, name, endpoint, problems)
     for column in card.covariates:
-        if _known(table, column, f"covariate {column!r}", file, problems):
-            typed[column] = parse_numbers(table[column], file=file, problems=problems)
+        if _known(table, column, f"covariate {column!r}", problems):
+            typed[column] = parse_numbers(table[column], problems)
     return typed.set_index("patient_id")
 
 
-def _known(table, column, what, file, problems):
+def _known(table, column, what, problems):
     if column in table:
         return True
-    problems.add(
-        f"{what} names column {column!r}, which {file} does not have"
+    problems.every.add(
+        f"{what} names column {column!r}, which {problems.file} does not have"
         f"{nearest(column, table.columns)}",
         f"Correct the name; the columns are {list(table.columns)}",
         file="cohort.yml",
@@ -310,28 +294,24 @@ def _known(table, column, what, file, problems):
     return False
 
 
-def _read_endpoint(table, counted, typed, what):
-    name, endpoint, file, problems = what
+def _read_endpoint(table, counted, typed, name, endpoint, problems):
     known = [
-        _known(table, column, f"endpoint {name!r}", file, problems)
+        _known(table, column, f"endpoint {name!r}", problems)
         for column in endpoint.columns
     ]
     if not all(known):
         return
     if endpoint.kind == "class":
-        _no_words_for_missing(table[endpoint.column], file, problems)
-        _several_classes(counted[endpoint.column], name, file, problems)
+        _no_words_for_missing(table[endpoint.column], problems)
+        _several_classes(counted[endpoint.column], name, problems)
         _positive_of_two(table[endpoint.column], name, endpoint.positive, problems)
         return
-    time = parse_numbers(
-        table[endpoint.time], file=file, problems=problems, limits=(0, None)
-    )
-    event = parse_numbers(table[endpoint.event], file=file, problems=problems)
+    time = parse_numbers(table[endpoint.time], problems, lowest=0)
+    event = parse_numbers(table[endpoint.event], problems)
     for line in table.index[event.notna() & ~event.isin((0, 1))]:
         problems.add(
             f"event {table[endpoint.event][line]!r} is neither 0 nor 1",
             "1 is an event, 0 is censored",
-            file=file,
             row=line,
             column=endpoint.event,
         )
@@ -339,7 +319,6 @@ def _read_endpoint(table, counted, typed, what):
         problems.add(
             f"endpoint {name!r} has a time without an event, or the reverse",
             "Give both, or neither",
-            file=file,
             row=line,
             column=endpoint.time,
         )
@@ -347,31 +326,28 @@ def _read_endpoint(table, counted, typed, what):
         problems.add(
             f"endpoint {name!r} has no event",
             "A survival endpoint needs events; remove it from cohort.yml",
-            file=file,
             column=endpoint.event,
         )
     typed[endpoint.time], typed[endpoint.event] = time, event
 
 
-def _no_words_for_missing(values, file, problems):
+def _no_words_for_missing(values, problems):
     for line, value in values[values.str.lower().isin(_WORDS_FOR_MISSING)].items():
         problems.add(
             f"{value!r} would be a class of its own",
             "Leave the cell empty where the outcome is not known, or rename the class",
-            file=file,
             row=line,
             column=values.name,
             value=value,
         )
 
 
-def _several_classes(values, name, file, problems):
+def _several_classes(values, name, problems):
     found = sorted(set(values) - {""})
     if len(found) < 2:
         problems.add(
             f"endpoint {name!r} has one class only among included patients: {found}",
             "An endpoint needs two classes; correct it or remove it from cohort.yml",
-            file=file,
             column=values.name,
         )
 
@@ -379,7 +355,7 @@ def _several_classes(values, name, file, problems):
 def _positive_of_two(values, name, positive, problems):
     found = sorted(set(values) - {""})
     if positive is not None and (positive not in found or len(found) != 2):
-        problems.add(
+        problems.every.add(
             f"endpoint {name!r} has positive {positive!r} and the classes {found}",
             "Name one of two classes; with more, leave the key out",
             file="cohort.yml",

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from radlatent.cohort.problems import Problems
+from radlatent.cohort.problems import FileProblems, Problems
 
 __all__ = ["check_columns", "parse_flags", "parse_numbers", "read_text_table"]
 
@@ -29,9 +29,9 @@ def read_text_table(path: Path, problems: Problems) -> pd.DataFrame | None:
     -----
     UTF-8 with or without a byte-order mark, any line ending, commas between fields.
     """
-    note = {"file": path.name}
+    problems = problems.of(path.name)
     if not path.is_file():
-        problems.add("the file is missing", f"Write it into {path.parent}", **note)
+        problems.add("the file is missing", f"Write it into {path.parent}")
         return None
     try:
         text = path.read_bytes().decode("utf-8-sig")
@@ -41,7 +41,6 @@ def read_text_table(path: Path, problems: Problems) -> pd.DataFrame | None:
             f"not UTF-8: byte 0x{error.object[error.start]:02x}",
             "Save the file as 'CSV UTF-8'",
             row=line,
-            **note,
         )
         return None
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
@@ -49,11 +48,11 @@ def read_text_table(path: Path, problems: Problems) -> pd.DataFrame | None:
         header = [name.strip() for name in next(reader, [])]
         fault = _header_fault(header)
         if fault is None:
-            return _rows(reader, header, problems, note)
-        problems.add(*fault, row=1, **note)
+            return _rows(reader, header, problems)
+        problems.add(*fault, row=1)
     except csv.Error as error:
         remedy = "Look for a quotation mark that is not closed"
-        problems.add(f"not CSV ({error})", remedy, row=reader.line_num, **note)
+        problems.add(f"not CSV ({error})", remedy, row=reader.line_num)
     return None
 
 
@@ -72,7 +71,7 @@ def _header_fault(header):
     return None
 
 
-def _rows(reader, header, problems, note):
+def _rows(reader, header, problems):
     rows, lines = [], []
     for row in reader:
         if not any(field.strip() for field in row):
@@ -83,7 +82,6 @@ def _rows(reader, header, problems, note):
                 "Quote fields that hold a comma, and write decimals with a point",
                 row=reader.line_num,
                 value=",".join(row),
-                **note,
             )
             continue
         rows.append([field.strip() for field in row])
@@ -94,9 +92,8 @@ def _rows(reader, header, problems, note):
 def check_columns(
     table: pd.DataFrame,
     known: Sequence[str],
+    problems: FileProblems,
     *,
-    file: str,
-    problems: Problems,
     required: Sequence[str] = (),
 ) -> None:
     """Note missing columns, and columns that look like a misspelling of a known one."""
@@ -105,7 +102,6 @@ def check_columns(
             problems.add(
                 f"column {column!r} is missing; there are {list(table.columns)}",
                 "Add the column",
-                file=file,
                 row=1,
                 column=column,
             )
@@ -116,7 +112,6 @@ def check_columns(
             problems.add(
                 f"unknown column; did you mean {meant!r}?",
                 "Rename the column",
-                file=file,
                 row=1,
                 column=column,
             )
@@ -131,14 +126,13 @@ def _misspelled(column, absent):
     return close[0] if close else None
 
 
-def parse_flags(texts: pd.Series, *, file: str, problems: Problems) -> pd.Series:
+def parse_flags(texts: pd.Series, problems: FileProblems) -> pd.Series:
     """Return a column of yes / no as booleans."""
     lowered = texts.str.lower()
     for line in texts.index[~lowered.isin(_TRUE | _FALSE)]:
         problems.add(
             f"{texts[line]!r} is neither yes nor no",
             "Write 1 or 0",
-            file=file,
             row=line,
             column=texts.name,
             value=texts[line],
@@ -148,10 +142,10 @@ def parse_flags(texts: pd.Series, *, file: str, problems: Problems) -> pd.Series
 
 def parse_numbers(
     texts: pd.Series,
+    problems: FileProblems,
     *,
-    file: str,
-    problems: Problems,
-    limits: tuple[float | None, float | None] = (None, None),
+    lowest: float | None = None,
+    highest: float | None = None,
     whole: bool = False,
 ) -> pd.Series:
     """Return a column of numbers as floats, NaN where the cell is empty.
@@ -160,11 +154,9 @@ def parse_numbers(
     ----------
     texts
         Series of text, named as its column, indexed by line.
-    file
-        Name of the file.
     problems
-        Grows by every cell that is no number, outside of ``limits``, not ``whole``.
-    limits
+        Grows by every cell that is no number, out of bounds, not ``whole``.
+    lowest, highest
         Smallest and largest value allowed.
     whole
         Whether a fraction is refused.
@@ -174,12 +166,11 @@ def parse_numbers(
     numbers = texts.astype(object).where(known, float("nan")).astype("float64")
     for line, text in texts.items():
         value = numbers[line]
-        fault = _fault(text, value, limits, whole)
+        fault = _fault(text, value, lowest, highest, whole)
         if fault:
             problems.add(
                 f"{text!r} {fault[0]}",
                 fault[1],
-                file=file,
                 row=line,
                 column=texts.name,
                 value=text,
@@ -187,8 +178,7 @@ def parse_numbers(
     return numbers
 
 
-def _fault(text, value, limits, whole):
-    lowest, highest = limits
+def _fault(text, value, lowest, highest, whole):
     if text == "":
         return None
     if _DECIMAL_COMMA.match(text):

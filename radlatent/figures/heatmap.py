@@ -4,6 +4,8 @@ A **features** table enters, an Axes leaves: who lacks what, and which features 
 together.
 """
 
+from dataclasses import dataclass
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -102,44 +104,52 @@ def _z_scores(values):
     return centered / np.where(spread > 0, spread, 1)
 
 
+@dataclass(frozen=True)
+class _Span:
+    """A run of equal keys."""
+
+    start: int
+    length: int
+    key: str | tuple
+
+    @property
+    def center(self):
+        return self.start + (self.length - 1) / 2
+
+
 def _spans(keys):
-    """Return first position, length and key of each run of equal keys."""
     keys = list(keys)
     starts = [i for i, key in enumerate(keys) if i == 0 or key != keys[i - 1]]
     ends = [*starts[1:], len(keys)]
-    return [(a, b - a, keys[a]) for a, b in zip(starts, ends, strict=True)]
+    return [_Span(a, b - a, keys[a]) for a, b in zip(starts, ends, strict=True)]
 
 
 def _label_columns(ax, columns):
     blocks = _spans(columns["block"])
     families = _spans(zip(columns["block"], columns["family"], strict=True))
-    for start, _, _ in families[1:]:
-        ax.axvline(start - 0.5, color="0.3", linewidth=0.4)
-    for start, _, _ in blocks[1:]:
-        ax.axvline(start - 0.5, color="black", linewidth=1.5)
+    for span in families[1:]:
+        ax.axvline(span.start - 0.5, color="0.3", linewidth=0.4)
+    for span in blocks[1:]:
+        ax.axvline(span.start - 0.5, color="black", linewidth=1.5)
     crowded = len(families) > 20
     ticks = _uncrowded(families, (0.018 if crowded else 0.025) * len(columns))
     ax.set_xticks(list(ticks), list(ticks.values()), rotation=90)
     ax.tick_params(axis="x", labelsize=5 if crowded else 7, length=2)
     top = ax.secondary_xaxis("top")
     slant = {"rotation": 20, "ha": "left"} if len(blocks) > 2 else {}
-    top.set_xticks(*zip(*map(_centered, blocks), strict=True), **slant)
+    names = [span.key for span in blocks]
+    top.set_xticks([span.center for span in blocks], names, **slant)
     top.tick_params(labelsize=7, length=0)
     ax.set_xlabel(f"{len(columns)} features")
-
-
-def _centered(span):
-    start, length, name = span
-    return start + (length - 1) / 2, name
 
 
 def _uncrowded(families, gap):
     """Return labels by position, leaving out small families that lack the room."""
     kept = {}
-    for span in sorted(families, key=lambda span: -span[1]):
-        center, (_, family) = _centered(span)
-        if family and all(abs(center - other) >= gap for other in kept):
-            kept[center] = family
+    for span in sorted(families, key=lambda span: -span.length):
+        _, family = span.key
+        if family and all(abs(span.center - other) >= gap for other in kept):
+            kept[span.center] = family
     return kept
 
 
@@ -147,13 +157,11 @@ def _label_rows(ax, rows, index_name):
     what = "patients" if index_name == "patient_id" else "cases"
     ax.set_ylabel(f"{len(rows)} {what}")
     groups = _spans(rows)
-    for start, _, _ in groups[1:]:
-        ax.axhline(start - 0.5, color="black", linewidth=1)
-    if len(groups) > 1 or groups[0][2]:
-        ticks = [
-            _centered((start, n, f"{name} (n = {n})")) for start, n, name in groups
-        ]
-        ax.set_yticks(*zip(*ticks, strict=True))
+    for span in groups[1:]:
+        ax.axhline(span.start - 0.5, color="black", linewidth=1)
+    if len(groups) > 1 or groups[0].key:
+        names = [f"{span.key} (n = {span.length})" for span in groups]
+        ax.set_yticks([span.center for span in groups], names)
         ax.tick_params(axis="y", labelsize=8, length=0)
     else:
         ax.set_yticks([])

@@ -10,7 +10,7 @@ from radlatent.cohort.tables import parse_numbers
 def parse(*texts):
     series = pd.Series(texts, range(2, len(texts) + 2), dtype=object, name="age")
     problems = Problems()
-    return parse_numbers(series, file="x.csv", problems=problems), problems
+    return parse_numbers(series, problems.of("x.csv")), problems
 
 
 def test_numbers_are_read_to_the_last_bit(rng):

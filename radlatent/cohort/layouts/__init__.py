@@ -1,3 +1,8 @@
-"""Folder layouts: a folder of images in, the tables of a cohort out."""
+"""Folder layouts: an image root in, the tables of a cohort out.
+
+- `indexing`: layouts by name, and the cohort folder that is written from one.
+- `datasets`: ACDC, the soft-tissue sarcomas, whole-body PET, and what `simulate` wrote.
+- `file_names`: any folder whose file names say what they hold.
+"""
 
 __all__ = []

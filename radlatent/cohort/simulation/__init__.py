@@ -1,3 +1,9 @@
-"""Cohorts with a known answer."""
+"""Cohorts with a known answer, written as a hospital would write its own.
+
+- `simulate`: the cohort folder: images, tables, and the truth beside them.
+- `lesion`: random choices of a patient in, PET and CT arrays out.
+- `outcome`: linear predictors in, responses and survival times out; what an oracle
+  gets.
+"""
 
 __all__ = []

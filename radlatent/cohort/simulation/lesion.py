@@ -263,7 +263,7 @@ def render(drawn: Draw, modality: str) -> tuple[np.ndarray, np.ndarray]:
     for label, lesion in enumerate(drawn.lesions, start=1):
         offset, radius = _ellipsoid(grid, lesion)
         mask[radius <= 1] = label
-        _add_lesion(image, offset, radius, drawn, (lesion, modality))
+        _add_lesion(image, offset, radius, drawn, lesion, modality)
     if modality == "pet":
         sigma = [site.pet_fwhm_mm / FWHM_PER_SIGMA / s for s in grid.spacing_mm]
         image = ndimage.gaussian_filter(image, sigma)
@@ -289,8 +289,7 @@ def _dot(vector, offset):
     return vector[0] * offset[0] + vector[1] * offset[1] + vector[2] * offset[2]
 
 
-def _add_lesion(image, offset, radius, drawn, what):
-    lesion, modality = what
+def _add_lesion(image, offset, radius, drawn, lesion, modality):
     grid = GRIDS[modality]
     mean_radius_mm = abs(np.linalg.det(lesion.form)) ** (-1 / 3)
     edge = EDGE_MM / mean_radius_mm

@@ -5,7 +5,9 @@ import pytest
 import yaml
 
 from radlatent.cohort import Cohort
-from radlatent.cohort.layouts.known import LAYOUTS, index, read_acdc, read_pattern
+from radlatent.cohort.layouts.datasets import read_acdc
+from radlatent.cohort.layouts.file_names import read_pattern
+from radlatent.cohort.layouts.indexing import LAYOUTS, index
 from radlatent.errors import CohortError
 
 INFO = "ED: 1\nES: 12\nGroup: DCM\nHeight: 184.0\nNbFrame: 30\nWeight: 95.0\n"

@@ -1,4 +1,4 @@
-"""File names with placeholders: a folder in, the rows of ``cases.csv`` out."""
+"""File names with placeholders: an image root in, the tables of a cohort out."""
 
 import logging
 import re
@@ -13,7 +13,7 @@ from radlatent.schema import nearest
 
 _log = logging.getLogger(__name__)
 
-__all__ = ["IMAGE_PATTERN", "MASK_PATTERN", "match_cases"]
+__all__ = ["IMAGE_PATTERN", "MASK_PATTERN", "image_root", "read_pattern"]
 
 IMAGE_PATTERN = "{patient_id}/{modality}_image.nii.gz"
 MASK_PATTERN = "{patient_id}/{modality}_mask.nii.gz"
@@ -24,8 +24,26 @@ _PLACEHOLDERS = (*_KEYS, "modality")
 _PLACEHOLDER = re.compile(r"\{(\w*)\}")
 
 
-def match_cases(root: Path, image: str, mask: str) -> pd.DataFrame:
-    """Return the rows of ``cases.csv`` for the files that two patterns match.
+def image_root(root: str | Path) -> Path:
+    """Return the folder of the images.
+
+    Raises
+    ------
+    CohortError
+        It is no folder.
+    """
+    if not Path(root).is_dir():
+        msg = (
+            f"image root {str(root)!r} is not a folder. Give the folder of the images."
+        )
+        raise CohortError(msg)
+    return Path(root)
+
+
+def read_pattern(
+    root: str | Path, *, image: str = IMAGE_PATTERN, mask: str = MASK_PATTERN
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the tables of the images and masks that two patterns match.
 
     Parameters
     ----------
@@ -39,6 +57,12 @@ def match_cases(root: Path, image: str, mask: str) -> pd.DataFrame:
     CohortError
         A pattern is malformed or matches nothing, or a file lacks its partner.
     """
+    cases = _match_cases(image_root(root), image, mask)
+    patients = cases["patient_id"].drop_duplicates().sort_values()
+    return cases, pd.DataFrame({"patient_id": patients.to_list()})
+
+
+def _match_cases(root, image, mask):
     fields = {"image": _fields("image", image), "mask": _fields("mask", mask)}
     paths = sorted(
         p.relative_to(root).as_posix() for p in root.rglob("*") if p.is_file()

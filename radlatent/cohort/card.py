@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from radlatent.features.origin import Fit, cohort_label, cohort_names
 from radlatent.schema import read_yaml
 
 __all__ = [
@@ -78,7 +79,7 @@ class FittedOn(BaseModel):
 
     model_config = _STRICT
 
-    # several cohorts are one name with commas, as encoders tell them
+    # several cohorts are one text with commas, as encoders tell them
     cohort: str = Field(min_length=1)
     patients: tuple[str, ...] = ()
     # nobody named: everybody's
@@ -90,6 +91,11 @@ class FittedOn(BaseModel):
         if isinstance(value, str):
             raise ValueError("give a list of patient_id, not one text")
         return tuple(sorted({str(patient) for patient in value}))
+
+    def fit(self, rows: frozenset[str]) -> Fit:
+        """Return it as the fit behind masks of the cohort with an identity."""
+        told = (cohort_names(self.cohort), frozenset(self.patients), rows)
+        return Fit(None, *told, applied_to=frozenset(self.applied_to))
 
 
 class MadeBy(BaseModel):
@@ -171,14 +177,15 @@ class Card(BaseModel):
         return self
 
     @property
-    def lineage(self) -> set[str]:
+    def identity(self) -> frozenset[str]:
         """Names of the cohort and of those it derives from, all of the same people."""
-        return {self.name, *(step.source for step in self.derived)}
+        sources = [step.source for step in self.derived]
+        return cohort_names(", ".join([self.name, *sources]))
 
     @property
-    def people(self) -> str:
-        """The lineage as one name with commas, for what is fitted on the cohort."""
-        return ", ".join(sorted(self.lineage))
+    def label(self) -> str:
+        """The identity as one text, for tables and files."""
+        return cohort_label(self.identity)
 
     @property
     def fits_here(self) -> list[tuple[MadeBy, FittedOn]]:
@@ -187,7 +194,7 @@ class Card(BaseModel):
             (step.made_by, fit)
             for step in self.derived
             for fit in step.made_by.fitted_on
-            if not self.lineage.isdisjoint(map(str.strip, fit.cohort.split(",")))
+            if not fit.fit(self.identity).is_foreign
         ]
 
     @property
@@ -195,7 +202,7 @@ class Card(BaseModel):
         """Patients whose masks were made by a fit on these very patients, sorted."""
         found = set()
         for _, fit in self.fits_here:
-            found |= set(fit.patients).intersection(fit.applied_to or fit.patients)
+            found |= set(fit.fit(self.identity).saw(fit.patients))
         return sorted(found)
 
 

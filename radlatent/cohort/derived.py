@@ -15,6 +15,7 @@ import yaml
 from radlatent.cohort.card import Card, Derivation, MadeBy
 from radlatent.cohort.problems import Problems
 from radlatent.errors import SchemaError
+from radlatent.features.origin import cohort_names
 from radlatent.provenance import content_key, file_hash
 from radlatent.schema import nearest, parse
 
@@ -68,10 +69,10 @@ def derived_card(
         new; or the name is that of the cohort or one it derives from.
     """
     maker = parse(dict(made_by), MadeBy, source="made_by")
-    if name in card.lineage:
+    if not card.identity.isdisjoint(cohort_names(name)):
         msg = (
             f"name {name!r} is that of the cohort itself, or of one it derives from "
-            f"({sorted(card.lineage)}). Give the derived cohort a name of its own."
+            f"({sorted(card.identity)}). Give the derived cohort a name of its own."
         )
         raise SchemaError(msg)
     step = Derivation(source=card.name, key=key, made_by=maker, masks=masks)

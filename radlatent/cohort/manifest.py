@@ -24,6 +24,7 @@ from radlatent.cohort.rules import check_paths, mask_column, read_cases, read_en
 from radlatent.cohort.tables import read_text_table
 from radlatent.errors import CohortError, SchemaError
 from radlatent.features.endpoint import Endpoint
+from radlatent.features.origin import mark_measured
 from radlatent.provenance import content_key
 from radlatent.schema import check_cases, check_endpoints, nearest
 
@@ -148,7 +149,7 @@ class Cohort:
         or None) and ``resample_mask_<modality>``.
         """
         table = self.included.copy()
-        table["cohort"] = self.card.people
+        table["cohort"] = self.card.label
         table["in_sample"] = table["patient_id"].isin(self.card.in_sample)
         for modality, about in self.modalities.items():
             masks = self.included[self.mask_column(modality)]
@@ -269,7 +270,8 @@ class Cohort:
     def clinical(self) -> pd.DataFrame:
         """Return the covariates as a **features** table, index ``patient_id``."""
         columns = list(self.card.covariates)
-        return self.patients[columns].astype("float64").add_prefix("clinical__")
+        table = self.patients[columns].astype("float64").add_prefix("clinical__")
+        return mark_measured(table)
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{n} {what}" for what, n in self.flow.items())

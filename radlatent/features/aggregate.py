@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from radlatent.errors import SchemaError
-from radlatent.features.folded import keep_origins
+from radlatent.features.origin import keep_origins
 from radlatent.schema import check_cases, check_features, nearest, split_column
 
 __all__ = [

@@ -10,7 +10,7 @@ from scipy.spatial.distance import cdist
 
 from radlatent.errors import SchemaError
 from radlatent.features.aggregate import align_cases, cells_of, pet_maxima
-from radlatent.features.in_sample import keep_in_sample
+from radlatent.features.origin import keep_origins
 from radlatent.schema import check_features, split_column
 
 __all__ = ["lesion_burden"]
@@ -94,8 +94,9 @@ def lesion_burden(
         part = pd.DataFrame(found, dtype="float64").T.reindex(patients)
         parts.append(part.add_prefix(prefix).add_suffix(suffix))
     found = check_features(pd.concat(parts, axis=1))
-    told = [features] if centroids is None else [features, centroids]
-    return keep_in_sample(found, *told)
+    told = [keep_origins(features[[*columns]], features)]
+    told += [] if centroids is None else [centroids]
+    return keep_origins(found, *told)
 
 
 def _block(features, block):

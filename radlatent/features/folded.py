@@ -1,176 +1,28 @@
-"""Features that were fitted on patients, and which patients those were.
+"""Features that were fitted fold by fold, and on whom each fold was.
 
-Features tables enter with what their encoders saw; ``FoldedFeatures``, one table a
-fold, and tables that carry their origin leave. ``fusion`` reads both.
+A **features** table of each fold enters with the patients that its fit saw;
+``FoldedFeatures`` leaves, which models are tested on.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 import pandas as pd
 
 from radlatent.errors import SchemaError
-from radlatent.features.in_sample import IN_SAMPLE, in_sample_of, keep_in_sample
-from radlatent.schema import check_features, split_column
+from radlatent.features.origin import (
+    FITTED,
+    blocks_of,
+    keep_origins,
+    origin_of_blocks,
+)
+from radlatent.schema import check_features
 
-__all__ = [
-    "FITTED",
-    "FoldedFeatures",
-    "declare_fitted_on",
-    "is_foreign",
-    "keep_origins",
-    "origins",
-]
+__all__ = ["FoldedFeatures"]
 
-#: Blocks that nobody measures: an encoder was fitted to get them.
-FITTED = "*_latent"
-
-_FITTED_ON, _COHORT, _FOLDED = _OURS = "fitted_on", "cohort", "folded"
-
-
-def origins(table: pd.DataFrame) -> dict[str, dict]:
-    """Return what is known of the encoder of each block of a table.
-
-    Parameters
-    ----------
-    table
-        A **features** table; what encoders write into its ``attrs`` is read.
-
-    Returns
-    -------
-    dict
-        Block to ``cohort`` (whose patients the encoder was fitted on), ``patients``
-        (a list of their ``patient_id``, empty where not told) and ``encoded`` (the
-        cohort of the rows of the table, None where not told). Blocks that are not in
-        the table, and entries that are not understood, are left out.
-    """
-    entries = table.attrs.get(_FITTED_ON)
-    if not isinstance(entries, dict):
-        return {}
-    present = _blocks(table)
-    found = {}
-    for block, entry in entries.items():
-        if block not in present or not isinstance(entry, dict):
-            continue
-        patients = entry.get("patients", [])
-        if not isinstance(patients, list | tuple | set | frozenset):
-            continue
-        found[block] = {
-            "cohort": entry.get("cohort"),
-            "patients": sorted(map(str, patients)),
-            "encoded": entry.get("encoded", table.attrs.get(_COHORT)),
-        }
-    return found
-
-
-def is_foreign(origin: dict) -> bool:
-    """Return whether an encoder was fitted on cohorts other than that of the rows.
-
-    Several cohorts are one name with commas; one in common is enough to say no.
-    """
-    names = (origin.get("cohort") or "", origin.get("encoded") or "")
-    fitted, rows = ({part.strip() for part in name.split(",")} for name in names)
-    return bool(names[0] and names[1]) and fitted.isdisjoint(rows)
-
-
-def declare_fitted_on(
-    table: pd.DataFrame,
-    block: str,
-    *,
-    cohort: str,
-    patients: Iterable[str] = (),
-    encoded: str | None = None,
-) -> pd.DataFrame:
-    """Return a copy of a table that says where the encoder of a block was fitted.
-
-    Encoders of this library say it themselves; operations of pandas, such as
-    ``concat``, may lose it.
-
-    Parameters
-    ----------
-    table
-        A **features** table.
-    block
-        The block that the encoder gave.
-    cohort
-        Name of the cohort that the encoder was fitted on.
-    patients
-        ``patient_id`` of those it was fitted on. They may be left out if they are of
-        another cohort than the rows of the table.
-    encoded
-        Name of the cohort of the rows of the table; None takes what the table says.
-
-    Raises
-    ------
-    SchemaError
-        The block is not in the table, the cohort has no name, or without patients the
-        cohort is that of the table, or that of the table is not known.
-
-    Examples
-    --------
-    >>> index = pd.Index(["p1"], name="patient_id")
-    >>> table = pd.DataFrame({"pet_latent__mu000": [0.3]}, index)
-    >>> told = declare_fitted_on(
-    ...     table, "pet_latent", cohort="center A", encoded="center B"
-    ... )
-    >>> origins(told)["pet_latent"]["cohort"]
-    'center A'
-    """
-    check_features(table)
-    if block not in _blocks(table):
-        msg = f"block {block!r} is not in the table; it has {_blocks(table)}."
-        raise SchemaError(msg)
-    if isinstance(patients, str):
-        msg = f"patients is the text {patients!r}; give a list of patient_id."
-        raise SchemaError(msg)
-    encoded = encoded or table.attrs.get(_COHORT)
-    patients = sorted(set(map(str, patients)))
-    entry = {"cohort": cohort, "patients": patients, "encoded": encoded}
-    if not cohort or not (patients or is_foreign(entry)):
-        msg = (
-            f"block {block!r}, fitted on cohort {cohort!r}, rows of {encoded!r}: "
-            "that does not tell whom the encoder saw. Give patients=, or the names of "
-            "two different cohorts as cohort= and encoded=."
-        )
-        raise SchemaError(msg)
-    known = origins(table) | {block: entry}
-    return _with_origins(table, known, table.attrs.get(_COHORT))
-
-
-def keep_origins(result: pd.DataFrame, *tables: pd.DataFrame) -> pd.DataFrame:
-    """Return a copy of a table that knows the origins of the tables it was made of.
-
-    Parameters
-    ----------
-    result
-        The **features** table that was made.
-    tables
-        What it was made of. A block of which they do not all tell the same has no
-        known origin in the result.
-    """
-    known = [(set(_blocks(table)), origins(table)) for table in tables]
-    kept = {}
-    for block in _blocks(result):
-        told = [found.get(block) for blocks, found in known if block in blocks]
-        if told and told[0] and all(entry == told[0] for entry in told):
-            kept[block] = told[0]
-    cohorts = {table.attrs.get(_COHORT) for table in tables} - {None}
-    cohort = cohorts.pop() if len(cohorts) == 1 else None
-    return keep_in_sample(_with_origins(result, kept, cohort), *tables)
-
-
-def _with_origins(table, entries, cohort):
-    table = table.copy()
-    told = {_FITTED_ON: entries, _COHORT: cohort}
-    told = {key: value for key, value in told.items() if value}
-    table.attrs = {k: v for k, v in table.attrs.items() if k not in _OURS} | told
-    return table
-
-
-def _blocks(table):
-    columns = (column for column in table if column not in ("repeat", "fold"))
-    return list(dict.fromkeys(split_column(str(column))[0] for column in columns))
+#: Keys of ``attrs``.
+_FOLDED, _IN_SAMPLE = "folded", "in_sample"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -205,7 +57,7 @@ class FoldedFeatures:
         if not problems:
             problems = _table_problems(self.tables)
         if not problems:
-            problems = _block_problems(self.blocks or (), _blocks(self._first))
+            problems = _block_problems(self.blocks or (), list(blocks_of(self._first)))
         if problems:
             raise SchemaError("folded features: " + "; ".join(problems) + ".")
 
@@ -218,11 +70,11 @@ class FoldedFeatures:
         """The blocks that were fitted in the folds."""
         if self.blocks is not None:
             return tuple(self.blocks)
-        known = origins(self._first)
         return tuple(
             block
-            for block in _blocks(self._first)
-            if fnmatchcase(block, FITTED) and not is_foreign(known.get(block, {}))
+            for block, origin in origin_of_blocks(self._first).items()
+            if fnmatchcase(block, FITTED)
+            and not (origin.told and origin.fits[0].is_foreign)
         )
 
     @property
@@ -270,7 +122,7 @@ class FoldedFeatures:
         """
         tables = {key: function(table) for key, table in self.tables.items()}
         frames = [t for t in tables.values() if isinstance(t, pd.DataFrame)]
-        there = {block for table in frames for block in _blocks(table)}
+        there = {block for table in frames for block in blocks_of(table)}
         blocks = tuple(block for block in self.fitted_blocks if block in there)
         return replace(self, tables=tables, blocks=blocks)
 
@@ -288,11 +140,11 @@ class FoldedFeatures:
         frame = pd.concat(parts)[["repeat", "fold", *self.columns]]
         seen = [
             {"repeat": int(r), "fold": int(f), "patients": sorted(map(str, patients))}
-            | {IN_SAMPLE: in_sample_of(self.tables[r, f])}
+            | {_IN_SAMPLE: self.tables[r, f].attrs.get(_IN_SAMPLE, {})}
             for (r, f), patients in self.fitted_on.items()
         ]
         frame = keep_origins(frame, *self.tables.values())
-        frame.attrs[_FOLDED] = {_FITTED_ON: seen, "blocks": list(self.fitted_blocks)}
+        frame.attrs[_FOLDED] = {"fitted_on": seen, "blocks": list(self.fitted_blocks)}
         return frame
 
     @classmethod
@@ -313,12 +165,12 @@ class FoldedFeatures:
             )
             raise SchemaError(msg)
         attrs = {k: v for k, v in frame.attrs.items() if k != _FOLDED}
-        entries = {(e["repeat"], e["fold"]): e for e in told[_FITTED_ON]}
+        entries = {(e["repeat"], e["fold"]): e for e in told["fitted_on"]}
         tables = {}
         for (repeat, fold), part in frame.groupby(["repeat", "fold"], sort=False):
             table = part.drop(columns=["repeat", "fold"])
-            own = entries.get((repeat, fold), {}).get(IN_SAMPLE, {})
-            table.attrs = attrs | {IN_SAMPLE: own}
+            own = entries.get((repeat, fold), {}).get(_IN_SAMPLE, {})
+            table.attrs = attrs | {_IN_SAMPLE: own}
             tables[int(repeat), int(fold)] = table
         seen = {key: entry["patients"] for key, entry in entries.items()}
         return cls(tables, seen, tuple(told["blocks"]))

@@ -13,7 +13,7 @@ from functools import reduce
 import pandas as pd
 
 from radlatent.errors import SchemaError
-from radlatent.features.folded import keep_origins
+from radlatent.features.origin import keep_origins
 from radlatent.schema import check_features, nearest, split_column
 
 __all__ = ["block_coverage", "has_values", "join", "select_blocks"]

@@ -8,7 +8,7 @@ import pandas as pd
 
 from radlatent.cohort import Cohort
 from radlatent.errors import CohortError, SchemaError
-from radlatent.features.in_sample import mark_in_sample
+from radlatent.features.origin import mark_in_sample
 from radlatent.imaging import forget_pair, read_pair
 from radlatent.parallel import Shared, map_tasks
 from radlatent.schema import nearest

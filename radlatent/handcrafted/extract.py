@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from radlatent.cohort import Cohort
-from radlatent.features.in_sample import mark_in_sample
+from radlatent.features.origin import mark_measured
 from radlatent.handcrafted.lesion import measure_lesion
 from radlatent.handcrafted.plan import plan, settings_of
 from radlatent.handcrafted.results import (
@@ -58,8 +58,9 @@ class Extraction:
     ----------
     features
         **features** table: index ``case_id``, a row for every included case, NaN where
-        a value is missing. Its ``attrs`` tell patients whose masks were made by what
-        was fitted on them: models are not tested on these.
+        a value is missing. Its ``attrs`` tell that its blocks were measured, and
+        patients whose masks were made by what was fitted on them: models are not
+        tested on these.
     failures
         **failures** table: why.
     provenance
@@ -200,7 +201,7 @@ def _features_table(cohort, settings, results):
     case_ids = cohort.included.index.rename("case_id")
     values = fill_values(case_ids, settings, results)
     table = pd.DataFrame(values, case_ids, column_names(settings))
-    return mark_in_sample(table, cohort.located)
+    return mark_measured(table, cohort.located)
 
 
 def _missing(lesion, result):

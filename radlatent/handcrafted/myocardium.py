@@ -10,7 +10,7 @@ from scipy.ndimage import distance_transform_edt
 
 from radlatent.cohort import Cohort
 from radlatent.errors import SchemaError
-from radlatent.features.in_sample import mark_in_sample
+from radlatent.features.origin import mark_measured
 from radlatent.imaging import read_volume
 from radlatent.parallel import map_tasks
 from radlatent.schema import check_features
@@ -82,7 +82,7 @@ def wall_thickness(
     names = [f"{modality}_myocardium__{name}" for name in _NAMES]
     table = pd.DataFrame.from_dict(outcome.results, orient="index", columns=names)
     table = check_features(table.reindex(walls.index).astype("float64"))
-    return mark_in_sample(table, cases)
+    return mark_measured(table, cases)
 
 
 def _measure(case, column):

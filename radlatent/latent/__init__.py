@@ -18,12 +18,9 @@ import importlib
 
 _HOMES = {
     "encoder": ("LatentEncoder", "load_encoder"),
-    "radlatent.features.folded": (
-        "FoldedFeatures",
-        "declare_fitted_on",
-        "keep_origins",
-        "origins",
-    ),
+    "radlatent.features.folded": ("FoldedFeatures",),
+    "radlatent.features.origin": ("declare_fitted_on", "keep_origins", "origins"),
+    "radlatent.nn": ("Schedule", "Training"),
     "folds": ("FoldedEncoding", "encode_folds"),
     "inputs": ("Box", "Projections"),
     "network": ("Network",),
@@ -33,11 +30,6 @@ _HOMES = {
     "results": ("Encoding", "Posterior", "Reconstructions", "Traversal"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
-_HOME |= dict.fromkeys(
-    ("FoldedFeatures", "declare_fitted_on", "keep_origins", "origins"),
-    "radlatent.features.folded",
-)
-_HOME |= {"Training": "radlatent.nn", "Schedule": "radlatent.nn"}
 
 __all__ = sorted(_HOME)
 

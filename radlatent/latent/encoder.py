@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from radlatent.cohort import Cohort
-from radlatent.features.in_sample import mark_in_sample
+from radlatent.features.origin import cohort_label, mark_fitted
 from radlatent.latent.checkpoint import checkpoint_of
 from radlatent.latent.checks import check_fit, check_handcrafted
 from radlatent.latent.inputs import Box, Projections
@@ -254,10 +254,8 @@ class LatentEncoder(TransformerMixin, BaseEstimator):
         prepared = prepare_cases(cases, self.inputs, jobs=jobs)
         features = self.encode_prepared(prepared).mean.reindex(cases.index)
         features = check_features(features.rename_axis("case_id"))
-        features.attrs = {"fitted_on": {self.block: self.fitted_on_}}
-        if _cohort_of(cases):
-            features.attrs["cohort"] = _cohort_of(cases)
-        return Encoding(mark_in_sample(features, cases), prepared.failures)
+        features = mark_fitted(features, self.block, self.fitted_on_, cases)
+        return Encoding(features, prepared.failures)
 
     @torch.no_grad()
     def encode_prepared(self, prepared: PreparedCases) -> Posterior:
@@ -468,7 +466,7 @@ class LatentEncoder(TransformerMixin, BaseEstimator):
 
 
 def _cohort_of(cases):
-    return ", ".join(sorted(cases["cohort"].unique())) if "cohort" in cases else ""
+    return cohort_label(cases["cohort"].unique()) if "cohort" in cases else ""
 
 
 def load_encoder(folder: str | Path) -> LatentEncoder:

@@ -19,7 +19,7 @@ from sklearn.base import clone
 from radlatent.cohort import Cohort
 from radlatent.errors import RadlatentError, SchemaError
 from radlatent.features.folded import FoldedFeatures
-from radlatent.features.in_sample import mark_in_sample
+from radlatent.features.origin import mark_in_sample
 from radlatent.latent.checks import check_fit
 from radlatent.latent.parameters import parameters_of
 from radlatent.latent.prepared import PreparedCases, cases_of, prepare_cases

@@ -4,12 +4,8 @@ import pandas as pd
 import pytest
 
 from radlatent.errors import SchemaError
-from radlatent.features.folded import (
-    FoldedFeatures,
-    declare_fitted_on,
-    keep_origins,
-    origins,
-)
+from radlatent.features.folded import FoldedFeatures
+from radlatent.features.origin import origins
 
 ORIGIN = {"cohort": "a", "patients": ["q1", "q2"]}
 
@@ -141,75 +137,3 @@ def test_frame_that_lost_its_folds_is_refused(folded):
         FoldedFeatures.from_frame(frame)
     with pytest.raises(SchemaError, match="lacks the columns"):
         FoldedFeatures.from_frame(table())
-
-
-def test_origins_are_read_with_the_cohort_of_the_rows():
-    assert origins(table(origin=ORIGIN)) == {"pet_latent": ORIGIN | {"encoded": "b"}}
-
-
-@pytest.mark.parametrize(
-    "attrs",
-    [
-        {},
-        {"fitted_on": "center A"},
-        {"fitted_on": {"pet_latent": "center A"}},
-        {"fitted_on": {"pet_latent": {"patients": "p1"}}},
-        {"fitted_on": {"ct_latent": ORIGIN}},
-    ],
-)
-def test_origins_that_are_not_understood_are_not_known(attrs):
-    made = table()
-    made.attrs = attrs
-    assert origins(made) == {}
-
-
-def test_declared_origin_is_in_the_copy_alone():
-    before = table(origin=ORIGIN)
-    after = declare_fitted_on(before, "pet_latent", cohort="b", patients=["p9", "p8"])
-    told = {"cohort": "b", "patients": ["p8", "p9"], "encoded": "b"}
-    assert origins(after) == {"pet_latent": told}
-    assert before.attrs["fitted_on"] == {"pet_latent": ORIGIN}
-
-
-@pytest.mark.parametrize(
-    ("block", "told", "message"),
-    [
-        ("ct_latent", {"cohort": "a", "encoded": "b"}, r"it has \['pet_latent'\]"),
-        ("pet_latent", {"cohort": "a"}, "does not tell whom"),
-        ("pet_latent", {"cohort": "a", "encoded": "a"}, "does not tell whom"),
-        ("pet_latent", {"cohort": "a, c", "encoded": "a"}, "does not tell whom"),
-        ("pet_latent", {"cohort": "", "encoded": "b"}, "does not tell whom"),
-        ("pet_latent", {"cohort": "a", "patients": "p1"}, "is the text 'p1'"),
-    ],
-)
-def test_declaration_that_tells_too_little_is_refused(block, told, message):
-    with pytest.raises(SchemaError, match=message):
-        declare_fitted_on(table(), block, **told)
-
-
-def test_origins_are_kept_where_all_tables_agree():
-    latent = table(origin=ORIGIN)
-    hand = table(columns=["pet_handcrafted__volume"])
-    both = pd.concat([latent, hand], axis=1)
-    assert origins(both) == {}
-    kept = keep_origins(both, latent, hand)
-    assert origins(kept) == origins(latent)
-    assert kept.attrs["cohort"] == "b"
-    assert both.attrs == {}
-
-
-def test_block_of_two_origins_has_none():
-    one = table(origin=ORIGIN)
-    for other in (None, ORIGIN | {"patients": ["q3"]}):
-        more = table(columns=["pet_latent__mu2"], origin=other)
-        assert origins(keep_origins(one.join(more), one, more)) == {}
-
-
-def test_tables_of_two_cohorts_keep_the_cohort_of_each_block():
-    one = table(origin=ORIGIN)
-    two = table(columns=["ct_latent__mu0"])
-    two.attrs = {"fitted_on": {"ct_latent": ORIGIN}, "cohort": "c"}
-    kept = keep_origins(one.join(two), one, two)
-    assert "cohort" not in kept.attrs
-    cohorts = {block: origin["encoded"] for block, origin in origins(kept).items()}
-    assert cohorts == {"pet_latent": "b", "ct_latent": "c"}

@@ -15,7 +15,7 @@ from scipy.stats import binom, norm
 
 from radlatent.cohort import Endpoint
 from radlatent.cohort.simulation.outcome import censoring_limit, draw_outcome, oracle
-from radlatent.features.folded import declare_fitted_on
+from radlatent.features.origin import declare_fitted_on
 from radlatent.fusion import (
     MODELS,
     SURVIVAL_MODELS,

@@ -23,6 +23,7 @@ from sklearn.preprocessing import StandardScaler  # noqa: E402
 from sklearn.utils import estimator_checks  # noqa: E402
 
 from radlatent.errors import RadlatentError, SchemaError  # noqa: E402
+from radlatent.features.origin import origins  # noqa: E402
 from radlatent.latent.encoder import LatentEncoder, load_encoder  # noqa: E402
 from radlatent.latent.inputs import Box, Projections  # noqa: E402
 from radlatent.latent.network import Network  # noqa: E402
@@ -150,7 +151,7 @@ class TestTable:
         assert (found.dtypes == np.float64).all()
         assert found.attrs["cohort"] == "tiny"
         patients = {"cohort": "tiny", "patients": ["p1", "p2", "p3"]}
-        assert found.attrs["fitted_on"] == {"ct_latent": patients}
+        assert origins(found) == {"ct_latent": patients | {"encoded": "tiny"}}
 
     def test_rows_follow_the_table_given(self, encoder, tiny_cohort):
         cases = tiny_cohort.located

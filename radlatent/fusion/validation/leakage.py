@@ -1,7 +1,8 @@
 """Whether what was fitted on patients is tested on them.
 
 Features, which tell where encoders and the makers of masks were fitted, and the splits
-of a **folds** table enter; nothing leaves, or a ``LeakageError`` that names patients.
+of a **folds** table enter; what each block tells leaves, or a ``LeakageError`` that
+names patients.
 """
 
 import logging
@@ -10,19 +11,27 @@ from fnmatch import fnmatchcase
 import pandas as pd
 
 from radlatent.errors import LeakageError
-from radlatent.features.folded import FITTED, FoldedFeatures, is_foreign, origins
-from radlatent.features.in_sample import in_sample_of
-from radlatent.schema import split_column
+from radlatent.features.folded import FoldedFeatures
+from radlatent.features.origin import (
+    FITTED,
+    Fit,
+    Origin,
+    cohort_label,
+    mask_fits,
+    origin_of_blocks,
+)
 
-__all__ = ["check_fitted"]
+__all__ = ["NOT_TOLD", "check_fitted", "origin_of_fits"]
 
 _log = logging.getLogger(__name__)
 
+#: What ``fits`` says of a block whose table does not say where it comes from.
+NOT_TOLD = "not told"
 
-def check_fitted(
-    features: pd.DataFrame | FoldedFeatures,
-    splits: dict[tuple[int, int], tuple[list[str], list[str]]],
-) -> None:
+_Splits = dict[tuple[int, int], tuple[list[str], list[str]]]
+
+
+def check_fitted(features: pd.DataFrame | FoldedFeatures, splits: _Splits) -> None:
     """Raise if a block or masks were, or may have been, fitted on tested patients.
 
     Parameters
@@ -43,30 +52,85 @@ def check_fitted(
     -----
     An encoder of another named cohort passes whatever the names of its patients are,
     since two cohorts may number their patients alike; shared names are logged.
+
+    A block of another name that does not tell whether it was measured or fitted passes
+    with a warning, and ``origin_of_fits`` says so. If its table still knows a fit of a
+    block that is not there any more, the block may be that one under another name: it
+    is refused where that fit saw a test patient.
     """
     if isinstance(features, FoldedFeatures):
         _check_folds(features, splits)
         for key, (_, test) in splits.items():
-            _check_masks(features.at(*key), test)
-            _check_origins(features.at(*key), test, features.fitted_blocks)
+            _check_table(features.at(*key), test, features.fitted_blocks)
     else:
         tested = sorted({patient for _, test in splits.values() for patient in test})
-        _check_masks(features, tested)
-        _check_origins(features, tested, ())
+        _check_table(features, tested, ())
+    silent = [
+        block
+        for told in _words(features, splits).values()
+        for block, word in told.items()
+        if word == NOT_TOLD
+    ]
+    if silent:
+        _log.warning(
+            "blocks %s do not tell whether they were measured or fitted on patients: "
+            "if these are tested, nobody can see it, and fits say %r. pandas drops "
+            "what tables tell in concat, merge and CSV: put tables together with join, "
+            "or say it of blocks of your own with declare_measured or "
+            "declare_fitted_on.",
+            *(list(dict.fromkeys(silent)), NOT_TOLD),
+        )
 
 
-def _check_masks(table, test):
-    for cohort, patients in in_sample_of(table).items():
-        shared = sorted(set(test) & set(patients))
-        if shared:
-            msg = (
-                f"{len(shared)} of {len(test)} test patients have masks (cohort "
-                f"{cohort!r}) that were made by what was fitted on these patients: "
-                f"{shared[:5]}. A new patient's would be worse. Make each patient's by "
-                "a fit on other patients (fold by fold, told by applied_to in made_by "
-                "of Cohort.with_masks), or on another cohort."
-            )
-            raise LeakageError(msg)
+def origin_of_fits(
+    features: pd.DataFrame | FoldedFeatures, splits: _Splits
+) -> dict[tuple[int, int], str]:
+    """Return what is known of where the features of each fold come from.
+
+    Parameters
+    ----------
+    features, splits
+        As in `check_fitted`, checked by it.
+
+    Returns
+    -------
+    dict
+        (repeat, fold) to "measured", "fitted in the fold", "other cohort A", "other
+        patients of A" or "not told"; where blocks differ, each with its blocks in
+        brackets, one after the other.
+    """
+    return {key: _sentence(told) for key, told in _words(features, splits).items()}
+
+
+def _words(features, splits):
+    """Return (repeat, fold) to block to where it comes from."""
+    if not isinstance(features, FoldedFeatures):
+        found = {b: _word(o) for b, o in origin_of_blocks(features).items()}
+        return dict.fromkeys(splits, found)
+    folded = dict.fromkeys(features.fitted_blocks, "fitted in the fold")
+    return {
+        key: {b: _word(o) for b, o in origin_of_blocks(features.at(*key)).items()}
+        | folded
+        for key in splits
+    }
+
+
+def _word(origin: Origin) -> str:
+    if not origin.told:
+        return NOT_TOLD
+    if not origin.fits:
+        return "measured"
+    kind = "cohort" if origin.fits[0].is_foreign else "patients of"
+    return f"other {kind} {cohort_label(origin.fits[0].cohorts)}"
+
+
+def _sentence(told):
+    by = {}
+    for block, word in told.items():
+        by.setdefault(word, []).append(block)
+    if len(by) == 1:
+        return next(iter(by))
+    return "; ".join(f"{word} ({', '.join(blocks)})" for word, blocks in by.items())
 
 
 def _check_folds(features, splits):
@@ -88,11 +152,15 @@ def _check_folds(features, splits):
             raise LeakageError(msg)
 
 
-def _check_origins(table, test, fitted_blocks):
-    known = origins(table)
-    blocks = dict.fromkeys(split_column(column)[0] for column in table)
-    latent = [block for block in blocks if fnmatchcase(block, FITTED)]
-    silent = [b for b in latent if b not in known and b not in fitted_blocks]
+def _check_table(table, test, fitted_blocks):
+    for fit in mask_fits(table):
+        _check_masks(fit, test)
+    known = origin_of_blocks(table)
+    silent = [
+        block
+        for block, origin in known.items()
+        if fnmatchcase(block, FITTED) and not (origin.told or block in fitted_blocks)
+    ]
     if silent:
         msg = (
             f"blocks {silent} do not tell whom their encoder was fitted on. Encode "
@@ -101,28 +169,53 @@ def _check_origins(table, test, fitted_blocks):
         )
         raise LeakageError(msg)
     for block, origin in known.items():
-        _check_origin(block, origin, set(test))
+        if block in fitted_blocks and not origin.told:
+            continue
+        for fit in origin.fits:
+            _check_fit(block, fit, origin.told, test)
 
 
-def _check_origin(block, origin, test):
-    cohort, encoded = origin["cohort"], origin["encoded"]
-    shared = sorted(test & set(origin["patients"]))
-    if is_foreign(origin):
-        if shared:
-            _log.warning(
-                "block %r: cohorts %r, fitted on, and %r, tested on, share %d names of "
-                "patients: %s. If they are the same people, this is leakage.",
-                *(block, cohort, encoded, len(shared), shared[:5]),
-            )
-        return
-    if shared:
+def _check_masks(fit, test):
+    seen = fit.saw(test)
+    if seen:
         msg = (
-            f"block {block!r}: its encoder was fitted on {len(shared)} of {len(test)} "
-            f"test patients: {shared[:5]}. Encode inside the folds (encode_folds), or "
+            f"{len(seen)} of {len(test)} test patients have masks (cohort "
+            f"{cohort_label(fit.rows)!r}) that were made by what was fitted on these "
+            f"patients: {seen[:5]}. A new patient's would be worse. Make each "
+            "patient's by a fit on other patients (fold by fold, told by applied_to in "
+            "made_by of Cohort.with_masks), or on another cohort."
+        )
+        raise LeakageError(msg)
+
+
+def _check_fit(block, fit: Fit, told, test):
+    seen, shared = fit.saw(test), fit.shared(test)
+    nobody = not (fit.patients or fit.is_foreign)
+    cohort, encoded = cohort_label(fit.cohorts), cohort_label(fit.rows)
+    if shared and not seen:
+        _log.warning(
+            "block %r: cohorts %r, fitted on, and %r, tested on, share %d names of "
+            "patients: %s. If they are the same people, this is leakage.",
+            *(block, cohort, encoded, len(shared), shared[:5]),
+        )
+    if not told and (seen or nobody):
+        whom = f"{len(seen)} of {len(test)} test patients: {seen[:5]}"
+        msg = (
+            f"block {block!r} does not tell where it comes from, and its table tells "
+            f"of block {fit.block!r}, which is not there, that it was fitted on "
+            f"{whom if seen else 'this cohort, nobody named'}. If it is that block "
+            "under another name, encode inside the folds (encode_folds); if it was "
+            f"measured, say declare_measured(table, {block!r})."
+        )
+        raise LeakageError(msg)
+    if seen:
+        msg = (
+            f"block {block!r}: its encoder was fitted on {len(seen)} of {len(test)} "
+            f"test patients: {seen[:5]}. Encode inside the folds (encode_folds), or "
             "by an encoder of another cohort."
         )
         raise LeakageError(msg)
-    if not origin["patients"]:
+    if nobody:
         msg = (
             f"block {block!r}: its encoder was fitted on cohort {cohort!r}, the table "
             f"is of {encoded!r}, and no patient is named. Say with declare_fitted_on "

@@ -22,7 +22,7 @@ from radlatent.features.folded import FoldedFeatures
 from radlatent.fusion.metrics.evaluate import evaluate
 from radlatent.fusion.metrics.roc import roc_curve
 from radlatent.fusion.validation.inputs import check_inputs, check_table, outcome_of
-from radlatent.fusion.validation.leakage import check_fitted
+from radlatent.fusion.validation.leakage import check_fitted, origin_of_fits
 from radlatent.fusion.validation.tuning import Tuned, search_folds
 from radlatent.parallel import map_tasks
 from radlatent.schema import check_predictions
@@ -55,7 +55,9 @@ class Result:
     fits
         One row a fit that was tested: ``model, blocks, endpoint, repeat, fold, n_train,
         n_test, n_pipelines`` (fits that it took, those of a search included),
-        ``chosen`` (what a search took, as JSON).
+        ``chosen`` (what a search took, as JSON), ``origin`` ("measured", "fitted in the
+        fold", "other cohort A", "other patients of A", or "not told" of features whose
+        table lost where they come from; each with its blocks where they differ).
     """
 
     predictions: pd.DataFrame
@@ -191,7 +193,9 @@ def predict_folds(
         [part.assign(repeat=repeat, fold=fold) for part in parts]
         for (repeat, fold), parts in zip(splits, outcome.results.values(), strict=True)
     ]
-    return _named(found, names)
+    predictions, fits = _named(found, names)
+    origins = origin_of_fits(features, splits)
+    return predictions, fits.assign(origin=[origins[key] for key in splits])
 
 
 def validate_externally(
@@ -225,7 +229,8 @@ def validate_externally(
     check_table(other, wanted)
     train, test = endpoint.frame.index.tolist(), wanted.frame.index.tolist()
     _check_external((features, other), (endpoint, wanted), (train, test))
-    check_fitted(other, {(0, 0): (train, test)})
+    splits = {(0, 0): (train, test)}
+    check_fitted(other, splits)
     both = pd.concat([features.loc[train], other.loc[test, features.columns]])
     pair = replace(endpoint, frame=pd.concat([endpoint.frame, wanted.frame]))
     try:
@@ -236,6 +241,7 @@ def validate_externally(
     found = [[part.assign(repeat=0, fold=0) for part in parts]]
     names = (name or _name(model), blocks, endpoint.name)
     predictions, fits = _named(found, names)
+    fits["origin"] = origin_of_fits(other, splits)[0, 0]
     return Result(predictions, evaluate(predictions), folds, fits)
 
 

@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from radlatent.cohort import Cohort
 from radlatent.errors import CohortError, LeakageError, SchemaError
+from radlatent.features.origin import Fit, cohort_label
 from radlatent.imaging import write_volume
 from radlatent.masks.correction.corrector import MaskCorrector
 from radlatent.masks.labels import MaskFile, mask_files, modality_of, read_label_map
@@ -164,8 +165,7 @@ def _assigned(cohort, files, corrector):
         {
             file.patient_id
             for file in files
-            if _is_of(cohort, found[file.place].fitted_on_)
-            and file.patient_id in found[file.place].fitted_on_["patients"]
+            if _fit(cohort, found[file.place]).saw([file.patient_id])
         }
     )
     if seen:
@@ -178,10 +178,9 @@ def _assigned(cohort, files, corrector):
     return found
 
 
-def _is_of(cohort, fitted_on):
-    """Return whether a fit was on this cohort, or one it shares patients with."""
-    people = {name.strip() for name in cohort.card.people.split(",")}
-    return not people.isdisjoint(n.strip() for n in fitted_on["cohort"].split(","))
+def _fit(cohort, corrector):
+    """Return the fit of a corrector whose masks this cohort gets."""
+    return Fit.of(None, corrector.fitted_on_, cohort.card.label)
 
 
 def _key_of(corrector):
@@ -254,11 +253,10 @@ def fit_record(cohort: Cohort, corrector: MaskCorrector) -> dict:
     corrector
         A fitted one.
     """
-    fitted = dict(corrector.fitted_on_)
-    is_other = set(cohort.cases["patient_id"]).isdisjoint(fitted["patients"])
-    if is_other and _is_of(cohort, fitted):
-        names = [name.strip() for name in fitted["cohort"].split(",")]
-        fitted["cohort"] = ", ".join(f"{name} (other patients)" for name in names)
+    fitted, fit = dict(corrector.fitted_on_), _fit(cohort, corrector)
+    if not (fit.is_foreign or fit.shared(cohort.cases["patient_id"])):
+        names = (f"{name} (other patients)" for name in fit.cohorts)
+        fitted["cohort"] = cohort_label(names)
     return fitted
 
 

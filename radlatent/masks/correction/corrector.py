@@ -177,7 +177,7 @@ class MaskCorrector(BaseEstimator):
         found = valid_latents(self.prior_, self.rules_, n, self.random_state)
         self.bank_, self.valid_share_ = found
         everyone = {*self.prior_.fitted_on_, *owners}
-        self.fitted_on_ = {"cohort": cohort.card.people, "patients": sorted(everyone)}
+        self.fitted_on_ = {"cohort": cohort.card.label, "patients": sorted(everyone)}
         kept_out = ~np.isin(owners, for_prior)
         chosen = [mask for mask, out in zip(masks, kept_out, strict=True) if out]
         self._calibrate(chosen, owners[kept_out])

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from radlatent.errors import LeakageError, SchemaError
-from radlatent.features.folded import FoldedFeatures, declare_fitted_on, origins
+from radlatent.features.folded import FoldedFeatures
+from radlatent.features.origin import declare_fitted_on, origins
 from radlatent.fusion import (
     aggregate,
     check_inputs,

@@ -309,14 +309,14 @@ class TestLeakage:
             with pytest.raises(LeakageError, match="fitted on their own masks"):
                 correct(derived, corrector, out=tmp_path / "out")
         # and the other way round: fitted on what derives from this cohort
-        assert two.card.people == "hearts, hearts_a, hearts_b"
-        own = fitted_on(corrector, two.card.people, hearts_corrector.fitted)
+        assert two.card.label == "hearts, hearts_a, hearts_b"
+        own = fitted_on(corrector, two.card.label, hearts_corrector.fitted)
         for each in (cohort, one):
             with pytest.raises(LeakageError, match="fitted on their own masks"):
                 correct(each, own, out=tmp_path / "out")
         # two cohorts that derive from one
         sister = under_other_masks(cohort, flawed, tmp_path / "c", "hearts_c")
-        own = fitted_on(corrector, one.card.people, hearts_corrector.fitted)
+        own = fitted_on(corrector, one.card.label, hearts_corrector.fitted)
         with pytest.raises(LeakageError, match="fitted on their own masks"):
             correct(sister, own, out=tmp_path / "out")
 

@@ -1,4 +1,7 @@
-"""Who may not be tested: patients whose masks were made by a fit on themselves."""
+"""Where blocks come from, and who may not be tested.
+
+Nobody on whom what made the own masks, or the own features, was fitted.
+"""
 
 import logging
 
@@ -10,7 +13,16 @@ import radlatent as rl
 from radlatent.cohort.card import Card
 from radlatent.errors import LeakageError, SchemaError
 from radlatent.features.folded import FoldedFeatures
-from radlatent.features.in_sample import in_sample_of, keep_in_sample, mark_in_sample
+from radlatent.features.origin import (
+    Origin,
+    cohort_label,
+    declare_fitted_on,
+    keep_origins,
+    mark_in_sample,
+    mask_fits,
+    origin_of_blocks,
+    origins,
+)
 from radlatent.fusion.validation.leakage import check_fitted
 
 SHAPE = {"featureClass": {"shape": ["MeshVolume"]}}
@@ -40,6 +52,11 @@ def derive(tiny_cohort, tmp_path):
         return cohort.with_masks(table, name=name, made_by=made_by)
 
     return make
+
+
+def in_sample_of(table):
+    """Return cohort to patients whose masks were made by a fit on themselves."""
+    return {cohort_label(fit.rows): sorted(fit.patients) for fit in mask_fits(table)}
 
 
 def in_sample(cohort):
@@ -77,7 +94,7 @@ def test_a_fit_counts_for_those_it_was_applied_to(derive, fitted_on, expected):
 
 def test_a_plain_cohort_tells_nothing(tiny_cohort):
     assert in_sample(tiny_cohort) == []
-    assert by_patient(tiny_cohort).attrs == {}
+    assert mask_fits(by_patient(tiny_cohort)) == []
 
 
 def test_masks_that_a_fit_left_alone_count_all_the_same(derive):
@@ -108,7 +125,7 @@ def test_features_corrected_in_sample_are_not_tested(derive):
 @pytest.mark.parametrize("fitted_on", [None, LEFT_OUT, fit(["p1"], cohort="far")])
 def test_features_corrected_out_of_sample_are_tested(derive, fitted_on):
     features = by_patient(derive(fitted_on))
-    assert features.attrs == {}
+    assert mask_fits(features) == []
     check_fitted(features, split(*PATIENTS))
 
 
@@ -150,9 +167,9 @@ def test_tables_of_several_cohorts_tell_of_all(derive):
     one, other = (pd.DataFrame({"x__y": [0.0]}, ["p1"]) for _ in range(2))
     one = mark_in_sample(one, derive(fit(["p1"])).located)
     other = mark_in_sample(other, derive(fit(["p3", "p2"]), name="B").located)
-    both = keep_in_sample(other, one, other, other)
+    both = keep_origins(other, one, other, other)
     assert in_sample_of(both) == {"corrected, tiny": ["p1"], "B, tiny": ["p2", "p3"]}
-    assert in_sample_of(keep_in_sample(both, one)) == {"corrected, tiny": ["p1"]}
+    assert in_sample_of(keep_origins(both, one)) == {"corrected, tiny": ["p1"]}
     assert in_sample_of(other) == {"B, tiny": ["p2", "p3"]}
 
 
@@ -166,8 +183,9 @@ def test_files_tell_what_tables_tell(derive, tiny_cohort, tmp_path, suffix):
         check_fitted(again.rename_axis("patient_id"), split("p1"))
     # what an earlier table told is not told of the next one
     rl.write_extraction(rl.extract(tiny_cohort, settings=SHAPE), path)
-    assert rl.read_features(path).attrs == {}
-    assert not path.with_suffix(".attrs.json").exists()
+    plain = rl.read_features(path)
+    assert mask_fits(plain) == []
+    assert set(origin_of_blocks(plain).values()) == {Origin(told=True)}
 
 
 def test_a_corrector_for_each_fold_passes_with_its_fold(derive, tmp_path):
@@ -218,8 +236,8 @@ def test_a_derived_cohort_is_not_another_one_to_encoders(derive, tiny_cohort):
 
 def test_a_fit_on_a_sibling_is_a_fit_on_the_patients(derive):
     degraded = derive(name="degraded")
-    assert degraded.card.people == "degraded, tiny"
-    corrected = derive(fit(["p1"], cohort=degraded.card.people), name="sibling")
+    assert degraded.card.label == "degraded, tiny"
+    corrected = derive(fit(["p1"], cohort=degraded.card.label), name="sibling")
     assert in_sample(corrected) == ["p1"]
 
 
@@ -284,3 +302,87 @@ def test_out_of_fold_correction_reads_back(derive, tmp_path):
     assert again.masks_fitted_on == PATIENTS
     assert in_sample(again) == []
     np.testing.assert_array_equal(again.located["in_sample"], [False] * 3)
+
+
+ORIGIN = {"cohort": "a", "patients": ["q1", "q2"]}
+
+
+def table(columns=("pet_latent__mu0", "pet_latent__mu1"), origin=None):
+    index = pd.Index(["p1", "p2", "p3"], name="patient_id")
+    values = np.arange(3.0 * len(columns)).reshape(3, -1)
+    made = pd.DataFrame(values, index, list(columns))
+    if origin is not None:
+        made.attrs = {"fitted_on": {"pet_latent": origin}, "cohort": "b"}
+    return made
+
+
+def test_origins_are_read_with_the_cohort_of_the_rows():
+    assert origins(table(origin=ORIGIN)) == {"pet_latent": ORIGIN | {"encoded": "b"}}
+
+
+@pytest.mark.parametrize(
+    "attrs",
+    [
+        {},
+        {"fitted_on": "center A"},
+        {"fitted_on": {"pet_latent": "center A"}},
+        {"fitted_on": {"pet_latent": {"patients": "p1"}}},
+        {"fitted_on": {"ct_latent": ORIGIN}},
+    ],
+)
+def test_origins_that_are_not_understood_are_not_known(attrs):
+    made = table()
+    made.attrs = attrs
+    assert origins(made) == {}
+
+
+def test_declared_origin_is_in_the_copy_alone():
+    before = table(origin=ORIGIN)
+    after = declare_fitted_on(before, "pet_latent", cohort="b", patients=["p9", "p8"])
+    told = {"cohort": "b", "patients": ["p8", "p9"], "encoded": "b"}
+    assert origins(after) == {"pet_latent": told}
+    assert before.attrs["fitted_on"] == {"pet_latent": ORIGIN}
+
+
+@pytest.mark.parametrize(
+    ("block", "told", "message"),
+    [
+        ("ct_latent", {"cohort": "a", "encoded": "b"}, r"it has \['pet_latent'\]"),
+        ("pet_latent", {"cohort": "a"}, "does not tell whom"),
+        ("pet_latent", {"cohort": "a", "encoded": "a"}, "does not tell whom"),
+        ("pet_latent", {"cohort": "a, c", "encoded": "a"}, "does not tell whom"),
+        ("pet_latent", {"cohort": "", "encoded": "b"}, "does not tell whom"),
+        ("pet_latent", {"cohort": "a", "patients": "p1"}, "is the text 'p1'"),
+    ],
+)
+def test_declaration_that_tells_too_little_is_refused(block, told, message):
+    with pytest.raises(SchemaError, match=message):
+        declare_fitted_on(table(), block, **told)
+
+
+def test_origins_are_kept_where_all_tables_agree():
+    latent = table(origin=ORIGIN)
+    hand = table(columns=["pet_handcrafted__volume"])
+    both = pd.concat([latent, hand], axis=1)
+    assert origins(both) == {}
+    kept = keep_origins(both, latent, hand)
+    assert origins(kept) == origins(latent)
+    assert kept.attrs["cohort"] == "b"
+    assert both.attrs == {}
+
+
+def test_block_of_two_origins_has_none():
+    one = table(origin=ORIGIN)
+    for other in (None, ORIGIN | {"patients": ["q3"]}):
+        more = table(columns=["pet_latent__mu2"], origin=other)
+        assert origins(keep_origins(one.join(more), one, more)) == {}
+
+
+def test_tables_of_two_cohorts_keep_the_cohort_of_each_block():
+    one = table(origin=ORIGIN)
+    two = table(columns=["ct_latent__mu0"])
+    two.attrs = {"fitted_on": {"ct_latent": ORIGIN}, "cohort": "c"}
+    kept = keep_origins(one.join(two), one, two)
+    assert "cohort" not in kept.attrs
+    cohorts = {block: origin["encoded"] for block, origin in origins(kept).items()}
+    assert cohorts == {"pet_latent": "b", "ct_latent": "c"}

@@ -2,6 +2,7 @@
 
 import importlib.util
 import logging
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,14 @@ def _own_logging():
     logger = logging.getLogger("radlatent")
     logger.handlers, logger.propagate = [], True
     logger.setLevel(logging.NOTSET)
+
+
+@pytest.fixture
+def free_port():
+    """Return a port on which nobody listens, for processes that train together."""
+    with socket.socket() as opened:
+        opened.bind(("localhost", 0))
+        return opened.getsockname()[1]
 
 
 @pytest.fixture

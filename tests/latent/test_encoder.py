@@ -563,21 +563,21 @@ def test_killed_trainings_go_on_to_the_same_and_files_work_in_a_new_process(
     killed = start(tmp_path, out)
     with killed.stdout:
         waiting = dict(killed.stdout.readline().split() for _ in LONG)
-    limit = time.monotonic() + 120
-    while waiting and time.monotonic() < limit:
+    while waiting:
+        # one that ended by itself was not killed; no limit, a machine may be slow
+        assert killed.poll() is None
         for kind in list(waiting):
             path = out / f"{kind}.state"
             # written anew: not only the state after the first epoch
             if path.exists() and epoch_of(path) > 4:
                 os.kill(int(waiting.pop(kind)), signal.SIGKILL)
         time.sleep(0.005)
-    assert not waiting
-    assert killed.wait(60) == 0
+    assert killed.wait() == 0
     for kind in LONG:
         assert 4 < epoch_of(out / f"{kind}.state") < EPOCHS
         assert not (out / kind).exists()
     resumed = start(tmp_path, out)
-    resumed.communicate(timeout=200)
+    resumed.communicate()
     assert resumed.returncode == 0
     prepared = worlds.blobs(12)
     for kind in LONG:
@@ -614,17 +614,16 @@ encoder.save(Path(sys.argv[1]) / os.environ["LOCAL_RANK"])
 
 
 @pytest.mark.slow
-def test_fit_under_fabric_run(tmp_path, worlds):
+def test_fit_under_fabric_run(tmp_path, worlds, free_port):
     script = tmp_path / "script.py"
     script.write_text(DEVICES.format(folder=str(Path(__file__).parent)))
     command = [sys.executable, "-m", "lightning.fabric.cli", "--accelerator=cpu"]
-    command += ["--devices=2", "--strategy=ddp", "--main-port=29671"]
+    command += ["--devices=2", "--strategy=ddp", f"--main-port={free_port}"]
     run = subprocess.run(
         [*command, str(script), str(tmp_path)],
         env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"},
         capture_output=True,
         text=True,
-        timeout=200,
         check=False,
     )
     assert run.returncode == 0, re.sub(r"\n\s+", "\n", run.stderr)[-3000:]

@@ -475,11 +475,9 @@ def test_a_killed_search_ends_with_the_trials_of_one_that_was_not(
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
     try:
-        end = time.monotonic() + 200
         # in the middle of a trial, when one or more are written
         while not (_written(file) and _fits(tmp_path / "search.db.fits")):
             assert killed.poll() is None
-            assert time.monotonic() < end
             time.sleep(0.01)
     finally:
         killed.send_signal(signal.SIGKILL)

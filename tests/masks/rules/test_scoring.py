@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.ndimage import distance_transform_edt
 from statsmodels.stats.proportion import proportion_confint
 
 import radlatent.masks.labels as module
@@ -362,17 +363,32 @@ def test_nearly_all_slices_of_experts_are_valid(real_data):
     )
 
 
+def processor_time(work):
+    start = time.process_time()
+    work()
+    return time.process_time() - start
+
+
 @pytest.mark.real
-def test_a_slice_is_judged_in_milliseconds(real_data):
+def test_a_slice_is_judged_sooner_than_distances_are_computed(real_data):
     masks = sorted((real_data / "acdc" / "training").glob("patient00*/*_gt.nii.gz"))
     volumes = [read_volume(path) for path in masks[:6]]
+    planes = [(v.spacing_mm[1:], plane) for v in volumes for plane in v.array]
     rules = rule_set("short_axis_16")
-    n = 0
-    start = time.process_time()
-    for volume in volumes:
-        known = {"structures": LABELS, "spacing_mm": volume.spacing_mm[1:]}
-        for plane in volume.array:
-            keeps(measure(plane, rules, **known), rules)
-            n += 1
-    # 2 ms here, as the issue asks; a machine may be three times as slow
-    assert (time.process_time() - start) / n < 6e-3
+
+    def judge():
+        for spacing, plane in planes:
+            found = measure(plane, rules, structures=LABELS, spacing_mm=spacing)
+            keeps(found, rules)
+
+    def distances():
+        for _, plane in planes:
+            for label in LABELS.values():
+                distance_transform_edt(plane == label)
+
+    # 2 ms a slice where these distances, a measure of the machine, take 11: a fifth, of
+    # which three times is let pass
+    judged, measured = (
+        min(processor_time(work) for _ in range(3)) for work in (judge, distances)
+    )
+    assert judged < 0.6 * measured

@@ -5,6 +5,7 @@ A ``ModelSpec`` and features by patient enter; unfitted models and results leave
 
 import inspect
 import logging
+from pathlib import Path
 
 import pandas as pd
 from sklearn.base import BaseEstimator
@@ -44,8 +45,8 @@ def build(spec: ModelSpec, kind: str, sites: pd.Series) -> BaseEstimator:
     Raises
     ------
     SchemaError
-        The family is not for such an endpoint, or an option or a setting of the grid
-        is not known.
+        The family is not for such an endpoint, an option or a setting of the grid is
+        not known, or the table of ICCs cannot be read.
     """
     families = MODELS if kind == "class" else SURVIVAL_MODELS
     if spec.model not in families:
@@ -56,23 +57,33 @@ def build(spec: ModelSpec, kind: str, sites: pd.Series) -> BaseEstimator:
         raise SchemaError(msg)
     builder = families[spec.model]
     known = inspect.signature(builder).parameters
-    if spec.combat and "prepare" not in known:
-        msg = f"model {spec.label!r}: {spec.model!r} takes no combat; leave it out."
-        raise SchemaError(msg)
     for option in spec.options.keys() - known.keys():
         msg = (
             f"model {spec.label!r}: unknown option {option!r}{nearest(option, known)} "
             f"(known are {list(known)})."
         )
         raise SchemaError(msg)
-    options = dict(spec.options)
+    options, prepare = dict(spec.options), {}
     if spec.combat:
-        harmonized = {"combat": Combat(sites, unseen=spec.combat)}
-        options["prepare"] = options.get("prepare", {}) | harmonized
+        prepare["combat"] = Combat(sites, unseen=spec.combat)
+    if spec.stability:
+        prepare["stability"] = _read_iccs(spec)
+    if prepare:
+        options["prepare"] = options.get("prepare", {}) | prepare
     model = builder(**options)
     if spec.late:
         model = late_fusion(dict.fromkeys(spec.blocks, model))
     return tune(model, spec.grid) if spec.grid else model
+
+
+def _read_iccs(spec):
+    path = Path(spec.stability)
+    read = pd.read_parquet if path.suffix == ".parquet" else pd.read_csv
+    try:
+        return read(path)
+    except (OSError, ValueError) as error:
+        msg = f"model {spec.label!r}: stability {spec.stability!r}: {error}"
+        raise SchemaError(msg) from error
 
 
 def steps_of(model: BaseEstimator) -> list[str]:

@@ -100,6 +100,7 @@ class ModelSpec(BaseModel):
     grid: dict[str, list] = {}
     late: bool = False
     combat: Literal["error", "pool"] | None = None
+    stability: str | None = None
 
     @field_validator("model")
     @classmethod
@@ -186,4 +187,12 @@ def read_study(path: str | Path) -> Study:
     """
     study = read_yaml(path, Study)
     check_reporting(study.reporting)
-    return study
+    here = Path(path).parent
+    # what a path of a model starts from is not known later
+    models = tuple(
+        spec.model_copy(update={"stability": str(here / spec.stability)})
+        if spec.stability
+        else spec
+        for spec in study.models
+    )
+    return study.model_copy(update={"models": models})

@@ -189,6 +189,10 @@ def tuned(_):
     return tune(logistic(n_features=1), grid, n_folds=3)
 
 
+def before_cox(_, **prepare):
+    return cox(prepare=prepare)
+
+
 def risk_only(**options):
     """Return `cox` without its curve, which takes five more fits."""
     return Pipeline(cox(**options).steps)
@@ -228,6 +232,19 @@ SURVIVAL_STEPS = {
     "baseline": (lambda _: cox(), "risk.baseline_"),
     "calibrated curve": (lambda _: cox(), "curve_.baseline_"),
     "concordance": (lambda _: cox(n_features=3), "select.support_"),
+    "correlation filter": (
+        partial(before_cox, correlation=0.9),
+        "correlation.support_",
+    ),
+    "near-constant filter": (
+        partial(before_cox, near_constant=0.9),
+        "near_constant.support_",
+    ),
+    "combat": (lambda w: before_cox(w, combat=Combat(w.site)), "combat.shift_"),
+    "curve behind combat": (
+        lambda w: before_cox(w, combat=Combat(w.site)),
+        "curve_.baseline_",
+    ),
     "aft": (lambda _: aft(), "risk.coef_"),
     "curve of aft": (lambda _: aft(), "curve_.coef_"),
     "boosted": (lambda _: boosted_survival(n_estimators=5), "risk.booster_"),

@@ -202,6 +202,13 @@ class StableColumns(Selector):
 
     def fit(self, X: pd.DataFrame, y: ArrayLike | None = None) -> "StableColumns":
         """Look up the columns of ``X`` in the table."""
+        absent = {"feature", "icc"} - set(self.table)
+        if absent:
+            msg = (
+                f"stability: the table lacks {sorted(absent)}, so that it is not "
+                f"one of ICCs; its columns are {[*self.table][:10]}."
+            )
+            raise SchemaError(msg)
         rows = self.table[self.table["icc"] == "ICC(2,1)"].set_index("feature")
         columns = pd.Index(getattr(X, "columns", []))
         twice = rows.index[rows.index.duplicated()].unique()

@@ -13,8 +13,9 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.model_selection import BaseCrossValidator, ParameterGrid, PredefinedSplit
 from sklearn.pipeline import Pipeline
-from sklearn.utils import get_tags, indexable
+from sklearn.utils import assert_all_finite, column_or_1d, get_tags, indexable
 from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from radlatent.errors import SchemaError
@@ -72,10 +73,10 @@ class InnerFolds(BaseCrossValidator):
 
 def rank_score(fitted: BaseEstimator, X: pd.DataFrame, y) -> float:
     """Return the AUC (of several classes the macro average) or Harrell's C."""
-    ones = np.ones((1, len(X)))
     y = np.asarray(y)
+    ones = np.ones((1, len(y)))
     if y.dtype.names:
-        risks = Risks(fitted.predict(X), np.empty((len(X), 0)), np.empty(0))
+        risks = Risks(fitted.predict(X), np.empty((len(y), 0)), np.empty(0))
         return float(c_harrell(y, risks, ones)[0])
     truth = np.searchsorted(fitted.classes_, y)
     return float(auc(truth, fitted.predict_proba(X), ones)[0])
@@ -130,7 +131,7 @@ class Tuned(MetaEstimatorMixin, BaseEstimator):
 
     def fit(self, X: pd.DataFrame, y: ArrayLike) -> "Tuned":
         """Search on inner folds of ``X`` and fit the best candidate to all of it."""
-        X, y = indexable(X, y)
+        X, y = indexable(X, _checked(y))
         scores = [
             self.score_fold(*(_rows(part, p) for p in places for part in (X, y)))
             for places in self.split(X, y)
@@ -210,6 +211,20 @@ class Tuned(MetaEstimatorMixin, BaseEstimator):
         tags.target_tags = model.target_tags
         tags.input_tags = model.input_tags
         return tags
+
+
+def _checked(y):
+    """Return an outcome of one dimension, of classes or of survival."""
+    if getattr(getattr(y, "dtype", None), "names", None):
+        return y
+    if not isinstance(y, pd.Series):
+        y = column_or_1d(y, warn=True)
+    if len(y) < 2:
+        msg = f"n_samples={len(y)}: a search takes patients to fit, and to test."
+        raise ValueError(msg)
+    assert_all_finite(y, input_name="y")
+    check_classification_targets(y)
+    return y
 
 
 def _rows(table, places):

@@ -1,37 +1,11 @@
 from functools import partial
 
 import numpy as np
-import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from radlatent.errors import SchemaError
 from radlatent.fusion.models.classes import boosted, forest, logistic, svm
-from radlatent.fusion.models.prepare import Preparation
-from radlatent.fusion.solvers.boosted import Boosted
-from radlatent.fusion.steps.combat import Combat
-
-
-@parametrize_with_checks([Boosted(n_estimators=5)])
-def test_boosted_trees_are_an_estimator(estimator, check):
-    check(estimator)
-
-
-def test_constant_and_empty_columns_are_dropped_without_a_warning():
-    rng = np.random.default_rng(1)
-    X = rng.normal(size=(30, 6))
-    X[:, 0], X[:, 1], X[4, 2] = 7.0, np.nan, np.nan
-    model = logistic(n_features=20).fit(X, np.arange(30) % 3)
-    assert model["drop_constant"].get_support().tolist() == [False] * 2 + [True] * 4
-    assert model["select"].get_support().sum() == 4
-    assert model.predict_proba(X).shape == (30, 3)
-
-
-def test_missing_values_become_the_training_median():
-    X = np.array([[1.0], [2.0], [9.0], [np.nan]])
-    model = logistic().fit(X, ["a", "a", "b", "b"])
-    assert model["impute"].statistics_.tolist() == [2.0]
 
 
 def test_weak_penalty_on_many_columns_converges():
@@ -181,74 +155,3 @@ def test_penalties_leave_out_more_and_more(circle):
     assert np.abs(gap).max() < 0.01
     with pytest.raises(SchemaError, match="unknown penalty 'laso'; did you mean"):
         logistic(penalty="laso")
-
-
-@pytest.fixture
-def patients(make_features):
-    """Return 60 patients of two sites, the second moved by 5, and their classes."""
-    rng = np.random.default_rng(6)
-    values = rng.normal(size=(60, 12))
-    y = np.where(values[:, 0] + 0.5 * rng.normal(size=60) > 0, "case", "control")
-    values[:, 3] = values[:, 0] + 0.05 * rng.normal(size=60)
-    values[:, 4] = np.arange(60) == 7  # nearly constant
-    values[30:, :3] += 5
-    X = make_features(values, [f"p{i:02d}" for i in range(60)])
-    X.iloc[3, 1] = np.nan
-    site = pd.Series(["a"] * 30 + ["b"] * 30, X.index)
-    return X, pd.Series(y, X.index), site
-
-
-@pytest.mark.parametrize("make", [logistic, *SMALL])
-def test_preparation_is_in_order_and_names_reach_the_end(make, patients):
-    X, y, site = patients
-    table = pd.DataFrame({"feature": X.columns, "icc": "ICC(2,1)", "lower": 0.9})
-    table.loc[2, "lower"] = 0.1
-    prepare = Preparation("mrmr", 0.9, 0.95, table, Combat(site))
-    model = make(n_features=4, prepare=prepare).fit(X, y)
-    steps = ["near_constant", "combat", "stability"]
-    steps += ["impute", "drop_constant", "scale"]
-    inner = make is svm
-    steps += [] if inner else ["correlation", "select"]
-    assert [*model.named_steps] == [*steps, "classify"]
-    names = [*model[:-1].get_feature_names_out()]
-    assert X.columns[2] not in names
-    assert X.columns[4] not in names
-    if not inner:
-        assert len(names) == 4
-        # one of the two copies, and it is the one that tells more
-        assert len({*X.columns[[0, 3]]} & {*names}) == 1
-    assert model.predict_proba(X.iloc[:9]).shape == (9, 2)
-
-
-def test_harmonization_brings_the_sites_of_a_model_together(patients):
-    X, y, site = patients
-    plain = logistic(n_features=1).fit(X[X.columns[:3]], y)
-    model = logistic(n_features=1, prepare={"combat": Combat(site)})
-    model.fit(X[X.columns[:3]], y)
-    scores = [m.score(X[X.columns[:3]], y) for m in (plain, model)]
-    assert scores[0] < 0.75 < 0.8 < scores[1]
-
-
-@pytest.mark.parametrize(
-    "select",
-    [
-        "univariate",
-        "mrmr",
-        "elastic_net",
-        pytest.param("boruta", marks=pytest.mark.slow),
-    ],
-)
-def test_each_selection_finds_the_column_that_tells(select, patients):
-    X, y, _ = patients
-    X = X.drop(columns=[*X.columns[[0, 4]]])
-    model = logistic(n_features=1, prepare={"select": select}).fit(X, y)
-    assert [*model[:-1].get_feature_names_out()] == ["ct_handcrafted__mu0003"]
-
-
-def test_wrong_preparations_are_named():
-    with pytest.raises(SchemaError, match="unknown select 'mrm'; did you mean 'mrmr'"):
-        logistic(prepare={"select": "mrm"})
-    with pytest.raises(SchemaError, match="unknown 'corelation'; did you mean"):
-        forest(prepare={"corelation": 0.9})
-    with pytest.raises(SchemaError, match="select='mrmr' needs n_features"):
-        svm(prepare={"select": "mrmr"})

@@ -234,3 +234,20 @@ def test_it_is_an_estimator(simulated):
     order = np.random.default_rng(1).permutation(len(X))
     shuffled = combat.fit_transform(X.iloc[order]).loc[X.index]
     pd.testing.assert_frame_equal(shuffled, combat.fit(X).transform(X))
+
+
+def test_new_patients_of_an_unknown_site_are_refused_or_left_as_they_are(
+    simulated, caplog
+):
+    X, site, _ = simulated
+    known = site.iloc[:88]
+    combat = Combat(known).fit(X.iloc[:80])
+    with pytest.raises(SchemaError, match=r"2 patients lack site: .*unseen='pool'"):
+        combat.transform(X)
+    out = combat.set_params(unseen="pool").transform(X)
+    assert "2 patients as they are, whose site is not known" in caplog.text
+    pd.testing.assert_frame_equal(out.iloc[88:], X.iloc[88:])
+    pd.testing.assert_frame_equal(out.iloc[:88], combat.transform(X.iloc[:88]))
+    # a training patient without a site is refused in any case
+    with pytest.raises(SchemaError, match="2 patients lack site"):
+        combat.fit(X)

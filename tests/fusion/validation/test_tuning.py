@@ -8,8 +8,11 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import clone, is_classifier
+from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from radlatent.errors import SchemaError
 from radlatent.features.endpoint import Endpoint
@@ -26,7 +29,33 @@ from radlatent.fusion import (
 )
 from radlatent.fusion.solvers.boosted import Boosted
 from radlatent.fusion.validation.inputs import check_inputs
-from radlatent.fusion.validation.tuning import InnerFolds, rank_score, search_folds
+from radlatent.fusion.validation.tuning import (
+    InnerFolds,
+    Tuned,
+    rank_score,
+    search_folds,
+)
+
+
+@parametrize_with_checks(
+    [Tuned(LogisticRegression(), {"C": [0.1, 1.0]}, cv=InnerFolds(2))]
+)
+def test_a_search_is_an_estimator(estimator, check):
+    check(estimator)
+
+
+def test_a_search_does_what_its_model_does():
+    classes, survival = tune(logistic(), {"classify__C": [1]}), tune(cox(), COX)
+    assert is_classifier(classes)
+    assert hasattr(classes, "predict_proba")
+    assert not hasattr(classes, "predict_survival")
+    assert not is_classifier(survival)
+    assert hasattr(survival, "predict_survival")
+    assert not hasattr(survival, "predict_proba")
+    assert clone(survival).get_params()["estimator__risk__penalty_strength"] == 0.1
+
+
+COX = {"risk__penalty_strength": [0.01, 1.0]}
 
 
 @pytest.fixture

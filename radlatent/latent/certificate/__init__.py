@@ -1,3 +1,13 @@
-"""The certificate: what latent features still say about hand-crafted ones."""
+"""The certificate: what latent features still say about hand-crafted ones.
+
+==================  ==================================================================
+``redundancy``      all estimators of two tables, with intervals and tests
+``folded``          the certificate of features that were fitted in folds
+``dependence``      distance correlation, HSIC, mutual information
+``prediction``      held-out prediction, linear and by trees
+``discriminator``   fresh networks between true and shuffled pairs
+``permutations``    orders of patients, and p-values
+==================  ==================================================================
+"""
 
 __all__ = []

@@ -1,11 +1,8 @@
-"""Estimators of dependence and their permutation tests.
+"""Estimators of dependence that fit no model, and their values under permutations.
 
-Arrays enter, numbers leave. Two families need no model: products of centered matrices
+Arrays enter, numbers leave. There are two families: products of centered matrices
 (distance correlation, HSIC) and nearest neighbors (mutual information). Those that fit
-a model are in `dependence_prediction` and `dependence_discriminator`.
-
-Every test here gets ``statistics`` of shape (1 + n_permutations, n_features), whose
-first row is what was observed.
+a model are in `prediction` and `discriminator`.
 """
 
 import numpy as np
@@ -14,17 +11,13 @@ from scipy.spatial.distance import pdist, squareform
 from scipy.special import digamma
 
 __all__ = [
-    "adjusted_p_values",
     "alignment",
-    "block_orders",
     "distances",
     "gaussian_kernel",
     "mutual_information",
-    "p_values",
     "permuted_alignment",
     "permuted_mutual_information",
     "u_centered",
-    "widened",
 ]
 
 #: Bytes that the pairs of one group of features may take.
@@ -232,124 +225,3 @@ def _within(ordered, values, reach):
     """Return how many others lie within the reach of each value."""
     last = np.searchsorted(ordered, values + reach, "right")
     return last - np.searchsorted(ordered, values - reach, "left") - 1
-
-
-def block_orders(
-    patients: np.ndarray,
-    n_permutations: int,
-    rng: np.random.Generator,
-    folds: np.ndarray | None = None,
-) -> tuple[np.ndarray, int]:
-    """Return orders of rows that exchange whole patients, and how many rows can move.
-
-    Parameters
-    ----------
-    patients
-        Whose row it is, shape (n,).
-    n_permutations
-        How many orders besides the first, which is that of the rows.
-    rng
-        Where they are drawn from.
-    folds
-        Shape (n,); given, patients stay in their fold.
-
-    Returns
-    -------
-    tuple
-        Orders, shape (1 + n_permutations, n), and the number of rows of patients that
-        have someone to be exchanged with.
-
-    Notes
-    -----
-    Rows of one patient resemble one another, in both tables, without one table saying
-    anything about the other: exchanged one by one they make such tables look dependent.
-    A patient is exchanged with one of as many rows, row by row in the order given; the
-    only patient with some number of rows stays. Where each patient has one row, this is
-    the plain permutation.
-
-    References
-    ----------
-    Winkler et al. 2015, doi:10.1016/j.neuroimage.2015.05.092
-    """
-    _, numbers, counts = np.unique(patients, return_inverse=True, return_counts=True)
-    by_patient = np.split(np.argsort(numbers, kind="stable"), np.cumsum(counts)[:-1])
-    strata = {}
-    for rows in by_patient:
-        fold = 0 if folds is None else folds[rows[0]]
-        strata.setdefault((fold, len(rows)), []).append(rows)
-    orders = np.tile(np.arange(len(patients)), (1 + n_permutations, 1))
-    movable = 0
-    for blocks in map(np.array, strata.values()):  # (n_patients, n_rows)
-        start = np.tile(np.arange(len(blocks)), (n_permutations, 1))
-        shuffled = blocks[rng.permuted(start, axis=1)]
-        orders[1:, blocks.ravel()] = shuffled.reshape(n_permutations, -1)
-        movable += blocks.size if len(blocks) > 1 else 0
-    return orders, movable
-
-
-def p_values(statistics: np.ndarray) -> np.ndarray:
-    """Return the share of orders as extreme as the observed one, that one included.
-
-    Parameters
-    ----------
-    statistics
-        Shape (1 + n_permutations, n_features); large = dependent.
-
-    References
-    ----------
-    Phipson and Smyth 2010, doi:10.2202/1544-6115.1585
-    """
-    return _share(statistics, statistics)
-
-
-def adjusted_p_values(statistics: np.ndarray) -> np.ndarray:
-    """Return p-values adjusted for the number of features, single-step max-T.
-
-    Notes
-    -----
-    Each feature is compared with the largest statistic of all features in each order,
-    which controls the chance of one false claim or more. Unlike Holm's procedure it
-    can find a single dependent feature with few permutations: 500 permutations cannot
-    give a p below 1 / 501, which times 32 features is 0.06.
-
-    References
-    ----------
-    Westfall and Young 1993, ISBN 0-471-55761-7; Ge et al. 2003, eq. 9,
-    doi:10.1007/BF02595811
-    """
-    return _share(statistics, statistics.max(axis=1, keepdims=True))
-
-
-def widened(statistics: np.ndarray, n_folds: int) -> np.ndarray:
-    """Return statistics whose permuted rows are as wide as cross-fitting makes them.
-
-    Parameters
-    ----------
-    statistics
-        Shape (1 + n_permutations, n_features), with held-out rows exchanged inside
-        folds and nothing fitted again.
-    n_folds
-        Folds that the statistic is pooled over.
-
-    Notes
-    -----
-    In one fold such permutations are exact: held-out rows had no part in the fit. Over
-    folds they are too narrow, since a row that is held out in one fold is trained on in
-    the others, and folds err together. Permuted values are moved away from their mean
-    by sqrt(1 + n_folds / (n_folds - 1)), which is the variance 1 / n_folds + n_test /
-    n_train of a mean over folds that Nadeau and Bengio give, in place of 1 / n_folds.
-
-    References
-    ----------
-    Nadeau and Bengio 2003, section 3.2, doi:10.1023/A:1024068626366
-    """
-    middle = statistics[1:].mean(axis=0)
-    wide = middle + np.sqrt(1 + n_folds / (n_folds - 1)) * (statistics[1:] - middle)
-    return np.concatenate([statistics[:1], wide])
-
-
-def _share(statistics, compared):
-    observed = statistics[0]
-    # an order that changes nothing gives the observed value up to rounding
-    limit = observed - 1e-10 * np.abs(observed)
-    return (1 + (compared[1:] >= limit).sum(axis=0)) / len(statistics)

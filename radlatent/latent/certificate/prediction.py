@@ -8,35 +8,12 @@ from collections.abc import Callable
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingRegressor
 
-__all__ = ["cross_fit", "deal_folds", "held_out_r2", "linear", "permuted_r2", "trees"]
+from radlatent.features.folds import deal
+
+__all__ = ["cross_fit", "held_out_r2", "linear", "permuted_r2", "trees"]
 
 #: Relative to the number of rows: from almost none to a prediction by the mean.
 _PENALTIES = np.logspace(-4, 4, 17)
-
-
-def deal_folds(
-    patients: np.ndarray, n_folds: int, rng: np.random.Generator
-) -> np.ndarray:
-    """Return the fold of each row; the rows of a patient are in one.
-
-    Patients are dealt in turn, those with most rows first, in random order among
-    equals: folds are of similar size, and each holds patients that can be exchanged.
-
-    Parameters
-    ----------
-    patients
-        Whose row it is, shape (n,).
-    n_folds
-        At most the number of patients.
-    rng
-        Where the order of patients is drawn from.
-    """
-    _, numbers, counts = np.unique(patients, return_inverse=True, return_counts=True)
-    shuffled = rng.permutation(len(counts))
-    order = shuffled[np.argsort(-counts[shuffled], kind="stable")]
-    fold = np.empty(len(counts), dtype=int)
-    fold[order] = np.arange(len(counts)) % n_folds
-    return fold[numbers]
 
 
 def cross_fit(
@@ -103,7 +80,7 @@ def linear(
     ----------
     Hoerl and Kennard 1970, doi:10.1080/00401706.1970.10488634
     """
-    inner = deal_folds(patients, 5, np.random.default_rng(0))
+    inner = deal(patients, 5, random_state=0)
     error = np.zeros((len(_PENALTIES), y.shape[1]))
     for fold in range(5):
         test, train = inner == fold, inner != fold

@@ -12,9 +12,16 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from radlatent.errors import SchemaError
+from radlatent.features.folds import deal
 from radlatent.latent.certificate import dependence as dep
 from radlatent.latent.certificate import discriminator as disc
 from radlatent.latent.certificate import prediction as pred
+from radlatent.latent.certificate.permutations import (
+    adjusted_p_values,
+    block_orders,
+    p_values,
+    widened,
+)
 from radlatent.schema import check_features
 
 __all__ = ["Redundancy", "redundancy"]
@@ -33,9 +40,40 @@ _METHOD = {
     "discriminator_auc": "fresh networks, true against shuffled held-out pairs",
 }
 
-#: Estimators that give a number a feature; those that compare held-out predictions.
-_BY_FEATURE = tuple(_METHOD)[:-1]
-_CROSS_FITTED = ("r2_linear", "r2_trees", "mutual_information")
+#: Estimators of whole tables, without folds: the matrix that each compares.
+_KERNELS = {
+    "distance_correlation_squared": dep.distances,
+    "hsic": dep.gaussian_kernel,
+}
+
+_OVERALL = ["estimator", "estimate", "lower", "upper", "level", "p"]
+_OVERALL += ["expected_if_independent", "n_features", "n_dependent"]
+_OVERALL += ["n_cases", "n_movable", "n_patients", "method"]
+
+
+@dataclass(frozen=True, eq=False)
+class _Evidence:
+    """What one estimator found.
+
+    Parameters
+    ----------
+    whole
+        The statistic of the whole block, observed and under each order, shape
+        (1 + n_permutations,).
+    n_movable
+        Rows of patients that have someone to be exchanged with.
+    features
+        The statistic of each feature, shape (1 + n_permutations, n_features); None
+        where there is none.
+    draws
+        The estimate under draws of patients, shape (n_boot,) or (n_boot, n_features);
+        None where there is no interval.
+    """
+
+    whole: np.ndarray
+    n_movable: int
+    features: np.ndarray | None = None
+    draws: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -180,9 +218,8 @@ def redundancy(
     # trees and networks of this size lose more to threads than they gain
     with threadpool_limits(limits=1):
         found = _measure(*blocks, patients, n_permutations, n_folds, rng)
-    tests, draws = found["tests"], found["draws"]
     return Redundancy(
-        features=_feature_table(latent.columns, active, tests, draws, level),
+        features=_feature_table(latent.columns, active, found, level),
         overall=_overall_table(found, patients, level),
     )
 
@@ -275,45 +312,39 @@ def _varies(values):
 
 
 def _measure(first, second, patients, n_permutations, n_folds, rng):
-    """Return statistics of every estimator, draws, and how many rows could move."""
-    folds = pred.deal_folds(patients, n_folds, rng)
-    free, n_free = dep.block_orders(patients, n_permutations, rng)
-    inside, n_inside = dep.block_orders(patients, n_permutations, rng, folds)
+    """Return what each estimator found, by its name."""
+    folds = deal(patients, n_folds, random_state=rng)
+    free, n_free = block_orders(patients, n_permutations, rng)
+    inside, n_inside = block_orders(patients, n_permutations, rng, folds)
     weights = _patient_draws(patients, rng)
-    tests, draws, predictions = {}, {}, []
+    found, predictions = {}, []
     for name, predict in (("r2_linear", pred.linear), ("r2_trees", pred.trees)):
         targets, prediction = pred.cross_fit(first, second, patients, folds, predict)
-        tests[name] = pred.permuted_r2(targets, prediction, inside)
-        draws[name] = pred.held_out_r2(targets, prediction, weights)
+        statistics = pred.permuted_r2(targets, prediction, inside)
+        draws = pred.held_out_r2(targets, prediction, weights)
+        found[name] = _pooled(statistics, draws, n_folds, n_inside)
         predictions.append(prediction)
-    whole = _kernel_tests(_standardized(first), _standardized(second), free, tests)
+    for name, matrix in _KERNELS.items():
+        one, two = _standardized(first), _standardized(second)
+        seconds = [matrix(two), *(matrix(column) for column in two.T)]
+        statistics = dep.permuted_alignment(matrix(one), seconds, free)
+        found[name] = _Evidence(statistics[:, 0], n_free, statistics[:, 1:])
     # y is what moves: predictions stay with the rows that they were made from
-    tests["mutual_information"] = dep.permuted_mutual_information(
+    statistics = dep.permuted_mutual_information(
         np.mean(predictions, axis=0), targets, inside
     )
+    found["mutual_information"] = _pooled(statistics, None, n_folds, n_inside)
     scores = disc.cross_fit_scores(first, second, patients, folds, rng)
-    areas = disc.permuted_auc(scores, patients, inside)
-    draws["discriminator_auc"] = disc.auc(scores, patients, weights)
-    whole["discriminator_auc"] = dep.widened(areas, n_folds)
-    for name in _CROSS_FITTED:
-        whole[name] = dep.widened(tests[name].mean(axis=1), n_folds)
-        tests[name] = dep.widened(tests[name], n_folds)
-    movable = dict.fromkeys(_METHOD, n_inside)
-    movable |= dict.fromkeys(("distance_correlation_squared", "hsic"), n_free)
-    return {"tests": tests, "draws": draws, "whole": whole, "movable": movable}
+    areas = widened(disc.permuted_auc(scores, patients, inside), n_folds)
+    draws = disc.auc(scores, patients, weights)
+    found["discriminator_auc"] = _Evidence(areas, n_inside, draws=draws)
+    return found
 
 
-def _kernel_tests(first, second, orders, tests):
-    """Add the tests of each feature and return those of the whole block."""
-    whole = {}
-    for name, matrix in (
-        ("distance_correlation_squared", dep.distances),
-        ("hsic", dep.gaussian_kernel),
-    ):
-        seconds = [matrix(second), *(matrix(column) for column in second.T)]
-        statistics = dep.permuted_alignment(matrix(first), seconds, orders)
-        whole[name], tests[name] = statistics[:, 0], statistics[:, 1:]
-    return whole
+def _pooled(statistics, draws, n_folds, n_movable):
+    """Return the evidence of held-out predictions, pooled over folds."""
+    whole = widened(statistics.mean(axis=1), n_folds)
+    return _Evidence(whole, n_movable, widened(statistics, n_folds), draws)
 
 
 def _standardized(values):
@@ -332,45 +363,56 @@ def _interval(draws, level):
     return np.quantile(draws, [(1 - level) / 2, (1 + level) / 2], axis=0)
 
 
-def _feature_table(columns, active, tests, draws, level):
+def _feature_table(columns, active, found, level):
     table = {"feature": columns, "active": active}
 
     def add(name, numbers):
         table[name] = np.full(len(columns), np.nan)
         table[name][active] = numbers
 
-    for name in _BY_FEATURE:
-        add(name, tests[name][0])
-        if name in draws:
-            lower, upper = _interval(draws[name], level)
+    for name, evidence in found.items():
+        if evidence.features is None:
+            continue
+        add(name, evidence.features[0])
+        if evidence.draws is not None:
+            lower, upper = _interval(evidence.draws, level)
             add(f"{name}_lower", lower)
             add(f"{name}_upper", upper)
-        add(f"{name}_p", dep.p_values(tests[name]))
-        add(f"{name}_p_adjusted", dep.adjusted_p_values(tests[name]))
+        add(f"{name}_p", p_values(evidence.features))
+        add(f"{name}_p_adjusted", adjusted_p_values(evidence.features))
     return pd.DataFrame(table).assign(level=float(level))
 
 
 def _overall_table(found, patients, level):
-    rows = []
-    n_features = found["tests"]["hsic"].shape[1]
-    for name, method in _METHOD.items():
-        whole, draws = found["whole"][name], found["draws"].get(name)
-        lower = upper = np.nan
-        if draws is not None:
-            lower, upper = _interval(draws.reshape(_N_BOOT, -1).mean(axis=1), level)
-            method += f"; percentile bootstrap of patients, {_N_BOOT} draws, no refit"
-        n_dependent = pd.NA
-        if name in found["tests"]:
-            adjusted = dep.adjusted_p_values(found["tests"][name])
-            n_dependent = int((adjusted <= 1 - level).sum())
-        within = "" if name in ("distance_correlation_squared", "hsic") else " in folds"
-        rows.append(
-            {"estimator": name, "estimate": whole[0], "lower": lower, "upper": upper}
-            | {"level": float(level), "p": float(dep.p_values(whole[:, None])[0])}
-            | {"expected_if_independent": 0.5 * (name == "discriminator_auc")}
-            | {"n_features": n_features, "n_dependent": n_dependent}
-            | {"n_cases": len(patients), "n_movable": found["movable"][name]}
-            | {"n_patients": len(np.unique(patients))}
-            | {"method": f"{method}; {len(whole) - 1} orders of patients{within}"}
-        )
-    return pd.DataFrame(rows).astype({"n_dependent": "Int64"})
+    rows = [_overall_row(name, found[name], level) for name in found]
+    table = pd.DataFrame(rows)
+    table["n_features"] = found["hsic"].features.shape[1]
+    table["n_cases"] = len(patients)
+    table["n_patients"] = len(np.unique(patients))
+    return table[_OVERALL].astype({"n_dependent": "Int64"})
+
+
+def _overall_row(name, evidence, level):
+    whole, method = evidence.whole, _METHOD[name]
+    lower = upper = np.nan
+    if evidence.draws is not None:
+        means = evidence.draws.reshape(_N_BOOT, -1).mean(axis=1)
+        lower, upper = _interval(means, level)
+        method += f"; percentile bootstrap of patients, {_N_BOOT} draws, no refit"
+    n_dependent = pd.NA
+    if evidence.features is not None:
+        adjusted = adjusted_p_values(evidence.features)
+        n_dependent = int((adjusted <= 1 - level).sum())
+    within = "" if name in _KERNELS else " in folds"
+    return {
+        "estimator": name,
+        "estimate": whole[0],
+        "lower": lower,
+        "upper": upper,
+        "level": float(level),
+        "p": float(p_values(whole[:, None])[0]),
+        "expected_if_independent": 0.5 * (name == "discriminator_auc"),
+        "n_dependent": n_dependent,
+        "n_movable": evidence.n_movable,
+        "method": f"{method}; {len(whole) - 1} orders of patients{within}",
+    }

@@ -11,9 +11,9 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from radlatent.errors import RadlatentError, SchemaError
+from radlatent.features.folds import deal
 from radlatent.latent.certificate.prediction import (
     cross_fit,
-    deal_folds,
     held_out_r2,
     linear,
 )
@@ -47,7 +47,7 @@ _N_DRAWS = 8
 def inner_folds(cases: pd.DataFrame, n_folds: int, seed: int) -> np.ndarray:
     """Return the fold of each case, shape (n_cases,); a patient is in one fold."""
     patients = cases["patient_id"].to_numpy()
-    return deal_folds(patients, n_folds, np.random.default_rng(seed))
+    return deal(patients, n_folds, random_state=seed)
 
 
 def check_folds(
@@ -213,7 +213,7 @@ def held_out_redundancy(
     if handcrafted is None or few or not latents.shape[1]:
         return None
     x = handcrafted.to_numpy(float)
-    folds = deal_folds(patients, 5, np.random.default_rng(0))
+    folds = deal(patients, 5, random_state=0)
     # matrices of this size lose more to threads than they gain
     with threadpool_limits(limits=1):
         found = cross_fit(x, latents, patients, folds, linear)

@@ -36,7 +36,8 @@ import radlatent as rl
 from radlatent.errors import RadlatentError
 from radlatent.latent.encoder import load_encoder
 from radlatent.latent.prepared import prepare_cases
-from radlatent.latent.random_search.search import SearchPlan, search
+from radlatent.latent.random_search.plan import SearchPlan
+from radlatent.latent.random_search.search import search
 from radlatent.latent.space import diagnostics as diag
 from radlatent.latent.space.maps import latent_map
 from radlatent.latent.space.ranks import ranking

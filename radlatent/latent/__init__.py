@@ -26,7 +26,9 @@ _HOMES = {
     "network": ("Network",),
     "certificate.folded": ("FoldedRedundancy", "redundancy_folds"),
     "certificate.redundancy": ("Redundancy", "redundancy"),
-    "random_search.search": ("SearchPlan", "SearchResult", "search"),
+    "random_search.plan": ("SearchPlan",),
+    "random_search.result": ("SearchResult",),
+    "random_search.search": ("search",),
     "results": ("Encoding", "Posterior", "Reconstructions", "Traversal"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

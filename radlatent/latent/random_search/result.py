@@ -10,7 +10,7 @@ import pandas as pd
 
 from radlatent.errors import RadlatentError
 from radlatent.latent.encoder import LatentEncoder
-from radlatent.latent.random_search.space import with_parameters
+from radlatent.latent.random_search.plan import with_parameters
 
 __all__ = ["SearchResult", "tables_of"]
 

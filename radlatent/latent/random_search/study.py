@@ -59,29 +59,26 @@ def open_study(path: Path | None, keys: Mapping[str, str]) -> Iterator["optuna.S
             yield optuna.create_study(study_name=_STUDY)
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _storage(optuna, path) as kept:
-            study = optuna.create_study(
-                storage=kept, study_name=_STUDY, load_if_exists=True
-            )
+        kept = _storage(optuna, path)
+        try:
+            about = {"study_name": _STUDY, "load_if_exists": True}
+            study = optuna.create_study(storage=kept, **about)
             _check_same(study, path, dict(keys))
             yield study
+        finally:
+            kept.remove_session()
+            kept.engine.dispose()
 
 
-@contextlib.contextmanager
 def _storage(optuna, path):
     import sqlalchemy
 
     waiting = {"connect_args": {"timeout": _PATIENCE_S}}
     try:
-        kept = optuna.storages.RDBStorage(f"sqlite:///{path}", engine_kwargs=waiting)
+        return optuna.storages.RDBStorage(f"sqlite:///{path}", engine_kwargs=waiting)
     except (sqlalchemy.exc.DatabaseError, RuntimeError) as error:
         msg = f"{path} is no storage of Optuna: {error}. Give another file."
         raise SchemaError(msg) from error
-    try:
-        yield kept
-    finally:
-        kept.remove_session()
-        kept.engine.dispose()
 
 
 def _check_same(study, path, keys):
@@ -118,13 +115,15 @@ def _forwarded_logs():
         logger.handlers, logger.propagate = before
 
 
-def draw(space: Mapping, seed: int, number: int) -> dict:
-    """Return the settings of a trial; they depend on nothing but the arguments.
+def draw(study: "optuna.Study", space: Mapping, seed: int, number: int) -> dict:
+    """Return the settings of a trial; they depend on no other trial of the study.
 
     Parameters
     ----------
+    study
+        Of `open_study`.
     space
-        Name to (low, high, kind), as in `search_space`.
+        Name to (low, high, kind), as in `SearchPlan`.
     seed
         Of the search.
     number
@@ -133,7 +132,14 @@ def draw(space: Mapping, seed: int, number: int) -> dict:
     optuna = need_optuna()
     own = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
     sampler = optuna.samplers.RandomSampler(seed=own)
-    return optuna.create_study(sampler=sampler).ask(_distributions(space)).params
+    trial = optuna.trial.create_trial(state=optuna.trial.TrialState.WAITING)
+    # as Optuna itself does: a range of one value takes nothing from the sampler
+    return {
+        name: kind.low
+        if kind.single()
+        else sampler.sample_independent(study, trial, name, kind)
+        for name, kind in _distributions(space).items()
+    }
 
 
 def _distributions(space):

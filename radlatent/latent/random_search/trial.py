@@ -32,7 +32,6 @@ __all__ = [
     "check_folds",
     "held_out_bound",
     "held_out_redundancy",
-    "inner_folds",
     "try_fold",
 ]
 
@@ -42,12 +41,6 @@ FEWEST_FOR_REDUNDANCY = 10
 
 #: Draws from the posterior of a case over which its reconstruction error is averaged.
 _N_DRAWS = 8
-
-
-def inner_folds(cases: pd.DataFrame, n_folds: int, seed: int) -> np.ndarray:
-    """Return the fold of each case, shape (n_cases,); a patient is in one fold."""
-    patients = cases["patient_id"].to_numpy()
-    return deal(patients, n_folds, random_state=seed)
 
 
 def check_folds(
@@ -68,7 +61,7 @@ def check_folds(
     y, handcrafted
         As in ``LatentEncoder.fit``.
     folds
-        Of `inner_folds`.
+        The inner fold of each case, shape (n_cases,).
     """
     weight = (encoder.network or Network()).classification_weight
     settings = {name: getattr(encoder, name) for name in ("n_latent", "beta", "kappa")}

@@ -1,13 +1,16 @@
-"""Which settings of an encoder a search draws, from which ranges.
+"""What a search tries: which settings of an encoder, from which ranges.
 
-Ranges enter, what is wrong with them leaves; drawn values and an encoder enter, an
+A plan enters, what is wrong with it leaves; drawn values and an encoder enter, an
 encoder with these values leaves.
 """
 
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from numbers import Real
+from typing import Literal
 
+import numpy as np
+import pandas as pd
 from sklearn.base import clone
 
 from radlatent.latent.encoder import LatentEncoder
@@ -15,7 +18,7 @@ from radlatent.latent.network import Network
 from radlatent.nn import Training
 from radlatent.schema import nearest
 
-__all__ = ["SPACE", "check_space", "widest", "with_parameters"]
+__all__ = ["SPACE", "SearchPlan", "check_space", "widest", "with_parameters"]
 
 #: Setting to (low, high, kind). The founding report names learning rate, weight decay
 #: and dropout without their ranges; these ranges are ours.
@@ -45,6 +48,95 @@ _LIMITS = {
 }
 _WHOLE = {"n_latent", "width", "epochs", "minibatch_size"}
 _KINDS = ("linear", "log", "int")
+_SCORES = ("bound", "reconstruction")
+
+
+@dataclass(frozen=True)
+class SearchPlan:
+    """What a search tries, and how it chooses.
+
+    Parameters
+    ----------
+    space
+        Name of a setting to (low, high, kind): "linear", "log", or "int" for whole
+        numbers with both ends. None takes `SPACE`, kappa only with
+        hand-crafted features, n_latent only as far as patients allow.
+    n_trials
+        Settings that are drawn; more than before goes on with a finished search.
+    n_folds
+        Inner folds of patients; a trial fits one encoder for each.
+    score
+        What the best trial has least of: "bound" or "reconstruction".
+    max_redundancy
+        Largest held-out R2 of latent features from hand-crafted ones that the best
+        trial may have; None sets no limit.
+    random_state
+        An int where there is a storage: the search that goes on must draw the same.
+
+    Notes
+    -----
+    *score*: kappa is no part of either score, and the bound, which has unit weights,
+    rewards beta near 1. Neither says how redundant the features are: ``max_redundancy``
+    does, and a search over kappa without it chooses kappa by reconstruction alone.
+    Both can be changed between two calls; nothing is fitted again.
+    """
+
+    space: Mapping[str, tuple[float, float, str]] | None = None
+    n_trials: int = 20
+    n_folds: int = 3
+    score: Literal["bound", "reconstruction"] = "bound"
+    max_redundancy: float | None = None
+    random_state: int | np.random.Generator | None = 0
+
+    def ranges(
+        self, cases: pd.DataFrame, handcrafted: pd.DataFrame | None
+    ) -> dict[str, tuple]:
+        """Return the space, the default one as far as the data allow.
+
+        Parameters
+        ----------
+        cases
+            **cases** table of the training patients.
+        handcrafted
+            As in `search`.
+        """
+        if self.space is not None:
+            return dict(self.space)
+        space = dict(SPACE)
+        if handcrafted is None:
+            del space["kappa"]
+        n = cases["patient_id"].nunique()
+        # patients outside of the largest fold
+        fewest = n - -(-n // max(self.n_folds, 1))
+        low, high, kind = space["n_latent"]
+        space["n_latent"] = (low, max(low, min(high, fewest - 1)), kind)
+        return space
+
+    def problems(self, *, handcrafted: bool, stored: bool) -> list[str]:
+        """Return what is wrong with all but the space.
+
+        Parameters
+        ----------
+        handcrafted, stored
+            Whether there are hand-crafted features, and a storage.
+        """
+        found = []
+        for name, least in (("n_trials", 1), ("n_folds", 2)):
+            value = getattr(self, name)
+            if not (isinstance(value, int | np.integer) and value >= least):
+                found.append(
+                    f"{name} is {value!r}; give a whole number from {least} on"
+                )
+        if self.score not in _SCORES:
+            found.append(f"score is {self.score!r}; give one of {list(_SCORES)}")
+        if self.max_redundancy is not None and not handcrafted:
+            found.append("max_redundancy is given, but no handcrafted; give both")
+        if stored and not isinstance(self.random_state, int | np.integer):
+            found.append(
+                f"random_state is {self.random_state!r}, with which a search cannot go "
+                "on from its storage; give an int"
+            )
+        return found
 
 
 def check_space(space: Mapping, *, handcrafted: bool) -> list[str]:

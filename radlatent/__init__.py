@@ -31,6 +31,7 @@
 ``FoldedFeatures``  features that know the fold they were fitted for
 ``load_encoder``    an encoder from a folder
 ``declare_fitted_on``  where the encoder of a latent block was fitted
+``declare_measured``  which blocks of a table of one's own were measured
 ``redundancy``      what hand-crafted features know of latent ones, on held-out rows
 ``search``, ``SearchPlan``  settings of an encoder by random search
 ``read_features``   a feature table from disk
@@ -103,6 +104,7 @@ _HOMES = {
         "compare",
         "cox",
         "cross_validate",
+        "declare_measured",
         "evaluate",
         "forest",
         "join",

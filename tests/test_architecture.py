@@ -1,6 +1,7 @@
 """The house rules that a machine can check."""
 
 import ast
+import graphlib
 import inspect
 import re
 import subprocess
@@ -137,6 +138,42 @@ def test_what_needs_torch_is_left_alone_without_it(modules, project_root):
     ]
     left_alone = {path for path in modules if path.startswith(told)}
     assert needing_torch(modules) == left_alone
+
+
+def needed(tree, known):
+    """Yield those of the known modules that a module needs before it can work.
+
+    Not what only names types, and what a result loads to draw itself.
+    """
+    typing = {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    for node in set(ast.walk(tree)) - typing:
+        if not isinstance(node, ast.Import | ast.ImportFrom):
+            continue
+        names = [name.name for name in node.names]
+        if isinstance(node, ast.ImportFrom):
+            # of a package: a module, or what its __init__ offers
+            inside = [f"{node.module}.{name}" for name in names]
+            names = [name if name in known else node.module for name in inside]
+        late = node not in tree.body
+        for name in known & set(names):
+            if not (late and name.startswith("radlatent.figures")):
+                yield name
+
+
+def test_no_module_needs_itself(modules):
+    trees = {dotted(path): tree for path, tree in modules.items()}
+    graph = {name: set(needed(tree, trees.keys())) for name, tree in trees.items()}
+    origin = graph["radlatent.features.origin"]
+    assert origin == {"radlatent.errors", "radlatent.schema"}
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        pytest.fail(f"import circle: {' <- '.join(error.args[1])}")
 
 
 def test_ruff_bans_what_has_a_door(project_root):

@@ -178,6 +178,15 @@ def test_a_run_that_is_started_again_gives_the_same_tables(finished, folder):
     )
 
 
+def fits_of(done):
+    outputs = json.loads((done.folder / "run.json").read_text("utf-8"))["outputs"]
+    return read_run(done.folder / "data", outputs)["fits"]
+
+
+def test_blocks_of_a_run_were_measured(finished):
+    assert set(fits_of(finished)["origin"]) == {"measured"}
+
+
 def test_predictions_are_out_of_fold_and_once_a_repeat(finished):
     folds = pd.read_csv(
         finished.folder / "data" / "folds.csv", dtype={"patient_id": str}
@@ -329,6 +338,8 @@ def test_blocks_of_lesions_are_told(of_lesions):
     assert "the range of each feature over lesions" in page
     assert "distances of lesions in pet" in page
     assert "hottest; dispersion: range; burden of lesions in pet" in page
+    assert "do not tell whether they were measured" not in page
+    assert set(fits_of(of_lesions)["origin"]) == {"measured"}
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@
 ``join``                     features tables side by side
 ``select_blocks``            columns by block
 ``block_coverage``           which patients have which blocks
+``declare_measured``         blocks of a table of one's own were measured
 ``aggregate``                one row a case -> one row a patient
 ``lesion_burden``            number, volume and spread of a patient's lesions
 ``fractional_decrease``      the ejection fraction of a cavity volume
@@ -47,6 +48,7 @@ from radlatent.features.aggregate import aggregate, fractional_decrease
 from radlatent.features.burden import lesion_burden
 from radlatent.features.folds import make_folds, read_folds, site_folds
 from radlatent.features.join import block_coverage, join, select_blocks
+from radlatent.features.origin import declare_measured
 from radlatent.fusion.explain.coefficients import coefficient_shares, top_k_shares
 from radlatent.fusion.explain.importance import permutation_importance, shap_values
 from radlatent.fusion.explain.inference import (
@@ -104,6 +106,7 @@ __all__ = [
     "confusion",
     "cox",
     "cross_validate",
+    "declare_measured",
     "evaluate",
     "forest",
     "fractional_decrease",

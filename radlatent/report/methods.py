@@ -230,17 +230,36 @@ def _models(record, tables):
         )
     steps = all(spec.get("steps") for spec in specs)
     split = RULES["split"](record, tables)
-    return " ".join(
-        [
-            f"Models. {_or_not(said, 'models')}.",
-            f"Fitted in each fold: {steps_words(specs)}."
-            if steps
-            else _NOT_RECORDED.format("imputation, scaling and selection"),
-            f"Validation: {_or_not(_folds(record), 'folds')}.",
-            f"Folds held {split.words}." if split else "",
-            measured,
-        ]
-    ).replace("  ", " ")
+    return (
+        " ".join(
+            [
+                f"Models. {_or_not(said, 'models')}.",
+                f"Fitted in each fold: {steps_words(specs)}."
+                if steps
+                else _NOT_RECORDED.format("imputation, scaling and selection"),
+                f"Validation: {_or_not(_folds(record), 'folds')}.",
+                f"Folds held {split.words}." if split else "",
+                measured,
+                _not_told(tables),
+            ]
+        )
+        .replace("  ", " ")
+        .rstrip()
+    )
+
+
+def _not_told(tables):
+    """Return a warning of features that may have been fitted on tested patients."""
+    fits = tables.get("fits", pd.DataFrame())
+    if "origin" not in fits:  # a run of before
+        return ""
+    silent = fits["blocks"][fits["origin"].astype(str).str.contains("not told")]
+    if silent.empty:
+        return ""
+    return (
+        f"Features of {_join(silent.unique())} do not tell whether they were measured "
+        "or fitted on patients, tested ones perhaps among them (origin of fits)."
+    )
 
 
 def _choices(spec):

@@ -162,11 +162,13 @@ _MODELS = {
         person=True,
     ),
     "fits": Table(
-        "a row a fit: patients, fits of a search, what it chose",
+        "a row a fit: patients, fits of a search, what it chose, origin of blocks",
         _RUN
         | _FOLD
         | _all("int", "n_train", "n_test", "n_pipelines")
         | {"chosen": "string"},
+        # runs of before do not tell
+        also={"origin": "string"},
         person=True,
     ),
     "predictions": Table(

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from radlatent.errors import SchemaError
+from radlatent.features.origin import keep_origins
 from radlatent.fusion import aggregate, lesion_burden
 from radlatent.handcrafted import lesion_centroids
 from radlatent.schema import nearest, split_column
@@ -56,7 +57,8 @@ def lesion_blocks(
     plan, cases, blocks = work.plan, work.cohort.included, []
     if plan.dispersion:
         how = {"how": "dispersion", "statistic": plan.dispersion}
-        blocks.append(aggregate(features, cases, **how).rename(columns=_dispersed))
+        spread = aggregate(features, cases, **how)
+        blocks.append(keep_origins(spread.rename(columns=_dispersed), spread))
     if plan.burden:
         _check_suv(plan.burden, work.cohort)
         block = f"{plan.burden}_handcrafted"

@@ -9,6 +9,7 @@ import pandas as pd
 
 from radlatent.errors import SchemaError
 from radlatent.features.folded import FoldedFeatures
+from radlatent.features.origin import keep_origins
 from radlatent.fusion import aggregate, fractional_decrease, join, select_blocks
 from radlatent.study.lesions import lesion_blocks
 from radlatent.study.work import Work
@@ -99,12 +100,12 @@ def _clinical(work, features):
             about = spec.model_dump(include={"feature", "lesion_id", "first", "last"})
             values = fractional_decrease(features, cohort.included, **about)
             clinical[f"clinical__{name}"] = values
-    return clinical
+    return keep_origins(clinical, cohort.clinical(), features)
 
 
 def _ratios(plan, patients):
     """Return the table with the ratios of its columns that a study names."""
-    found = {}
+    found, sources = {}, []
     for name, spec in plan.derived.items():
         if spec.numerator:
             absent = {spec.numerator, spec.denominator} - set(patients)
@@ -116,4 +117,8 @@ def _ratios(plan, patients):
                 raise SchemaError(msg)
             below = patients[spec.denominator]
             found[f"ratio__{name}"] = patients[spec.numerator] / below.where(below != 0)
-    return patients.assign(**found) if found else patients
+            sources += [spec.numerator, spec.denominator]
+    if not found:
+        return patients
+    known = keep_origins(patients[list(dict.fromkeys(sources))], patients)
+    return join(patients, keep_origins(pd.DataFrame(found), known))

@@ -14,11 +14,15 @@ from radlatent.cohort.card import Card
 from radlatent.errors import LeakageError, SchemaError
 from radlatent.features.folded import FoldedFeatures
 from radlatent.features.origin import (
+    Fit,
     Origin,
     cohort_label,
+    cohort_names,
     declare_fitted_on,
+    declare_measured,
     keep_origins,
     mark_in_sample,
+    mark_measured,
     mask_fits,
     origin_of_blocks,
     origins,
@@ -386,3 +390,102 @@ def test_tables_of_two_cohorts_keep_the_cohort_of_each_block():
     assert "cohort" not in kept.attrs
     cohorts = {block: origin["encoded"] for block, origin in origins(kept).items()}
     assert cohorts == {"pet_latent": "b", "ct_latent": "c"}
+
+
+def fit_on(cohort, patients, rows, applied_to=()):
+    names = cohort_names(cohort), frozenset(patients), cohort_names(rows)
+    return Fit("pet_latent", *names, frozenset(applied_to))
+
+
+def test_a_fit_saw_whom_it_was_fitted_on_and_applied_to():
+    seen = fit_on("a", ["p1", "p2"], "a, b")
+    assert seen.saw(["p2", "p3", "p1"]) == ["p1", "p2"]
+    assert fit_on("a", ["p1", "p2"], "a", ["p2"]).saw(["p1", "p2"]) == ["p2"]
+    assert fit_on("a", [], "a").saw(["p1"]) == []
+    # another cohort may number its patients alike
+    far = fit_on("c", ["p1"], "a, b")
+    assert far.is_foreign
+    assert (far.saw(["p1"]), far.shared(["p1"])) == ([], ["p1"])
+    for unknown in (fit_on("", ["p1"], "a"), fit_on("a", ["p1"], None)):
+        assert unknown.saw(["p1"]) == ["p1"]
+
+
+@pytest.mark.parametrize("told", ["a, b", "b ,a", ["a", "b"], ("b, a",), {"a", "b"}])
+def test_the_identity_of_a_cohort_is_read_from_text_and_from_names(told):
+    told = ", ".join(told) if isinstance(told, tuple) else told
+    assert cohort_names(told) == frozenset("ab")
+    assert cohort_names(cohort_label(cohort_names(told))) == frozenset("ab")
+    assert cohort_names(None) == cohort_names("") == frozenset()
+
+
+def test_what_a_table_does_not_tell_is_not_known():
+    assert origin_of_blocks(table()) == {"pet_latent": Origin()}
+    hand = table(columns=["pet_handcrafted__x"])
+    assert origin_of_blocks(hand) == {"pet_handcrafted": Origin()}
+    assert origin_of_blocks(mark_measured(hand)) == {"pet_handcrafted": Origin(True)}
+    # nobody measures latent features
+    assert origin_of_blocks(mark_measured(table())) == {"pet_latent": Origin()}
+
+
+def test_a_block_that_grew_is_not_told():
+    hand = mark_measured(table(columns=["pet__x", "pet__y"]))
+    assert origin_of_blocks(hand[["pet__x"]])["pet"].told
+    assert not origin_of_blocks(hand.assign(pet__z=0.0, pet__u=1.0))["pet"].told
+    more = keep_origins(hand.assign(pet__z=0.0), hand)
+    assert origin_of_blocks(more)["pet"].told
+
+
+def test_marks_are_read_from_parquet_and_back(tmp_path):
+    hand = mark_measured(table(columns=["pet__x"]))
+    both = keep_origins(table(origin=ORIGIN).join(hand), table(origin=ORIGIN), hand)
+    loose = both.rename(columns=lambda c: c.replace("_latent", "_deep"))
+    kept = keep_origins(loose, loose)
+    kept.to_parquet(tmp_path / "x.parquet")
+    again = pd.read_parquet(tmp_path / "x.parquet")
+    expected = Fit.of("pet_latent", ORIGIN, "b")
+    assert origin_of_blocks(again)["pet_deep"] == Origin(False, (expected,))
+    assert origin_of_blocks(again)["pet"] == Origin(told=True)
+
+
+def test_a_new_block_was_made_of_all_blocks():
+    hand = mark_measured(table(columns=["pet__x"]))
+    far, near = ORIGIN, {"cohort": "b", "patients": ["p1"]}
+    ratio = table(columns=["ratio__x"])
+    assert origin_of_blocks(keep_origins(ratio, hand))["ratio"] == Origin(True)
+    assert origin_of_blocks(keep_origins(ratio))["ratio"] == Origin()
+    unknown = table(columns=["ct__x"])
+    assert not origin_of_blocks(keep_origins(ratio, hand, unknown))["ratio"].told
+    other = table(columns=["ct_latent__x"])
+    other.attrs = {"fitted_on": {"ct_latent": near}, "cohort": "b"}
+    made = keep_origins(ratio, hand, table(origin=far), other)
+    [fitted] = origin_of_blocks(made)["ratio"].fits
+    assert fitted.cohorts == {"a", "b"}
+    assert fitted.saw(["p1", "p3"]) == ["p1"]
+
+
+def test_measured_blocks_are_declared_by_name_or_all_at_once():
+    both = table(columns=["pet__x", "ct__x"])
+    one = declare_measured(both, "ct")
+    assert [o.told for o in origin_of_blocks(one).values()] == [False, True]
+    assert all(o.told for o in origin_of_blocks(declare_measured(both)).values())
+    assert both.attrs == {}
+    one.loc["p1", "ct__x"] = -1.0
+    assert both.loc["p1", "ct__x"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("blocks", "message"),
+    [
+        (["pet_latnt"], r"it has \['pet_latent', 'x'\]"),
+        (["pet_latent"], r"\['pet_latent'\] are of encoders"),
+        ([], r"\['pet_latent'\] are of encoders"),
+        (["x"], r"\['x'\] are of encoders"),
+    ],
+)
+def test_what_an_encoder_gave_is_not_declared_measured(blocks, message):
+    known = {"cohort": "a", "patients": ["q1"], "encoded": "b"}
+    both = table(columns=["pet_latent__mu0", "x__y"])
+    if blocks == ["x"]:
+        both = declare_fitted_on(both, "x", **known)
+    with pytest.raises(SchemaError, match=message):
+        declare_measured(both, *blocks)

@@ -1,3 +1,5 @@
+import pandas as pd
+
 from radlatent.report import methods_paragraph
 from radlatent.report.methods import stages
 from radlatent.schema import read_run
@@ -70,3 +72,16 @@ def test_metrics_are_told_from_their_table(class_run, record):
     assert "balanced_accuracy" in text
     assert text.count("percentile bootstrap of patients and repeats") == 1
     assert "Folds held 40 patients in 2 folds, 2 times, random state 7" in text
+
+
+def test_features_that_do_not_tell_where_they_come_from_are_told(class_run, record):
+    data = read_run(class_run / "data", record["outputs"])
+    fits = pd.DataFrame({"blocks": ["ct", "pet", "pet"], "origin": "measured"})
+    assert "do not tell whether" not in methods_paragraph(record, data | {"fits": fits})
+    fits.loc[1:, "origin"] = "not told (pet)"
+    fits.loc[2, "blocks"] = "all"
+    text = methods_paragraph(record, data | {"fits": fits})
+    assert "Features of pet, all do not tell whether they were measured or" in text
+    # runs of before do not tell
+    fits = fits.drop(columns="origin")
+    assert "do not tell whether" not in methods_paragraph(record, data | {"fits": fits})

@@ -6,7 +6,12 @@ import pytest
 
 from radlatent.errors import LeakageError, SchemaError
 from radlatent.features.folded import FoldedFeatures
-from radlatent.features.origin import declare_fitted_on, origins
+from radlatent.features.origin import (
+    declare_fitted_on,
+    declare_measured,
+    mark_measured,
+    origins,
+)
 from radlatent.fusion import (
     aggregate,
     check_inputs,
@@ -262,3 +267,149 @@ def test_patient_empty_in_one_fold_is_logged(setup, caplog):
         folded = FoldedFeatures(tables, folded.fitted_on)
         cross_validate(logistic(), folded, endpoint, folds)
     assert "1 patients have no feature at all and are imputed: ['p004']" in caplog.text
+
+
+# What pandas does to tables that a person joins in a notebook. Refused, or told: in the
+# log and in the column ``origin`` of the fits, never taken for measured.
+
+
+def renamed(table, block="ct_deep"):
+    return table.rename(columns=lambda c: c.replace("ct_latent", block))
+
+
+def origin_of(features, endpoint, folds):
+    [origin] = (
+        cross_validate(logistic(), features, endpoint, folds).fits["origin"].unique()
+    )
+    return origin
+
+
+def by_hand(one, other, path):
+    """Yield the ways to put tables together that drop what one of them tells."""
+    index = {"left_index": True, "right_index": True}
+    yield "concat", pd.concat([one, other], axis=1)
+    yield "concat, the other first", pd.concat([other, one], axis=1)
+    yield "merge", one.merge(other, **index)
+    yield "join of pandas", one.join(other)
+    one.to_csv(path)
+    yield "csv", pd.read_csv(path, index_col=0)
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_masks_in_sample_that_pandas_forgot_are_told(setup, tmp_path, caplog, told):
+    _, hand, endpoint, folds = setup
+    features = corrected(mark_measured(hand), *hand.index)
+    for same in (features, features * 1, np.log1p(features.abs()), features.iloc[::-1]):
+        with pytest.raises(LeakageError, match="40 of 40 test patients have masks"):
+            cross_validate(logistic(), same, endpoint, folds)
+    other = hand.rename(columns=lambda c: c.replace("ct_", "mr_"))
+    other = mark_measured(other) if told else other
+    for name, table in by_hand(features, other, tmp_path / "x.csv"):
+        # DataFrame.join keeps what the left one tells, which is refused
+        caplog.clear()
+        if table.attrs:
+            with pytest.raises(LeakageError, match="40 of 40 test patients have"):
+                cross_validate(logistic(), table, endpoint, folds)
+            continue
+        assert origin_of(table, endpoint, folds) == "not told", name
+        assert "'ct_handcrafted'" in caplog.text, name
+        assert "declare_measured" in caplog.text, name
+
+
+def test_what_the_library_puts_together_is_measured(setup, caplog):
+    _, hand, endpoint, folds = setup
+    features = mark_measured(hand)
+    other = mark_measured(hand.rename(columns=lambda c: c.replace("ct_", "mr_")))
+    joined = join(features, other)
+    for table in (features, joined, select_blocks(joined, "mr_*"), joined.iloc[::-1]):
+        assert origin_of(table, endpoint, folds) == "measured"
+    assert "do not tell" not in caplog.text
+    with pytest.raises(LeakageError, match=r"\['p003'\]"):
+        check_inputs(join(corrected(features, "p003"), other), endpoint, folds)
+
+
+def test_a_declaration_mends_what_pandas_forgot(setup, caplog):
+    _, hand, endpoint, folds = setup
+    other = hand.rename(columns=lambda c: c.replace("ct_", "mr_"))
+    table = pd.concat([mark_measured(hand), other], axis=1)
+    half = declare_measured(table, "mr_handcrafted")
+    told = "not told (ct_handcrafted); measured (mr_handcrafted)"
+    assert origin_of(half, endpoint, folds) == told
+    caplog.clear()
+    assert origin_of(declare_measured(half), endpoint, folds) == "measured"
+    assert caplog.text == ""
+
+
+def test_a_latent_block_under_another_name_is_refused(setup):
+    latent, hand, endpoint, folds = setup
+    latent = told(latent, "here", latent.index)
+    seen = r"'ct_deep' does not tell .* 'ct_latent', .* 40 of 40 test .*declare_measur"
+    deep = renamed(latent)
+    marked = mark_measured(hand)
+    for table in (
+        deep,
+        join(marked, deep),
+        select_blocks(join(marked, deep), "*_deep"),
+        renamed(join(marked, latent)),
+    ):
+        with pytest.raises(LeakageError, match=seen):
+            cross_validate(logistic(), table, endpoint, folds)
+    # what it was joined to is known, and may go its way
+    own = select_blocks(join(marked, deep), "*_handcrafted")
+    assert origin_of(own, endpoint, folds) == "measured"
+    own = renamed(join(marked, latent))[[*hand]]
+    assert origin_of(own, endpoint, folds) == "measured"
+    nobody = renamed(told(latent, "here", []))
+    with pytest.raises(LeakageError, match="this cohort, nobody named"):
+        check_inputs(nobody, endpoint, folds)
+
+
+def test_a_latent_block_under_the_name_of_another_is_refused(setup):
+    latent, hand, endpoint, folds = setup
+    hidden = renamed(
+        join(mark_measured(hand), told(latent, "here", latent.index)), "ct_handcrafted"
+    )
+    hidden.columns = [*hand, *(f"ct_handcrafted__mu{k}" for k in range(3))]
+    with pytest.raises(LeakageError, match="'ct_handcrafted' does not tell"):
+        cross_validate(logistic(), hidden, endpoint, folds)
+
+
+def test_a_latent_block_that_saw_nobody_is_told_under_another_name(setup):
+    latent, _, endpoint, folds = setup
+    for cohort, patients in (("elsewhere", ["x1"]), ("here", ["p900"])):
+        table = renamed(told(latent, cohort, patients))
+        assert origin_of(table, endpoint, folds) == "not told"
+
+
+def test_a_latent_block_that_pandas_forgot_is_refused(setup, tmp_path):
+    latent, hand, endpoint, folds = setup
+    latent = told(latent, "elsewhere", ["x1"])
+    for _, table in by_hand(latent, mark_measured(hand), tmp_path / "x.csv"):
+        if table.attrs:  # of the left one
+            words = "other cohort elsewhere (ct_latent); not told (ct_handcrafted)"
+            assert origin_of(table, endpoint, folds) == words
+            continue
+        with pytest.raises(LeakageError, match=r"\['ct_latent'\] do not tell"):
+            cross_validate(logistic(), table, endpoint, folds)
+
+
+def test_fits_tell_where_their_features_come_from(setup, make_endpoint):
+    latent, hand, endpoint, folds = setup
+    hand = mark_measured(hand)
+    far = told(latent, "elsewhere, abroad", ["x1"])
+    near = told(latent, "here", ["p900"])
+    assert origin_of(far, endpoint, folds) == "other cohort abroad, elsewhere"
+    assert origin_of(near, endpoint, folds) == "other patients of here"
+    folded = fold_by_fold(latent, folds)
+    assert origin_of(folded, endpoint, folds) == "fitted in the fold"
+    both = folded.map(lambda table: join(hand, table))
+    words = "measured (ct_handcrafted); fitted in the fold (ct_latent)"
+    assert origin_of(both, endpoint, folds) == words
+    outside = make_endpoint("ab" * 20, "q")
+    other = hand.set_axis(outside.frame.index)
+    about = logistic(), hand, endpoint
+    found = validate_externally(*about, (other, outside)).fits["origin"]
+    assert found.tolist() == ["measured"]
+    other.attrs = {}
+    found = validate_externally(*about, (other, outside)).fits["origin"]
+    assert found.tolist() == ["not told"]

@@ -1,8 +1,10 @@
 # Two commands on a machine with make and Python 3.11, 3.12 or 3.13:
 #   make demo    simulate a cohort, walk the whole path, write reports/demo/index.html
-#   make test    lint, import contract, every test
+#   make test    lint, import contract, all tests but the long ones
 # Each sets up .venv by itself. Another Python stands beside it:
 #   make test PYTHON=python3.12 VENV=.venv-3.12
+# Tests of statistics and trainings that take long, which CI runs too:
+#   make test-slow
 # What `pip install .` gives, tested apart from this folder (CI: on a newer Python):
 #   make test-installed PYTHON=python3.12
 #   make test-newer
@@ -33,11 +35,12 @@ INSTALLED := .venv-installed
 QUIET := --quiet --disable-pip-version-check --constraint constraints.txt
 # an editable install of a flat layout warns at length
 PIP := PYTHONWARNINGS=ignore $(BIN)/pip install $(QUIET)
-PYTEST := pytest -q -n $(JOBS) --dist worksteal -m "not gpu"
+PYTEST := pytest -q -n $(JOBS) --dist worksteal
+SHORT := -m "not gpu and not long"
 TELL = test ! -s $(VENV)/no-reference || \
 	echo "Tests against pyradiomics are skipped: $$(cat $(VENV)/no-reference)."
 
-.PHONY: demo test test-installed test-newer lint format clean python
+.PHONY: demo test test-slow test-installed test-newer lint format clean python
 
 demo: $(READY)
 	$(BIN)/radlatent simulate build/simulated
@@ -46,9 +49,13 @@ demo: $(READY)
 
 test: $(READY) lint
 	@$(TELL)
-	$(BIN)/$(PYTEST)
+	$(BIN)/$(PYTEST) $(SHORT)
 
-# PYTHONSAFEPATH: what is imported is the installed copy, never this folder
+test-slow: $(READY)
+	$(BIN)/$(PYTEST) -m "long and not gpu"
+
+# PYTHONSAFEPATH: what is imported is the installed copy, never this folder. Long tests
+# prove statistics and trainings, which do not depend on the version of Python
 test-installed: python
 	rm -rf build/lib build/bdist.*
 	$(PYTHON) -m venv --clear $(INSTALLED)
@@ -57,7 +64,7 @@ test-installed: python
 	$(INSTALLED)/bin/pip install $(QUIET) ".[dask,dev]"
 	PYTHONSAFEPATH=1 $(INSTALLED)/bin/python -c 'import sys, radlatent; \
 		print("Python", sys.version.split()[0], "tests", radlatent.__file__)'
-	PYTHONSAFEPATH=1 $(INSTALLED)/bin/$(PYTEST) tests --pyargs radlatent
+	PYTHONSAFEPATH=1 $(INSTALLED)/bin/$(PYTEST) $(SHORT) tests --pyargs radlatent
 
 test-newer:
 	@newer="$(NEWER)"; if test -n "$$newer"; \

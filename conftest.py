@@ -68,8 +68,12 @@ def pytest_ignore_collect(collection_path):
     return True if f"{inside}/".startswith(NEEDS_TORCH) else None
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Skip what needs pyradiomics where it is not installed."""
+    """Skip what needs pyradiomics where it is not installed; what is long is slow."""
+    for item in items:
+        if item.get_closest_marker("long"):
+            item.add_marker(pytest.mark.slow)
     if importlib.util.find_spec("radiomics") is not None:
         return
     for item in items:

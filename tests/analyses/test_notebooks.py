@@ -21,7 +21,7 @@ def test_a_notebook_is_kept_without_outputs(notebook):
     assert all(cell.execution_count is None for cell in cells(notebook))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_notebook_runs_and_writes_nothing_beside_itself(
     notebook, tmp_path, monkeypatch
 ):

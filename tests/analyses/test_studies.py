@@ -7,7 +7,7 @@ import yaml
 
 import radlatent as rl
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 def metric(run, name):

@@ -40,7 +40,7 @@ def test_models_of_sarcomas_choose_from_the_columns_that_the_readme_tells(
 
 
 @pytest.mark.real
-@pytest.mark.slow
+@pytest.mark.long
 def test_25_sarcomas_show_no_more_than_25_patients_can(
     project_root, real_data, tmp_path
 ):

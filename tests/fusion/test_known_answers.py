@@ -191,7 +191,7 @@ def fitted_pair(seed):
     return pd.concat(parts)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_models_of_noise_differ_as_seldom_as_the_level_says():
     tables = [fitted_pair(seed) for seed in range(80)]
     corrected = [compare(t, n_boot=300)["p_corrected"][0] < 0.05 for t in tables]

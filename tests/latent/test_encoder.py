@@ -555,7 +555,7 @@ def epoch_of(path):
         return json.loads(file.metadata()["numbers"])["epoch"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_killed_trainings_go_on_to_the_same_and_files_work_in_a_new_process(
     tmp_path, worlds
 ):
@@ -613,7 +613,7 @@ encoder.save(Path(sys.argv[1]) / os.environ["LOCAL_RANK"])
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_fit_under_fabric_run(tmp_path, worlds, free_port):
     script = tmp_path / "script.py"
     script.write_text(DEVICES.format(folder=str(Path(__file__).parent)))

@@ -357,7 +357,7 @@ def test_what_cannot_be_compared_is_refused(join_models):
         compare(table, n_boot=0)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_equal_models_differ_as_often_as_the_level_says(join_models):
     n_studies = 400
     found = []

@@ -44,7 +44,7 @@ def finish(process):
     return int(n_compiled), values, told
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_eight_processes_share_an_empty_cache(tmp_path):
     all_at_once = [finish(process) for process in [start(tmp_path) for _ in range(8)]]
     values = {tuple(found) for _, found, _ in all_at_once}

@@ -97,7 +97,7 @@ def test_the_discriminator_nears_the_best_one_on_gaussians(rng, gaussians):
     assert p == 1 / 200
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_discriminator_sees_one_correlated_dimension_of_sixteen(rng, gaussians):
     found, p = fresh_auc(*gaussians(0.5, 400, rng, columns=16), rng)
     assert found > 0.52

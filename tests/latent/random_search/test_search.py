@@ -535,7 +535,7 @@ def _written(file):
         connection.close()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_processes_find_what_one_finds(lesions, plain, tmp_path):
     plan = SearchPlan(space=SMALL, n_trials=3)
     file = tmp_path / "s.db"

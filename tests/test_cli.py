@@ -2,6 +2,7 @@
 
 import inspect
 
+import numpy as np
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
@@ -9,6 +10,7 @@ from typer.testing import CliRunner
 import radlatent as rl
 from radlatent.cli import app
 from radlatent.errors import CohortError
+from radlatent.imaging import Volume, write_volume
 
 #: What only the command line has: where to write, and when to exit with 1.
 EXTRA = {"out", "allow_failures"}
@@ -119,6 +121,75 @@ def test_a_failed_case_makes_the_exit_code(tiny_folder, tmp_path):
     assert done.exit_code == 0
     assert "1 of the cases failed" in done.output
     assert len(rl.read_features(out)) == 3
+
+
+CARD = """\
+name: planted
+root: .
+modalities:
+  mr: {unit: a.u., preset: mr}
+endpoints:
+  os: {kind: survival, time: time, event: event}
+  kind: {kind: class, column: kind}
+covariates: [v0, v1]
+"""
+STUDY = """\
+title: A planted effect
+cohort: cohort
+endpoint: os
+settings: settings.yaml
+models:
+  - {model: cox, blocks: [clinical]}
+folds: {n_folds: 2, n_repeats: 1}
+"""
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """Return a study of survival: one tiny image serves all of its 30 patients."""
+    rng, n = np.random.default_rng(3), 30
+    folder = tmp_path_factory.mktemp("survival")
+    cohort = folder / "cohort"
+    cohort.mkdir()
+    image = rng.normal(100, 20, (8, 8, 8)).astype(np.float32)
+    mask = np.zeros((8, 8, 8), np.uint8)
+    mask[2:7, 2:7, 2:7] = 1
+    for name, array in (("image", image), ("mask", mask)):
+        write_volume(Volume(array, (1.0, 1.0, 1.0)), cohort / f"{name}.nii.gz")
+    ids = [f"p{i:02d}" for i in range(n)]
+    cases = pd.DataFrame({"case_id": ids, "patient_id": ids})
+    cases = cases.assign(image_mr="image.nii.gz", mask="mask.nii.gz")
+    cases.to_csv(cohort / "cases.csv", index=False)
+    patients = pd.DataFrame(rng.normal(size=(n, 2)), columns=["v0", "v1"])
+    days = 1000 * rng.exponential(np.exp(-2 * patients["v0"])).round(3)
+    patients = patients.assign(patient_id=ids, time=days, kind=["a", "b"] * 15)
+    patients["event"] = (rng.random(n) < 0.6).astype(int)
+    patients.to_csv(cohort / "endpoints.csv", index=False)
+    (cohort / "cohort.yml").write_text(CARD, "utf-8")
+    (folder / "settings.yaml").write_text("featureClass: {firstorder: [Mean]}\n")
+    (folder / "study.yml").write_text(STUDY, "utf-8")
+    return folder / "study.yml"
+
+
+def test_a_study_of_survival_prints_its_metrics(study, tmp_path):
+    done = invoke("run", study, "--out", tmp_path / "out", "--jobs", "1")
+    assert done.exit_code == 0, done.output
+    assert "C (Harrell)" in done.output
+    assert "C (Uno)" in done.output
+    assert "AUC" not in done.output
+    c = pd.read_csv(tmp_path / "out" / "tables" / "performance.csv")["C (Harrell)"]
+    assert c.item() in done.output
+
+
+def test_a_study_of_classes_prints_its_metrics(study, tmp_path):
+    classes = STUDY.replace("endpoint: os", "endpoint: kind")
+    path = study.with_name("classes.yml")
+    path.write_text(classes.replace("cox", "logistic"), "utf-8")
+    done = invoke("run", path, "--out", tmp_path / "out", "--jobs", "1")
+    assert done.exit_code == 0, done.output
+    assert "AUC" in done.output
+    assert "Balanced accuracy" in done.output
+    assert "C (Harrell)" not in done.output
 
 
 def test_the_doctor_prints_a_table():

@@ -38,6 +38,11 @@ app.add_typer(masks.app)
 
 _log = logging.getLogger("radlatent.cli")
 
+#: What `run` prints of `radlatent.performance`: of classes the first two metrics, of
+#: survival the others.
+_PRINTED = ("Model", "Features", "n", "AUC", "Balanced accuracy")
+_PRINTED += ("C (Harrell)", "C (Uno)")
+
 
 @app.callback()
 def _start(
@@ -213,8 +218,8 @@ def run(
 ):
     """Walk the whole path of a study file, from the cohort to the report."""
     done = rl.run(study, out=out, root=root, jobs=jobs, allow_failures=allow_failures)
-    columns = ["Model", "Features", "n", "AUC", "Balanced accuracy"]
-    print_table(rl.performance(done.metrics)[columns])
+    table = rl.performance(done.metrics)
+    print_table(table[[column for column in _PRINTED if column in table]])
     typer.echo(f"report: {done.folder / 'index.html'}")
     judge(done.failures, allow_failures)
 

@@ -27,8 +27,9 @@ from radlatent.masks import (
     read_label_map,
     rule_set,
 )
-from radlatent.masks.correction.gate import mend, redraw
-from radlatent.masks.correction.plausibility import plausibility
+from radlatent.masks.correction.candidates import mend
+from radlatent.masks.correction.plausibility import examine
+from radlatent.masks.prior.shape_prior import redraw
 from radlatent.masks.rules.rules import broken_rules
 
 RULES = rule_set("short_axis_16")
@@ -45,13 +46,9 @@ def scored(files, prior):
     for file in files:
         mask = read_label_map(file.path, file.structures)
         start = time.process_time()
-        encoded = prior.encode(mask)
-        known = {"structures": mask.structures, "spacing_mm": mask.spacing_mm[1:]}
-        planes = mask.array[encoded.placement.slices]
-        broken = broken_rules(planes, RULES, **known)
-        plausibility(mask, prior, encoded, broken.sum(axis=1))
+        examined = examine(mask, prior, RULES)
         seconds += time.process_time() - start
-        n += len(planes)
+        n += len(examined.places)
     return n, seconds
 
 
@@ -61,18 +58,17 @@ def mended(files, prior):
     n, seconds = 0, 0.0
     for file, each in zip(files, drawn, strict=True):
         mask = read_label_map(file.path, file.structures)
-        known = {"structures": mask.structures, "spacing_mm": mask.spacing_mm}
-        mask = mask.with_array(degrade(mask.array, each, **known))
-        known["spacing_mm"] = mask.spacing_mm[1:]
+        mask = mask.with_array(degrade(mask.array, each, **mask.legend))
         start = time.process_time()
         encoded = prior.encode(mask)
         places = encoded.placement.slices
-        broken = broken_rules(mask.array[places], RULES, **known)
+        broken = broken_rules(mask.array[places], RULES, **mask.slice_legend)
         rows = np.flatnonzero(broken.any(axis=1))
         for row, target in zip(
             rows, redraw(mask, prior, encoded, rows, None), strict=True
         ):
-            mend(mask.array[places[row]], [target], broken[row], RULES, **known)
+            plane = mask.array[places[row]]
+            mend(plane, [target], broken[row], RULES, **mask.slice_legend)
         seconds += time.process_time() - start
         n += len(rows)
     return n, seconds

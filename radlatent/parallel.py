@@ -17,6 +17,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import joblib
 from joblib.externals.loky.process_executor import BrokenProcessPool
@@ -32,7 +33,7 @@ from rich.progress import (
 
 from radlatent.errors import RadlatentError
 
-__all__ = ["Outcome", "Shared", "map_tasks", "progress_bar"]
+__all__ = ["Outcome", "Shared", "forget", "map_tasks", "progress_bar"]
 
 _log = logging.getLogger(__name__)
 
@@ -199,6 +200,23 @@ def _finished(cache, tasks, keys):
         with contextlib.suppress(OSError, ValueError):
             found[name] = json.loads(_path(cache, keys[name]).read_text("utf-8"))
     return found
+
+
+def forget(cache: Path, key: str, lost: Callable[[Any], bool]) -> None:
+    """Forget a finished result of which something is lost: its task runs again.
+
+    Parameters
+    ----------
+    cache, key
+        As in `map_tasks`; a key without a result is passed over.
+    lost
+        Given the result, whether what it tells of is not there any more.
+    """
+    path = _path(cache, key)
+    # a file that cannot be read is no result
+    with contextlib.suppress(OSError, ValueError):
+        if lost(json.loads(path.read_text("utf-8"))):
+            path.unlink()
 
 
 def _keep(cache, key, result):

@@ -12,7 +12,7 @@ import pytest
 
 from radlatent.errors import RadlatentError
 from radlatent.handcrafted import extract
-from radlatent.parallel import Shared, map_tasks
+from radlatent.parallel import Shared, forget, map_tasks
 
 
 def tenth(number):
@@ -55,6 +55,21 @@ def test_finished_tasks_are_not_repeated_and_failures_are(tmp_path):
     assert again.results == first.results
     assert again.n_resumed == 4
     assert log.read_text().split() == ["0", "1", "2", "3", "4", "3"]
+
+
+def test_a_result_of_which_something_is_lost_is_forgotten(tmp_path):
+    log, cache = tmp_path / "log", tmp_path / "cache"
+    tasks = {str(n): (log, n) for n in range(3)}
+    keys = {str(n): f"key{n}" for n in range(3)}
+    map_tasks(append, tasks, keys=keys, cache=cache)
+    (cache / "ke" / "key2.json").write_text("half", "utf-8")
+    asked = []
+    for key in (*keys.values(), "none", "a/folder"):
+        forget(cache, key, lambda result: asked.append(result) or result["value"] > 0)
+    # what cannot be read is no result
+    assert asked == [{"value": 0.0}, {"value": 0.1}]
+    assert map_tasks(append, tasks, keys=keys, cache=cache).n_resumed == 1
+    assert log.read_text().split() == ["0", "1", "2", "1", "2"]
 
 
 def test_results_follow_their_key_and_not_their_place(tmp_path):

@@ -46,10 +46,9 @@ _HOMES = {
     "labels": ("LabelMap", "MaskFile", "mask_files", "read_label_map"),
     "prior.frame": ("Frame",),
     "prior.shape_prior": ("ShapePrior",),
-    "correction.correction": ("Correction",),
-    "correction.corrector": ("MaskCorrector", "load_corrector"),
-    "correction.corrected": ("CorrectedCohort", "correct"),
-    "correction.alternatives": ("alternatives_of", "draw_alternatives"),
+    "correction.corrector": ("Correction", "MaskCorrector", "load_corrector"),
+    "correction.alternatives": ("alternatives_of",),
+    "correction.derive": ("CorrectedCohort", "correct", "draw_alternatives"),
     "dice.predictor": ("DicePredictor",),
     "dice.judgment": ("judge_predictions",),
 }

@@ -64,6 +64,16 @@ class LabelMap:
         """Of (z, y, x)."""
         return self.volume.spacing_mm
 
+    @property
+    def legend(self) -> dict:
+        """``structures`` and ``spacing_mm``, by which functions read the labels."""
+        return {"structures": self.structures, "spacing_mm": self.spacing_mm}
+
+    @property
+    def slice_legend(self) -> dict:
+        """The same for one slice."""
+        return {"structures": self.structures, "spacing_mm": self.spacing_mm[1:]}
+
     def with_array(self, array: np.ndarray) -> "LabelMap":
         """Return other labels on the same grid."""
         return replace(self, volume=self.volume.with_array(array))

@@ -1,16 +1,35 @@
-"""Mended slices: a slice and what a prior would have it be enter, candidates leave.
+"""Candidates for a slice that breaks rules: it and a prior's enter, the best leaves.
 
 The prior redraws a whole slice; most of it was right before. Candidates therefore go a
 share of the way toward the prior, near what is wrong alone or everywhere, and lose
-stray pixels and holes.
+stray pixels and holes. The one that breaks the fewest rules, and of those the nearest,
+is proposed.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.ndimage import distance_transform_edt, label
 
-__all__ = ["between", "candidates", "signed_distances", "tidied"]
+from radlatent.masks.overlap.dice import label_dice
+from radlatent.masks.rules.rules import RuleSet, broken_rules, offending
+
+__all__ = [
+    "Proposal",
+    "between",
+    "candidates",
+    "mend",
+    "propose",
+    "signed_distances",
+    "tidied",
+]
+
+#: Measures of a structure as a whole.
+_OF_SHAPE = ("concavity", "circularity")
+
+#: Weight of the Dice with what the prior makes of a slice, against that with the slice.
+TRUST = 0.5
 
 #: How far in mm from what breaks a rule a candidate follows the prior: fully up to it,
 #: fading to twice as far. The last is everywhere.
@@ -29,6 +48,122 @@ _STRAY = 0.15
 
 _EIGHT = np.ones((3, 3), bool)
 _MARGIN = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Proposal:
+    """The best candidate for a slice.
+
+    Parameters
+    ----------
+    labels
+        Shape (rows, columns).
+    n_broken
+        Rules that it breaks.
+    kept_dice
+        Dice with the slice that entered.
+    """
+
+    labels: np.ndarray
+    n_broken: int
+    kept_dice: float
+
+
+def mend(
+    plane: np.ndarray,
+    targets: Sequence[np.ndarray],
+    broken: np.ndarray,
+    rules: RuleSet,
+    *,
+    structures: dict[str, int],
+    spacing_mm: Sequence[float],
+) -> Proposal:
+    """Return the best proposal for a slice, tried again while rules are broken.
+
+    Parameters
+    ----------
+    plane
+        A slice, labels, shape (rows, columns).
+    targets
+        What the prior makes of it; each is tried where those before left rules broken.
+    broken
+        Which rules the slice breaks, shape (rules,).
+    rules, structures, spacing_mm
+        As in `propose`.
+    """
+    legend = {"structures": structures, "spacing_mm": spacing_mm}
+    best = Proposal(plane, int(broken.sum()), 1.0)
+    # the first target once more, from where it led to
+    for target in (targets[0], *targets):
+        starts = [best.labels] if best.labels is plane else [best.labels, plane]
+        for start in starts:
+            left = broken_rules([start], rules, **legend)[0]
+            proposal = propose(start, target, left, rules, **legend)
+            if proposal.n_broken < best.n_broken:
+                kept = label_dice(proposal.labels, plane)
+                best = Proposal(proposal.labels, proposal.n_broken, kept)
+            if best.n_broken == 0:
+                return best
+    return best
+
+
+def propose(
+    plane: np.ndarray,
+    target: np.ndarray,
+    broken: np.ndarray,
+    rules: RuleSet,
+    *,
+    structures: dict[str, int],
+    spacing_mm: Sequence[float],
+) -> Proposal:
+    """Return the candidate that breaks the fewest rules, the nearest of those.
+
+    Parameters
+    ----------
+    plane, target
+        A slice, and what the prior makes of it; labels, shape (rows, columns).
+    broken
+        Which rules the slice breaks, shape (rules,).
+    rules
+        A set of rules of slices.
+    structures, spacing_mm
+        Name to label; of rows and columns.
+    """
+    legend = {"structures": structures, "spacing_mm": spacing_mm}
+    wrong = _wrong(plane, broken, rules, legend)
+    values = list(structures.values())
+    tried = candidates(plane, target, wrong, values=values, spacing_mm=spacing_mm)
+    kept = np.array([label_dice(labels, plane) for labels in tried])
+    agreed = np.array([label_dice(labels, target) for labels in tried])
+    best, seen = None, set()
+    # the nearest first: the first valid one is the answer
+    for place in np.argsort(-kept - TRUST * agreed, kind="stable"):
+        labels = tried[place]
+        if labels.tobytes() in seen:
+            continue
+        seen.add(labels.tobytes())
+        n_broken = int(broken_rules([labels], rules, **legend).sum())
+        if best is None or n_broken < best.n_broken:
+            best = Proposal(labels, n_broken, float(kept[place]))
+        if n_broken == 0:
+            break
+    return best
+
+
+def _wrong(plane, broken, rules, legend):
+    """Return what breaks rules: where borders and pieces do, and where shapes do.
+
+    An opening in a wall makes its whole hollow count as concave; the opening alone is
+    what is to be mended.
+    """
+    narrow, wide = np.zeros((2, *plane.shape), dtype=bool)
+    for place in np.flatnonzero(broken):
+        rule = rules.rules[place]
+        voxels = offending(plane, rule, **legend)
+        wide |= voxels
+        if not rule.measure.startswith(_OF_SHAPE):
+            narrow |= voxels
+    return [narrow, wide] if (narrow != wide).any() else [wide]
 
 
 def candidates(
@@ -63,11 +198,11 @@ def candidates(
     ``wrong``: shape-based interpolation (Raya & Udupa 1990, doi:10.1109/42.52980) of
     several classes. Our own design.
     """
-    found = [tidied(before, values, least=1.0)]
+    tried = [tidied(before, values, least=1.0)]
     base = tidied(before, values, least=_STRAY)
     box = _box(base, target)
     if box is None:
-        return found
+        return tried
     classes = np.array([0, *values])
     start = signed_distances(base[box], classes, spacing_mm)
     change = signed_distances(target[box], classes, spacing_mm) - start
@@ -81,8 +216,8 @@ def candidates(
     for part in mixed:
         whole = np.zeros_like(before)
         whole[box] = part
-        found.append(tidied(whole, values, least=1.0))
-    return found
+        tried.append(tidied(whole, values, least=1.0))
+    return tried
 
 
 def _nearness(wrong, spacing_mm):
@@ -113,11 +248,11 @@ def tidied(plane: np.ndarray, values: Sequence[int], *, least: float) -> np.ndar
     Components are 8-connected. Background that the structures enclose takes the label
     of the nearest pixel.
     """
-    found = plane.copy()
+    tidy = plane.copy()
     box = _box(plane, plane)
     if box is None:
-        return found
-    part = found[box]
+        return tidy
+    part = tidy[box]
     for value in values:
         pieces, n = label(part == value, _EIGHT)
         if n > 1:
@@ -134,7 +269,7 @@ def tidied(plane: np.ndarray, values: Sequence[int], *, least: float) -> np.ndar
             part == 0, return_distances=False, return_indices=True
         )
         part[enclosed] = part[tuple(places)][enclosed]
-    return found
+    return tidy
 
 
 def _box(before, after, margin=(_MARGIN, _MARGIN)):

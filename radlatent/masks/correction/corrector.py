@@ -5,7 +5,7 @@ fewer and stays near. Every decision has its reason.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,24 +15,21 @@ from sklearn.utils.validation import check_is_fitted
 
 from radlatent.cohort import Cohort
 from radlatent.errors import CohortError, SchemaError
-from radlatent.masks.correction.correction import Correction
-from radlatent.masks.correction.gate import least_dice, mend, redraw
-from radlatent.masks.correction.plausibility import plausibility
-from radlatent.masks.degradation.apply import degrade
-from radlatent.masks.degradation.draws import NETWORK_LIKE, mix_for_mask
+from radlatent.masks.correction.candidates import mend
+from radlatent.masks.correction.gate import calibrate
+from radlatent.masks.correction.plausibility import examine
 from radlatent.masks.dice.predictor import KIND as PREDICTOR
 from radlatent.masks.dice.predictor import DicePredictor
 from radlatent.masks.labels import LabelMap, mask_files, read_label_map
-from radlatent.masks.overlap.dice import label_dice, slice_dice
+from radlatent.masks.overlap.dice import label_dice
 from radlatent.masks.prior.latents import METHODS, valid_latents
-from radlatent.masks.prior.shape_prior import ShapePrior, check_structures
+from radlatent.masks.prior.shape_prior import ShapePrior, check_structures, redraw
 from radlatent.masks.rules.rules import broken_rules, rule_set
-from radlatent.parallel import progress_bar
 from radlatent.provenance import versions
 from radlatent.records import Kind, read_model, write_model
 from radlatent.schema import nearest
 
-__all__ = ["MaskCorrector", "load_corrector"]
+__all__ = ["Correction", "MaskCorrector", "load_corrector"]
 
 #: The version is raised when the meaning of the files changes.
 _KIND = Kind(
@@ -56,15 +53,42 @@ _KIND = Kind(
 )
 _RECORD = "corrector.json"
 
-#: Degraded copies of each calibration mask: as broken as a network's, and worse. With
-#: fewer of the worse, some patients of ACDC have no slice that the flag is to find.
-_COPIES, _WORSE = 2, 3
-
 #: Calibration patients that a flag of the sensitivity 0.95 needs.
 _FEWEST = 19
 
 #: More of a slice outside of the frame is too much for the prior to judge it.
 _OUTSIDE = 0.02
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Correction:
+    """A mask, corrected where that was safe.
+
+    Parameters
+    ----------
+    mask
+        The corrected mask; the one that entered is untouched.
+    slices
+        Index ``slice``, of those that held something: ``decision`` (``valid``,
+        ``corrected``, ``refused``), its ``reason``, ``n_broken`` and
+        ``n_broken_after`` rules, ``broken``, their names, ``kept_dice`` of the two
+        masks, and what `DicePredictor` says of the mask that entered.
+    plausibility
+        The columns that the prediction was made from.
+    """
+
+    mask: LabelMap
+    slices: pd.DataFrame
+    plausibility: pd.DataFrame
+
+    @property
+    def summary(self) -> pd.Series:
+        """Number of slices by decision."""
+        return self.slices["decision"].value_counts()
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{n} {what}" for what, n in self.summary.items())
+        return f"Correction({self.mask.name}: {counts})"
 
 
 class MaskCorrector(BaseEstimator):
@@ -174,13 +198,25 @@ class MaskCorrector(BaseEstimator):
         check_structures(masks[0], self.prior_.structures_)
         self.rules_ = rule_set(self.rules)
         n = self.n_draws if self.method == "nearest_drawn" else 0
-        found = valid_latents(self.prior_, self.rules_, n, self.random_state)
-        self.bank_, self.valid_share_ = found
+        self.bank_, self.valid_share_ = valid_latents(
+            self.prior_, self.rules_, n, self.random_state
+        )
         everyone = {*self.prior_.fitted_on_, *owners}
         self.fitted_on_ = {"cohort": cohort.card.label, "patients": sorted(everyone)}
         kept_out = ~np.isin(owners, for_prior)
         chosen = [mask for mask, out in zip(masks, kept_out, strict=True) if out]
-        self._calibrate(chosen, owners[kept_out])
+        calibration = calibrate(
+            chosen,
+            owners[kept_out],
+            examine=self._examine,
+            propose=self._proposals,
+            random_state=self.random_state,
+        )
+        predictor = DicePredictor(random_state=self.random_state)
+        self.predictor_ = predictor.fit(
+            calibration.table, calibration.dice, calibration.patients
+        )
+        self.least_dice_ = calibration.least_dice
         return self
 
     def _check(self):
@@ -229,77 +265,6 @@ class MaskCorrector(BaseEstimator):
         fitted = clone(prior).fit(chosen, patients=owners[inside])
         return fitted, fitted.fitted_on_
 
-    def _calibrate(self, masks, owners):
-        """Set the threshold of the gate, and learn to predict Dice."""
-        # not the errors that the prior has learned from
-        seed = self.random_state + 1
-        tables, dice, whose, proposals, n = [], [], [], [], 0
-        with progress_bar("Setting the gate", len(masks)) as advance:
-            for mask, owner in zip(masks, owners, strict=True):
-                alike = mix_for_mask(
-                    mask.name, _COPIES, **NETWORK_LIKE, random_state=seed
-                )
-                # a stream of its own: no copy is drawn twice
-                worse = mix_for_mask(mask.name, _WORSE, random_state=seed + 1)
-                for each in alike + worse:
-                    changed, judged, true = self._degraded(mask, each)
-                    tables.append(judged[-1])
-                    dice.append(true)
-                    whose += [owner] * len(true)
-                    if each in alike:
-                        proposals += self._effects(mask, changed, judged, true)
-                        n += len(true)
-                advance()
-        table = pd.concat(tables, ignore_index=True)
-        true = np.concatenate(dice)
-        predictor = DicePredictor(random_state=self.random_state)
-        self.predictor_ = predictor.fit(table, true, np.array(whose))
-        kept, before, after = np.reshape(proposals, (-1, 3)).T
-        self.least_dice_ = least_dice(kept, before, after, n)
-
-    def _degraded(self, mask, degradation):
-        """Return a degraded mask, what is known of its slices, and their true Dice."""
-        known = {"structures": mask.structures, "spacing_mm": mask.spacing_mm}
-        changed = mask.with_array(degrade(mask.array, degradation, **known))
-        judged = self._judged(changed)
-        values = list(mask.structures.values())
-        places = judged[0].placement.slices
-        true = [slice_dice(changed.array[k], mask.array[k], values) for k in places]
-        return changed, judged, np.array(true)
-
-    def _effects(self, mask, changed, judged, true):
-        """Return what proposals keep, and the true Dice before and after."""
-        encoded, broken, _ = judged
-        values = list(mask.structures.values())
-        found = []
-        for row, proposal in self._proposals(changed, encoded, broken):
-            reference = mask.array[encoded.placement.slices[row]]
-            after = slice_dice(proposal.labels, reference, values)
-            found.append((proposal.kept_dice, true[row], after))
-        return found
-
-    def _judged(self, mask):
-        """Return what the prior makes of a mask, broken rules and plausibility."""
-        encoded = self.prior_.encode(mask)
-        broken = broken_rules(
-            mask.array[encoded.placement.slices],
-            self.rules_,
-            structures=mask.structures,
-            spacing_mm=mask.spacing_mm[1:],
-        )
-        table = plausibility(mask, self.prior_, encoded, broken.sum(axis=1))
-        return encoded, broken, table
-
-    def _proposals(self, mask, encoded, broken):
-        """Yield row and proposal of every slice that breaks a rule."""
-        rows = np.flatnonzero(broken.any(axis=1))
-        banks = [None, self.bank_] if self.method == "decode" else [self.bank_]
-        targets = [redraw(mask, self.prior_, encoded, rows, bank) for bank in banks]
-        known = {"structures": mask.structures, "spacing_mm": mask.spacing_mm[1:]}
-        for row, *drawn in zip(rows, *targets, strict=True):
-            plane = mask.array[encoded.placement.slices[row]]
-            yield row, mend(plane, drawn, broken[row], self.rules_, **known)
-
     def correct(self, mask: LabelMap) -> Correction:
         """Return a mask, corrected where that is safe.
 
@@ -315,44 +280,64 @@ class MaskCorrector(BaseEstimator):
             The mask has other structures.
         """
         check_is_fitted(self)
-        encoded, broken, table = self._judged(mask)
-        places = encoded.placement.slices
-        slices = pd.DataFrame(
-            {"decision": "valid", "reason": "breaks no rule"}, index=table.index
-        )
-        slices["n_broken"] = slices["n_broken_after"] = broken.sum(axis=1)
-        slices["broken"] = [
-            ", ".join(np.array(self.rules_.names)[row]) for row in broken
-        ]
-        slices["kept_dice"] = 1.0
-        if len(table):
-            slices = slices.join(self.predictor_.predict(table))
+        examined = self._examine(mask)
+        slices = self._before(examined)
         array = mask.array.copy()
-        replace_ = self._passed if self.gated else self._replaced
-        for row, labels, told in replace_(mask, encoded, broken, table):
-            slices.loc[places[row], list(told)] = list(told.values())
+        decide = self._passed if self.gated else self._replaced
+        for row, labels, decision in decide(mask, examined):
+            place = examined.places[row]
+            slices.loc[place, list(decision)] = list(decision.values())
             if labels is not None:
-                array[places[row]] = labels
-        return Correction(mask.with_array(array), slices, table)
+                array[place] = labels
+        return Correction(mask.with_array(array), slices, examined.table)
 
-    def _passed(self, mask, encoded, broken, table):
-        """Yield row, new labels or None, and what to tell, behind the gate."""
-        outside = table["outside_share"].to_numpy() > _OUTSIDE
-        for row, proposal in self._proposals(mask, encoded, broken):
-            reason = self._refusal(proposal, int(broken[row].sum()), outside[row])
+    def _examine(self, mask):
+        return examine(mask, self.prior_, self.rules_)
+
+    def _before(self, examined):
+        """Return the table of slices of a mask of which none is corrected."""
+        slices = pd.DataFrame(
+            {"decision": "valid", "reason": "breaks no rule"},
+            index=examined.table.index,
+        )
+        names, broken = np.array(self.rules_.names), examined.broken
+        slices["n_broken"] = slices["n_broken_after"] = broken.sum(axis=1)
+        slices["broken"] = [", ".join(names[row]) for row in broken]
+        slices["kept_dice"] = 1.0
+        if len(slices):
+            slices = slices.join(self.predictor_.predict(examined.table))
+        return slices
+
+    def _passed(self, mask, examined):
+        """Yield row, new labels or None, and the decision, behind the gate."""
+        outside = examined.table["outside_share"].to_numpy() > _OUTSIDE
+        n_broken = examined.broken.sum(axis=1)
+        for row, proposal in self._proposals(mask, examined):
+            reason = self._refusal(proposal, n_broken[row], outside[row])
             if reason:
                 yield row, None, {"decision": "refused", "reason": reason}
                 continue
-            told = {
+            decision = {
                 "decision": "corrected",
                 "reason": "breaks fewer rules and stays near",
                 "n_broken_after": proposal.n_broken,
                 "kept_dice": proposal.kept_dice,
             }
-            yield row, proposal.labels, told
+            yield row, proposal.labels, decision
+
+    def _proposals(self, mask, examined):
+        """Yield row and proposal of every slice that breaks a rule."""
+        rows = np.flatnonzero(examined.broken.any(axis=1))
+        banks = [None, self.bank_] if self.method == "decode" else [self.bank_]
+        targets = [
+            redraw(mask, self.prior_, examined.encoded, rows, bank) for bank in banks
+        ]
+        for row, *drawn in zip(rows, *targets, strict=True):
+            plane, broken = mask.array[examined.places[row]], examined.broken[row]
+            yield row, mend(plane, drawn, broken, self.rules_, **mask.slice_legend)
 
     def _refusal(self, proposal, n_broken, outside):
-        """Return why a proposal is refused, or an empty text."""
+        """Return why the gate refuses a proposal, or an empty text."""
         if outside:
             return "reaches out of the canonical frame"
         if proposal.n_broken >= n_broken:
@@ -361,22 +346,20 @@ class MaskCorrector(BaseEstimator):
             return f"too far from the mask: Dice below {self.least_dice_:.3f}"
         return ""
 
-    def _replaced(self, mask, encoded, broken, table):
+    def _replaced(self, mask, examined):
         """Yield the same where every slice is replaced."""
-        rows = np.arange(len(table))
+        rows = np.arange(len(examined.places))
         bank = None if self.method == "decode" else self.bank_
-        targets = redraw(mask, self.prior_, encoded, rows, bank)
-        known = {"structures": mask.structures, "spacing_mm": mask.spacing_mm[1:]}
-        after = broken_rules(targets, self.rules_, **known).sum(axis=1)
+        targets = redraw(mask, self.prior_, examined.encoded, rows, bank)
+        broken = broken_rules(targets, self.rules_, **mask.slice_legend)
         for row, target in enumerate(targets):
-            plane = mask.array[encoded.placement.slices[row]]
-            told = {
+            decision = {
                 "decision": "corrected",
                 "reason": "there is no gate",
-                "n_broken_after": int(after[row]),
-                "kept_dice": label_dice(target, plane),
+                "n_broken_after": int(broken[row].sum()),
+                "kept_dice": label_dice(target, mask.array[examined.places[row]]),
             }
-            yield row, target, told
+            yield row, target, decision
 
     def save(self, folder: str | Path) -> None:
         """Write the fitted corrector into a folder; `load_corrector` reads it."""
@@ -444,8 +427,7 @@ def _files_of(cohort, patients, modality):
     files = mask_files(cohort, modality=modality)
     if patients is None:
         return files
-    known = {file.patient_id for file in files}
-    strange = sorted(set(patients) - known)
+    strange = sorted(set(patients) - {file.patient_id for file in files})
     if strange:
         msg = (
             f"cohort {cohort.name!r} has no masks of the patients {strange[:5]}. Give "

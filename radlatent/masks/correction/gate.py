@@ -1,185 +1,129 @@
-"""The gate: proposals for slices enter, decisions with their reasons leave.
+"""The gate: how near a correction has to stay, found on masks the prior has not seen.
 
-What the prior makes of a slice is brought back to its grid and mended; whether that may
-replace the slice is decided here, and the threshold for it is set on patients that the
-prior has not seen.
+Expert masks are degraded as a network's are, examined and mended; what corrections of
+them would have done tells how far one may go. Predicted Dice is learned from the same
+copies, and from worse ones.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
-from radlatent.masks.correction.candidates import candidates
+from radlatent.masks.correction.candidates import Proposal
+from radlatent.masks.correction.plausibility import Examined
+from radlatent.masks.degradation.apply import degrade
+from radlatent.masks.degradation.draws import NETWORK_LIKE, mix_for_mask
 from radlatent.masks.labels import LabelMap
-from radlatent.masks.overlap.dice import label_dice
-from radlatent.masks.prior.frame import classes_of, from_frame
-from radlatent.masks.prior.latents import nearest_latents
-from radlatent.masks.prior.shape_prior import Encoded, ShapePrior
-from radlatent.masks.rules.rules import RuleSet, broken_rules, offending
+from radlatent.masks.overlap.dice import slice_dice
+from radlatent.parallel import progress_bar
 
-__all__ = ["ALLOWED", "HARM", "Proposal", "least_dice", "mend", "propose", "redraw"]
+__all__ = ["ALLOWED", "HARM", "Calibration", "calibrate", "least_dice"]
 
 #: Dice that a slice may lose, and the share of slices that may lose more on the
 #: patients that the threshold is set on: what is promised of others.
 HARM, ALLOWED = 0.02, 0.01
 
-#: Measures of a structure as a whole.
-_OF_SHAPE = ("concavity", "circularity")
-
-#: Weight of the Dice with what the prior makes of a slice, against that with the slice.
-TRUST = 0.5
+#: Degraded copies of each calibration mask: as broken as a network's, and worse. With
+#: fewer of the worse, some patients of ACDC have no slice that the flag is to find.
+_COPIES, _WORSE = 2, 3
 
 #: A Dice that no correction reaches.
 _NEVER = 1.01
 
 
 @dataclass(frozen=True, eq=False)
-class Proposal:
-    """The best candidate for a slice.
+class Calibration:
+    """What became of degraded calibration masks, n slices.
 
     Parameters
     ----------
-    labels
-        Shape (rows, columns).
-    n_broken
-        Rules that it breaks.
-    kept_dice
-        Dice with the slice that entered.
+    table
+        Plausibility of each slice.
+    dice, patients
+        Its true Dice, and whose it is, shape (n,).
+    least_dice
+        Dice with the mask that entered, below which a correction is refused.
     """
 
-    labels: np.ndarray
-    n_broken: int
-    kept_dice: float
+    table: pd.DataFrame
+    dice: np.ndarray
+    patients: np.ndarray
+    least_dice: float
 
 
-def redraw(
-    mask: LabelMap,
-    prior: ShapePrior,
-    encoded: Encoded,
-    rows: Sequence[int],
-    bank: np.ndarray | None,
-) -> np.ndarray:
-    """Return slices as the prior would have them, shape (k, rows, columns).
-
-    Parameters
-    ----------
-    mask
-        The mask under judgment.
-    prior, encoded
-        A fitted prior, and what it makes of the mask.
-    rows
-        Which of the encoded slices, shape (k,).
-    bank
-        Valid latents, of which the nearest is decoded; None decodes the slice's own.
-    """
-    rows = np.asarray(rows, dtype=int)
-    latents = encoded.mean[rows]
-    if bank is not None:
-        latents = nearest_latents(latents, bank)
-    maps = from_frame(prior.decode(latents), encoded.placement, rows)
-    classes = np.array([0, *(mask.structures[name] for name in prior.structures_)])
-    return classes[classes_of(maps)].astype(mask.array.dtype)
-
-
-def propose(
-    plane: np.ndarray,
-    target: np.ndarray,
-    broken: np.ndarray,
-    rules: RuleSet,
+def calibrate(
+    masks: Sequence[LabelMap],
+    patients: Sequence[str],
     *,
-    structures: dict[str, int],
-    spacing_mm: Sequence[float],
-) -> Proposal:
-    """Return the candidate that breaks the fewest rules, the nearest of those.
+    examine: Callable[[LabelMap], Examined],
+    propose: Callable[[LabelMap, Examined], Iterable[tuple[int, Proposal]]],
+    random_state: int,
+) -> Calibration:
+    """Return what the gate and the predicted Dice are set by.
 
     Parameters
     ----------
-    plane, target
-        A slice, and what the prior makes of it; labels, shape (rows, columns).
-    broken
-        Which rules the slice breaks, shape (rules,).
-    rules
-        A set of rules of slices.
-    structures, spacing_mm
-        Name to label; of rows and columns.
+    masks
+        Expert masks that the prior has not seen.
+    patients
+        Whose each is.
+    examine, propose
+        What a corrector knows of a mask, and row and proposal of every slice of it that
+        breaks a rule.
+    random_state
+        Seed of the prior's degraded masks; others are drawn.
     """
-    known = {"structures": structures, "spacing_mm": spacing_mm}
-    wrong = _wrong(plane, broken, rules, known)
-    values = list(structures.values())
-    tried = candidates(plane, target, wrong, values=values, spacing_mm=spacing_mm)
-    kept = np.array([label_dice(labels, plane) for labels in tried])
-    agreed = np.array([label_dice(labels, target) for labels in tried])
-    best, seen = None, set()
-    # the nearest first: the first valid one is the answer
-    for place in np.argsort(-kept - TRUST * agreed, kind="stable"):
-        labels = tried[place]
-        if labels.tobytes() in seen:
-            continue
-        seen.add(labels.tobytes())
-        n_broken = int(broken_rules([labels], rules, **known).sum())
-        if best is None or n_broken < best.n_broken:
-            best = Proposal(labels, n_broken, float(kept[place]))
-        if n_broken == 0:
-            break
-    return best
+    # not the errors that the prior has learned from
+    seed = random_state + 1
+    tables, dice, whose, effects, n = [], [], [], [], 0
+    with progress_bar("Setting the gate", len(masks)) as advance:
+        for mask, patient in zip(masks, patients, strict=True):
+            alike = mix_for_mask(mask.name, _COPIES, **NETWORK_LIKE, random_state=seed)
+            # a stream of its own: no copy is drawn twice
+            worse = mix_for_mask(mask.name, _WORSE, random_state=seed + 1)
+            for number, errors in enumerate(alike + worse):
+                changed = mask.with_array(degrade(mask.array, errors, **mask.legend))
+                examined = examine(changed)
+                true = _true_dice(changed, mask, examined.places)
+                tables.append(examined.table)
+                dice.append(true)
+                whose += [patient] * len(true)
+                if number < _COPIES:
+                    proposals = propose(changed, examined)
+                    effects += _effects(proposals, mask, examined.places, true)
+                    n += len(true)
+            advance()
+    table = pd.concat(tables, ignore_index=True)
+    kept, before, after = np.reshape(effects, (-1, 3)).T
+    threshold = least_dice(kept, before, after, n)
+    return Calibration(table, np.concatenate(dice), np.array(whose), threshold)
 
 
-def mend(
-    plane: np.ndarray,
-    targets: Sequence[np.ndarray],
-    broken: np.ndarray,
-    rules: RuleSet,
-    *,
-    structures: dict[str, int],
-    spacing_mm: Sequence[float],
-) -> Proposal:
-    """Return the best proposal for a slice, tried again while rules are broken.
-
-    Parameters
-    ----------
-    plane
-        A slice, labels, shape (rows, columns).
-    targets
-        What the prior makes of it; each is tried where those before left rules broken.
-    broken
-        Which rules the slice breaks, shape (rules,).
-    rules, structures, spacing_mm
-        As in `propose`.
-    """
-    known = {"structures": structures, "spacing_mm": spacing_mm}
-    best = Proposal(plane, int(broken.sum()), 1.0)
-    # the first target once more, from where it led to
-    for target in (targets[0], *targets):
-        starts = [best.labels] if best.labels is plane else [best.labels, plane]
-        for start in starts:
-            wrong = broken_rules([start], rules, **known)[0]
-            found = propose(start, target, wrong, rules, **known)
-            if found.n_broken < best.n_broken:
-                kept = label_dice(found.labels, plane)
-                best = Proposal(found.labels, found.n_broken, kept)
-            if best.n_broken == 0:
-                return best
-    return best
+def _true_dice(changed, mask, places):
+    values = list(mask.structures.values())
+    return np.array(
+        [slice_dice(changed.array[k], mask.array[k], values) for k in places]
+    )
 
 
-def _wrong(plane, broken, rules, known):
-    """Return what breaks rules: where borders and pieces do, and where shapes do.
-
-    An opening in a wall makes its whole hollow count as concave; the opening alone is
-    what is to be mended.
-    """
-    narrow, wide = np.zeros((2, *plane.shape), dtype=bool)
-    for place in np.flatnonzero(broken):
-        rule = rules.rules[place]
-        found = offending(plane, rule, **known)
-        wide |= found
-        if not rule.measure.startswith(_OF_SHAPE):
-            narrow |= found
-    return [narrow, wide] if (narrow != wide).any() else [wide]
+def _effects(proposals, mask, places, true):
+    """Return what proposals keep, and the true Dice before and after."""
+    values = list(mask.structures.values())
+    return [
+        (
+            proposal.kept_dice,
+            true[row],
+            slice_dice(proposal.labels, mask.array[places[row]], values),
+        )
+        for row, proposal in proposals
+    ]
 
 
-def least_dice(kept: np.ndarray, before: np.ndarray, after: np.ndarray, n: int):
+def least_dice(
+    kept: np.ndarray, before: np.ndarray, after: np.ndarray, n: int
+) -> float:
     """Return the lowest Dice with the slice that entered at which few come to harm.
 
     Parameters

@@ -5,6 +5,7 @@ it goes on in the slices beside it. `DicePredictor` turns the columns into a Dic
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -14,8 +15,57 @@ from radlatent.masks.overlap.dice import slice_dice
 from radlatent.masks.prior.frame import classes_of, outside_share
 from radlatent.masks.prior.parzen import log_density
 from radlatent.masks.prior.shape_prior import Encoded, ShapePrior
+from radlatent.masks.rules.rules import RuleSet, broken_rules
 
-__all__ = ["plausibility", "restored_dice"]
+__all__ = ["Examined", "examine", "plausibility", "restored_dice"]
+
+
+@dataclass(frozen=True, eq=False)
+class Examined:
+    """What is known of the slices of a mask that hold something, n of them.
+
+    Parameters
+    ----------
+    encoded
+        What a prior makes of them.
+    broken
+        Which rules each breaks, shape (n, rules).
+    table
+        The columns of `plausibility`, one row a slice.
+    """
+
+    encoded: Encoded
+    broken: np.ndarray
+    table: pd.DataFrame
+
+    @property
+    def places(self) -> np.ndarray:
+        """Number of each slice in the mask, shape (n,)."""
+        return self.encoded.placement.slices
+
+
+def examine(mask: LabelMap, prior: ShapePrior, rules: RuleSet) -> Examined:
+    """Return what a prior and rules tell of a mask.
+
+    Parameters
+    ----------
+    mask
+        The mask under judgment.
+    prior
+        A fitted one.
+    rules
+        A set of rules of slices.
+
+    Raises
+    ------
+    SchemaError
+        The mask has other structures than the prior was fitted on.
+    """
+    encoded = prior.encode(mask)
+    planes = mask.array[encoded.placement.slices]
+    broken = broken_rules(planes, rules, **mask.slice_legend)
+    table = plausibility(mask, prior, encoded, broken.sum(axis=1))
+    return Examined(encoded, broken, table)
 
 
 def plausibility(
@@ -68,27 +118,29 @@ def restored_dice(prior: ShapePrior, encoded: Encoded) -> dict[str, np.ndarray]:
     """Return Dice of slices and their decodings in the frame, a column a structure."""
     entered = classes_of(encoded.maps)
     decoded = classes_of(prior.decode(encoded.mean))
-    found = {}
+    columns = {}
     for channel, name in enumerate(prior.structures_, start=1):
         a, b = entered == channel, decoded == channel
         sizes = a.sum(axis=(1, 2)) + b.sum(axis=(1, 2))
         common = (a & b).sum(axis=(1, 2))
         with np.errstate(invalid="ignore"):
-            found[f"restored_dice_{name}"] = 2 * common / np.where(sizes, sizes, np.nan)
-    each = np.array(list(found.values()))
+            columns[f"restored_dice_{name}"] = (
+                2 * common / np.where(sizes, sizes, np.nan)
+            )
+    each = np.array(list(columns.values()))
     counted = (~np.isnan(each)).sum(axis=0)
     mean = np.nansum(each, axis=0) / np.where(counted, counted, np.nan)
-    return {"restored_dice": mean, **found}
+    return {"restored_dice": mean, **columns}
 
 
 def _neighbors(labels, places, values):
     """Return the mean Dice of each slice with those beside it, empty ones included."""
-    found, labels = [], _cropped(labels)
+    means, labels = [], _cropped(labels)
     for place in places:
         beside = [k for k in (place - 1, place + 1) if 0 <= k < len(labels)]
         dice = [slice_dice(labels[place], labels[k], values) for k in beside]
-        found.append(np.mean(dice) if dice else np.nan)
-    return np.array(found)
+        means.append(np.mean(dice) if dice else np.nan)
+    return np.array(means)
 
 
 def _cropped(labels):

@@ -1,3 +1,12 @@
-"""Agreement of masks with other masks of the same cases."""
+"""How two masks of a case stand to each other.
+
+=================  =====================================================================
+`compare`          the metrics, structure by structure, and their summary
+`cohorts`          two cohorts, or two columns of masks, compared
+`distances`        distances of surfaces in mm
+`dice`             Dice of slices as one number, for what asks it thousands of times
+`label_boxes`      labels, spacing and structures checked; the box of each label
+=================  =====================================================================
+"""
 
 __all__ = []

@@ -1,3 +1,12 @@
-"""The shape prior: a VAE of slices in a canonical frame."""
+"""What shapes expert masks have: a VAE of their slices.
+
+===============  =======================================================================
+`shape_prior`    the prior: encodes, decodes and redraws slices
+`frame`          the canonical frame that it looks at, and the way back
+`pairs`          what it is trained on
+`parzen`         the density of its latents
+`latents`        banks of latents that decode to valid masks
+===============  =======================================================================
+"""
 
 __all__ = []

@@ -1,11 +1,10 @@
-"""What a prior would have a slice be: latents enter, latents of valid masks leave.
+"""Banks of a prior: latents enter, those that decode to valid masks leave.
 
-By decoding the slice's own latent, or the nearest one whose mask breaks no rule.
+Of a bank the latent nearest to that of a slice may be decoded in its place.
 """
 
 import numpy as np
 import torch.nn.functional as F
-from scipy.spatial import cKDTree
 
 from radlatent.errors import RadlatentError
 from radlatent.masks.prior.frame import classes_of
@@ -13,7 +12,7 @@ from radlatent.masks.prior.parzen import draw_latents
 from radlatent.masks.prior.shape_prior import ShapePrior
 from radlatent.masks.rules.rules import RuleSet, broken_rules
 
-__all__ = ["METHODS", "nearest_latents", "valid_latents"]
+__all__ = ["METHODS", "valid_latents"]
 
 #: How a latent is replaced: not at all, by the nearest valid one of training slices, or
 #: by the nearest valid one of these and of draws of their Parzen density.
@@ -78,22 +77,7 @@ def _decoded_valid(prior, rules, latents):
     )
     structures = {name: k for k, name in enumerate(prior.structures_, start=1)}
     pixel = prior.frame.spacing_mm / _FINER
-    known = {"structures": structures, "spacing_mm": (pixel, pixel)}
+    legend = {"structures": structures, "spacing_mm": (pixel, pixel)}
     planes = classes_of(maps)
-    broken = broken_rules(planes, rules, **known)
+    broken = broken_rules(planes, rules, **legend)
     return ~broken.any(axis=1) & planes.any(axis=(1, 2))
-
-
-def nearest_latents(mean: np.ndarray, bank: np.ndarray) -> np.ndarray:
-    """Return of each latent the nearest of a bank (L2), shape (n, n_latent).
-
-    Parameters
-    ----------
-    mean
-        Shape (n, n_latent).
-    bank
-        From `valid_latents`, shape (m, n_latent).
-    """
-    if not len(mean):
-        return mean
-    return bank[cKDTree(bank).query(mean)[1]]

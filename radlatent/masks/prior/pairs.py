@@ -108,9 +108,8 @@ def collect_pairs(
 
 
 def _pairs_of(mask, frame, names, degradation):
-    known = {"structures": mask.structures, "spacing_mm": mask.spacing_mm}
-    changed = degrade(mask.array, degradation, **known)
-    placement = place(changed, frame, **known)
+    changed = degrade(mask.array, degradation, **mask.legend)
+    placement = place(changed, frame, **mask.legend)
     values = [mask.structures[name] for name in names]
     position = slice_positions(mask.array, placement.slices)
     # a slice that the expert left empty has nothing to be corrected to

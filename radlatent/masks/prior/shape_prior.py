@@ -1,7 +1,8 @@
 """The shape prior: expert masks enter, a VAE of their slices leaves.
 
-It encodes a slice of any mask in the canonical frame and decodes any latent; what is
-done with that, `radlatent.masks.correction.corrector` decides.
+It encodes a slice of any mask in the canonical frame, decodes any latent, and redraws a
+slice as it would have it; what is done with that,
+`radlatent.masks.correction.corrector` decides.
 """
 
 from collections.abc import Sequence
@@ -10,17 +11,31 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pandas as pd
 import torch
+from scipy.spatial import cKDTree
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from radlatent.errors import RadlatentError, SchemaError
 from radlatent.masks.labels import LabelMap
-from radlatent.masks.prior.frame import Frame, Placement, place, to_frame
+from radlatent.masks.prior.frame import (
+    Frame,
+    Placement,
+    classes_of,
+    from_frame,
+    place,
+    to_frame,
+)
 from radlatent.masks.prior.pairs import collect_pairs
 from radlatent.masks.prior.parzen import parzen_bandwidth
 from radlatent.nn import MaskVAE, Schedule, Training, arrays_of, fill, train
 
-__all__ = ["Encoded", "ShapePrior", "check_structures"]
+__all__ = [
+    "Encoded",
+    "ShapePrior",
+    "check_structures",
+    "nearest_latents",
+    "redraw",
+]
 
 #: A prior of fifty patients is trained in four minutes on one core.
 TRAINING = Training(epochs=15, minibatch_size=128, learning_rate=4e-3)
@@ -213,8 +228,7 @@ class ShapePrior(BaseEstimator):
         """
         check_is_fitted(self)
         check_structures(mask, self.structures_)
-        known = {"structures": mask.structures, "spacing_mm": mask.spacing_mm}
-        placement = place(mask.array, self.frame, **known)
+        placement = place(mask.array, self.frame, **mask.legend)
         values = [mask.structures[name] for name in self.structures_]
         maps = to_frame(mask.array, placement, values)
         empty = np.zeros((0, self.n_latent), np.float32)
@@ -305,3 +319,47 @@ def check_structures(mask: LabelMap, names: Sequence[str]) -> None:
             "not labels."
         )
         raise SchemaError(msg)
+
+
+def redraw(
+    mask: LabelMap,
+    prior: ShapePrior,
+    encoded: Encoded,
+    rows: Sequence[int],
+    bank: np.ndarray | None,
+) -> np.ndarray:
+    """Return slices as the prior would have them, shape (k, rows, columns).
+
+    Parameters
+    ----------
+    mask
+        The mask under judgment.
+    prior, encoded
+        A fitted prior, and what it makes of the mask.
+    rows
+        Which of the encoded slices, shape (k,).
+    bank
+        Valid latents, of which the nearest is decoded; None decodes the slice's own.
+    """
+    rows = np.asarray(rows, dtype=int)
+    latents = encoded.mean[rows]
+    if bank is not None:
+        latents = nearest_latents(latents, bank)
+    maps = from_frame(prior.decode(latents), encoded.placement, rows)
+    classes = np.array([0, *(mask.structures[name] for name in prior.structures_)])
+    return classes[classes_of(maps)].astype(mask.array.dtype)
+
+
+def nearest_latents(mean: np.ndarray, bank: np.ndarray) -> np.ndarray:
+    """Return of each latent the nearest of a bank (L2), shape (n, n_latent).
+
+    Parameters
+    ----------
+    mean
+        Shape (n, n_latent).
+    bank
+        Of valid masks, shape (m, n_latent).
+    """
+    if not len(mean):
+        return mean
+    return bank[cKDTree(bank).query(mean)[1]]

@@ -1,17 +1,29 @@
-"""Mended slices: what is wrong is put right, and what was right stays."""
+"""Candidates: what is wrong is put right, what was right stays, the nearest leaves."""
 
 import numpy as np
 import pytest
 from scipy.ndimage import distance_transform_edt
 
+from radlatent.masks.correction import candidates as module
 from radlatent.masks.correction.candidates import (
+    Proposal,
     between,
     candidates,
+    mend,
+    propose,
     signed_distances,
     tidied,
 )
+from radlatent.masks.degradation.apply import degrade
+from radlatent.masks.degradation.draws import degradation_mix
 from radlatent.masks.overlap.dice import label_dice
-from radlatent.masks.rules.rules import keeps, measure, offending, rule_set
+from radlatent.masks.rules.rules import (
+    broken_rules,
+    keeps,
+    measure,
+    offending,
+    rule_set,
+)
 
 STRUCTURES = {"RV": 1, "MYO": 2, "LV": 3}
 VALUES = [1, 2, 3]
@@ -249,3 +261,158 @@ class TestDistances:
         found = between(start, change, weight, classes)
         np.testing.assert_array_equal(found[:, :40], small[:, :40])
         np.testing.assert_array_equal(found[:, 40:], large[:, 40:])
+
+
+@pytest.fixture
+def bad(drawn, rng):
+    """Return broken slices, other hearts as targets, and what rules need to know."""
+    known = {"structures": drawn.STRUCTURES, "spacing_mm": drawn.SPACING_MM}
+    slices = {"structures": drawn.STRUCTURES, "spacing_mm": drawn.SPACING_MM[1:]}
+    found = []
+    for drawn_errors in degradation_mix(14, random_state=5):
+        heart = drawn.draw_heart(rng, n_slices=2)
+        changed = degrade(heart, drawn_errors, **known)
+        broken = broken_rules(changed, RULES, **slices)
+        found += [
+            (plane, heart[1 - row], broken[row])
+            for row, plane in enumerate(changed)
+            if broken[row].any()
+        ]
+    return found, slices
+
+
+def broken_by(plane, known):
+    return int(broken_rules([plane], RULES, **known).sum())
+
+
+def by_hand(plane, target, broken, known):
+    """Return every candidate with what it breaks and how near it is."""
+    wrong = {
+        rule.name: offending(plane, rule, **known)
+        for rule, is_broken in zip(RULES.rules, broken, strict=True)
+        if is_broken
+    }
+    wide = np.any(list(wrong.values()), axis=0)
+    pieces = [v for k, v in wrong.items() if not k.startswith(("conc", "circ"))]
+    narrow = np.any(pieces, axis=0) if pieces else np.zeros_like(wide)
+    places = [wide] if (narrow == wide).all() else [narrow, wide]
+    values = list(known["structures"].values())
+    tried = candidates(
+        plane, target, places, values=values, spacing_mm=known["spacing_mm"]
+    )
+    return [
+        (broken_by(e, known), -label_dice(e, plane) - 0.5 * label_dice(e, target), e)
+        for e in tried
+    ]
+
+
+@pytest.mark.slow
+def test_proposal_is_the_nearest_of_those_that_break_the_fewest(bad):
+    found, known = bad
+    valid = 0
+    for plane, target, broken in found[:12]:
+        tried = by_hand(plane, target, broken, known)
+        fewest, nearest, _ = min(tried, key=lambda each: each[:2])
+        proposal = propose(plane, target, broken, RULES, **known)
+        assert proposal.n_broken == fewest == broken_by(proposal.labels, known)
+        assert proposal.kept_dice == label_dice(proposal.labels, plane)
+        own = -proposal.kept_dice - 0.5 * label_dice(proposal.labels, target)
+        assert own == nearest
+        valid += fewest == 0
+    assert valid >= 6
+
+
+@pytest.mark.slow
+def test_mended_slices_break_fewer_rules_or_are_the_slice(bad):
+    found, known = bad
+    mended = 0
+    for plane, target, broken in found[:16]:
+        kept, target_kept = plane.copy(), target.copy()
+        proposal = mend(plane, [target], broken, RULES, **known)
+        assert proposal.n_broken == broken_by(proposal.labels, known)
+        assert proposal.n_broken <= broken.sum()
+        assert proposal.kept_dice == label_dice(proposal.labels, plane)
+        if proposal.n_broken == broken.sum():
+            assert proposal.labels is plane
+        once = propose(plane, target, broken, RULES, **known)
+        assert proposal.n_broken <= once.n_broken
+        mended += proposal.n_broken == 0
+        np.testing.assert_array_equal(plane, kept)
+        np.testing.assert_array_equal(target, target_kept)
+    assert mended >= 8
+
+
+def test_a_second_target_is_tried_where_the_first_is_of_no_use(drawn, rng):
+    heart = drawn.draw_heart(rng, n_slices=1)[0]
+    known = {"structures": drawn.STRUCTURES, "spacing_mm": (2.0, 2.0)}
+    # a heart cut in halves; the first target lacks the same half
+    rows = np.flatnonzero((heart == 3).any(axis=1))
+    plane = heart.copy()
+    plane[rows[len(rows) // 2] :] = 0
+    broken = broken_rules([plane], RULES, **known)[0]
+    assert broken.any()
+    alone = mend(plane, [plane], broken, RULES, **known)
+    both = mend(plane, [plane, heart], broken, RULES, **known)
+    assert alone.n_broken > 0
+    assert both.n_broken == 0
+    assert label_dice(both.labels, heart) > label_dice(plane, heart)
+
+
+@pytest.fixture
+def blocks(drawn):
+    """Return a slice, a target with two more columns, and what rules need to know."""
+    plane, target = np.zeros((2, 20, 20), np.uint8)
+    plane[:10, :10], target[:10, :12] = 3, 3
+    return plane, target, {"structures": drawn.STRUCTURES, "spacing_mm": (1.0, 1.0)}
+
+
+def test_nearness_to_the_target_counts_half(blocks, monkeypatch):
+    plane, target, known = blocks
+    away, toward = plane.copy(), plane.copy()
+    away[0, :4], toward[:6, 10] = 0, 3
+    monkeypatch.setattr(module, "candidates", lambda *_, **__: [away, toward])
+    monkeypatch.setattr(
+        module, "broken_rules", lambda *_, **__: np.zeros((1, 16), bool)
+    )
+    found = propose(plane, target, np.zeros(16, bool), RULES, **known)
+    # 192/196 + 0.5 * 192/216 = 1.424 against 200/206 + 0.5 * 212/226 = 1.440
+    np.testing.assert_array_equal(found.labels, toward)
+    assert found.kept_dice == 200 / 206
+
+
+def test_proposal_that_breaks_as_many_rules_is_not_taken(blocks, monkeypatch):
+    plane, target, known = blocks
+    broken = np.arange(16) < 2
+    other = Proposal(target, 2, 0.9)
+    monkeypatch.setattr(module, "propose", lambda *_, **__: other)
+    found = mend(plane, [target], broken, RULES, **known)
+    assert found.labels is plane
+    assert (found.n_broken, found.kept_dice) == (2, 1)
+
+
+def test_second_step_starts_where_the_first_led_to(blocks, monkeypatch):
+    plane, target, known = blocks
+    between = plane.copy()
+    between[:, 10] = 3
+    starts = []
+
+    def one_step(start, *_, **__):
+        starts.append(start)
+        if start is plane:
+            return Proposal(between, 1, 0.5)
+        return Proposal(target, 0, 0.5)
+
+    monkeypatch.setattr(module, "propose", one_step)
+    found = mend(plane, [target], np.arange(16) < 2, RULES, **known)
+    assert [start.sum() for start in starts] == [plane.sum(), between.sum()]
+    assert found.labels is target
+    # of the slice that entered, not of where the step began
+    assert found.kept_dice == 200 / 220
+
+
+def test_valid_slice_needs_no_mending(drawn, rng):
+    heart = drawn.draw_heart(rng, n_slices=1)[0]
+    known = {"structures": drawn.STRUCTURES, "spacing_mm": (2.0, 2.0)}
+    found = mend(heart, [heart], np.zeros(16, bool), RULES, **known)
+    assert (found.n_broken, found.kept_dice) == (0, 1)
+    np.testing.assert_array_equal(found.labels, heart)

@@ -16,12 +16,13 @@ from sklearn.utils import estimator_checks  # noqa: E402
 from radlatent.cohort import Cohort  # noqa: E402
 from radlatent.errors import CohortError, SchemaError  # noqa: E402
 from radlatent.imaging import Volume, write_volume  # noqa: E402
-from radlatent.masks.correction import gate  # noqa: E402
+from radlatent.masks.correction.candidates import Proposal  # noqa: E402
 from radlatent.masks.correction.corrector import MaskCorrector  # noqa: E402
 from radlatent.masks.degradation.apply import degrade  # noqa: E402
 from radlatent.masks.degradation.draws import degradation_mix  # noqa: E402
 from radlatent.masks.labels import LabelMap, mask_files, read_label_map  # noqa: E402
 from radlatent.masks.overlap.dice import label_dice, slice_dice  # noqa: E402
+from radlatent.masks.prior import shape_prior  # noqa: E402
 from radlatent.masks.prior.shape_prior import ShapePrior  # noqa: E402
 from radlatent.masks.rules.rules import broken_rules, rule_set  # noqa: E402
 
@@ -148,9 +149,7 @@ class TestGated:
         mask = masks[0].with_array(array)
         monkeypatch.setattr(
             "radlatent.masks.correction.corrector.mend",
-            lambda plane, _, wrong, *__, **___: gate.Proposal(
-                plane, int(wrong.sum()), 1.0
-            ),
+            lambda plane, _, wrong, *__, **___: Proposal(plane, int(wrong.sum()), 1.0),
         )
         found = corrector.correct(mask)
         assert found.slices.loc[0, "decision"] == "refused"
@@ -192,7 +191,7 @@ class TestGated:
 
         def redraw(mask, prior, encoded, rows, bank):
             given.append(bank)
-            return gate.redraw(mask, prior, encoded, rows, bank)
+            return shape_prior.redraw(mask, prior, encoded, rows, bank)
 
         monkeypatch.setattr("radlatent.masks.correction.corrector.redraw", redraw)
         found = under(corrector, method=method).correct(bad[0])

@@ -1,4 +1,4 @@
-"""Latents of valid masks: judged as they decode, and the nearest found."""
+"""Banks of latents: of valid masks, judged as they decode."""
 
 from types import SimpleNamespace
 
@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch")
 
 from radlatent.errors import RadlatentError  # noqa: E402
 from radlatent.masks.prior.frame import Frame  # noqa: E402
-from radlatent.masks.prior.latents import nearest_latents, valid_latents  # noqa: E402
+from radlatent.masks.prior.latents import valid_latents  # noqa: E402
 from radlatent.masks.prior.parzen import draw_latents  # noqa: E402
 from radlatent.masks.rules.rules import rule_set  # noqa: E402
 
@@ -73,16 +73,3 @@ def test_no_valid_latent_at_all(prior):
     prior.latents_ = prior.latents_[[1, 3]]
     with pytest.raises(RadlatentError, match="not one of 2 latents decodes to a mask"):
         valid_latents(prior, RULES, 0, 0)
-
-
-def test_nearest_latent_is_that_of_all_distances(rng):
-    bank, mean = rng.standard_normal((300, 5)), rng.standard_normal((40, 5))
-    distances = np.linalg.norm(mean[:, None] - bank, axis=2)
-    np.testing.assert_array_equal(
-        nearest_latents(mean, bank), bank[distances.argmin(axis=1)]
-    )
-    np.testing.assert_array_equal(nearest_latents(bank, bank), bank)
-
-
-def test_nearest_of_no_latents():
-    assert nearest_latents(np.zeros((0, 5)), np.ones((3, 5))).shape == (0, 5)

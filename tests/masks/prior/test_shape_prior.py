@@ -1,6 +1,7 @@
 """The shape prior: what it is fitted on, what it encodes, what it refuses."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,9 +20,14 @@ from radlatent.errors import RadlatentError, SchemaError  # noqa: E402
 from radlatent.imaging import Volume  # noqa: E402
 from radlatent.masks.labels import LabelMap  # noqa: E402
 from radlatent.masks.overlap.dice import label_dice  # noqa: E402
-from radlatent.masks.prior.frame import Frame, classes_of  # noqa: E402
+from radlatent.masks.prior.frame import Frame, classes_of, place, to_frame  # noqa: E402
 from radlatent.masks.prior.parzen import parzen_bandwidth  # noqa: E402
-from radlatent.masks.prior.shape_prior import ShapePrior, check_structures  # noqa: E402
+from radlatent.masks.prior.shape_prior import (  # noqa: E402
+    ShapePrior,
+    check_structures,
+    nearest_latents,
+    redraw,
+)
 from radlatent.nn import Training  # noqa: E402
 
 SHORT = Training(epochs=2, minibatch_size=16, learning_rate=4e-3)
@@ -237,3 +243,61 @@ class TestRefused:
     def test_patients_of_other_masks(self, hearts):
         with pytest.raises(RadlatentError, match="8 masks, but 2 patients"):
             prior_of().fit(hearts, patients=["a", "b"])
+
+
+def test_nearest_latent_is_that_of_all_distances(rng):
+    bank, mean = rng.standard_normal((300, 5)), rng.standard_normal((40, 5))
+    distances = np.linalg.norm(mean[:, None] - bank, axis=2)
+    np.testing.assert_array_equal(
+        nearest_latents(mean, bank), bank[distances.argmin(axis=1)]
+    )
+    np.testing.assert_array_equal(nearest_latents(bank, bank), bank)
+
+
+def test_nearest_of_no_latents():
+    assert nearest_latents(np.zeros((0, 5)), np.ones((3, 5))).shape == (0, 5)
+
+
+def decoding(maps):
+    """Return a prior whose latents are numbers of maps."""
+    return SimpleNamespace(
+        structures_=("LV", "MYO", "RV"),
+        decode=lambda z: maps[np.rint(z[:, 0]).astype(int)],
+    )
+
+
+class TestRedraw:
+    @pytest.fixture
+    def scene(self, drawn, rng):
+        """Return two hearts as one mask, with other labels, and maps of its slices."""
+        structures = {"LV": 50, "RV": 7, "MYO": 60}
+        labels = np.array([0, 7, 60, 50], np.uint8)[drawn.draw_heart(rng)]
+        mask = LabelMap(Volume(labels, drawn.SPACING_MM), structures)
+        known = {"structures": structures, "spacing_mm": drawn.SPACING_MM}
+        placement = place(labels, Frame(), **known)
+        maps = to_frame(labels, placement, [50, 60, 7])
+        encoded = SimpleNamespace(placement=placement, mean=np.array([[0], [1.0], [2]]))
+        return mask, maps, encoded
+
+    def test_own_latents_come_back_on_the_grid_with_the_labels(self, scene):
+        mask, maps, encoded = scene
+        found = redraw(mask, decoding(maps), encoded, [2, 0], None)
+        assert found.dtype == mask.array.dtype
+        assert set(np.unique(found)) == {0, 7, 50, 60}
+        for drawn, row in zip(found, (2, 0), strict=True):
+            # through pixels of 2.5 mm and back, on pixels of 2 mm
+            assert label_dice(drawn, mask.array[row]) > 0.95
+
+    def test_of_a_bank_the_nearest_is_decoded(self, scene):
+        mask, maps, encoded = scene
+        bank = np.array([[2.4], [0.8]])
+        found = redraw(mask, decoding(maps), encoded, [0, 1, 2], bank)
+        own = redraw(mask, decoding(maps), encoded, [0, 1, 2], None)
+        # 0 is nearest to 0.8, which is the map of 1; it lies where slice 0 does
+        assert label_dice(found[0], own[1]) > 0.9
+        np.testing.assert_array_equal(found[1:], own[1:])
+
+    def test_no_rows(self, scene):
+        mask, maps, encoded = scene
+        found = redraw(mask, decoding(maps), encoded, [], np.zeros((2, 1)))
+        assert found.shape == (0, 64, 64)

@@ -1,4 +1,4 @@
-"""Corrected cohorts: originals stay, no fit meets its own patients, runs resume."""
+"""Derived cohorts: originals stay, no fit meets its own patients, runs resume."""
 
 import copy
 import hashlib
@@ -21,10 +21,16 @@ from radlatent.errors import (  # noqa: E402
     SchemaError,
 )
 from radlatent.imaging import write_volume  # noqa: E402
-from radlatent.masks.correction import corrected as module  # noqa: E402
-from radlatent.masks.correction.corrected import correct  # noqa: E402
+from radlatent.masks.correction import derive as module  # noqa: E402
 from radlatent.masks.correction.corrector import MaskCorrector  # noqa: E402
+from radlatent.masks.correction.derive import (  # noqa: E402
+    correct,
+    draw_alternatives,
+    write_alternatives,
+)
 from radlatent.masks.labels import mask_files, read_label_map  # noqa: E402
+from radlatent.masks.overlap.dice import label_dice  # noqa: E402
+from radlatent.masks.rules.rules import rule_set  # noqa: E402
 
 STRUCTURES = ("RV", "MYO", "LV")
 
@@ -381,3 +387,154 @@ def test_mask_of_other_structures_is_a_failure(flawed, corrector, tmp_path):
     )
     assert set(found.failures["error"]) == {"SchemaError"}
     assert found.failures["message"].str.contains("q01_mask.nii.gz: has the").all()
+
+
+@pytest.fixture
+def masks(flawed):
+    return [read_label_map(file.path, file.structures) for file in mask_files(flawed)]
+
+
+def draw(cohort, corrector, out, **settings):
+    return draw_alternatives(cohort, corrector, out=out, jobs=1, n=2, **settings)
+
+
+class TestAlternatives:
+    def test_cohorts_of_the_same_cases_under_other_masks(
+        self, flawed, corrector, masks, tmp_path, hearts_corrector
+    ):
+        found = draw(flawed, corrector, tmp_path / "out")
+        assert [each.name for each in found] == [
+            "flawed_alternative_0",
+            "flawed_alternative_1",
+        ]
+        for number, cohort in enumerate(found):
+            assert cohort.cases.index.equals(flawed.cases.index)
+            assert (cohort.cases["mask"] != flawed.cases["mask"]).all()
+            assert cohort.cases["image_mr"].equals(flawed.cases["image_mr"])
+            read = Cohort.read(tmp_path / "out" / f"alternative_{number}")
+            assert read.key == cohort.key
+            [step] = cohort.card.derived
+            assert step.made_by.name == "draw_alternatives"
+            [fit] = step.made_by.fitted_on
+            assert list(fit.patients) == sorted(hearts_corrector.fitted)
+            for file, mask in zip(mask_files(cohort), masks, strict=True):
+                other = read_label_map(file.path, file.structures)
+                assert 0.6 < label_dice(mask.array, other.array) < 1
+                assert other.spacing_mm == mask.spacing_mm
+
+    def test_who_was_fitted_on_is_carried(self, hearts_corrector, tmp_path):
+        cohort, patients = hearts_corrector.cohort, hearts_corrector.fitted[:2]
+        part = replace(
+            cohort,
+            cases=cohort.cases[cohort.cases["patient_id"].isin(patients)],
+            patients=cohort.patients.loc[patients],
+        )
+        found = draw(part, hearts_corrector.corrector, tmp_path / "out")
+        assert found[0].card.derived[-1].made_by.fitted_on[0].cohort == "hearts"
+        assert set(patients) <= set(found[0].card.in_sample)
+        assert found[0].located["in_sample"].all()
+
+    def test_masks_are_drawn_apart_from_each_other_and_by_seed(
+        self, flawed, corrector, masks, tmp_path
+    ):
+        # all masks alike: the draws are not
+        sound = (flawed.root / flawed.cases.loc["q00_LV", "mask"]).read_bytes()
+        for place in set(flawed.cases["mask"]):
+            (flawed.root / place).write_bytes(sound)
+        found = {
+            seed: [
+                read_label_map(file.path, file.structures).array
+                for file in mask_files(
+                    draw(flawed, corrector, tmp_path / name, random_state=seed)[0]
+                )
+            ]
+            for seed, name in ((0, "a"), (1, "b"))
+        }
+        again = mask_files(draw(flawed, corrector, tmp_path / "c", random_state=1)[0])
+        for one, two, file in zip(found[0], found[1], again, strict=True):
+            assert (one != two).any()
+            array = read_label_map(file.path, file.structures).array
+            np.testing.assert_array_equal(two, array)
+        assert (found[0][0] != found[0][1]).any()
+
+    def test_originals_are_untouched(self, flawed, corrector, tmp_path):
+        places = sorted(flawed.root.iterdir())
+        before = [path.read_bytes() for path in places]
+        draw(flawed, corrector, tmp_path / "out")
+        assert [path.read_bytes() for path in places] == before
+        assert sorted(flawed.root.iterdir()) == places
+
+    def test_again_gives_the_same_without_work(
+        self, flawed, corrector, tmp_path, monkeypatch
+    ):
+        one = draw(flawed, corrector, tmp_path / "out")
+        monkeypatch.setattr(module, "write_alternatives", None)
+        two = draw(flawed, corrector, tmp_path / "out")
+        assert [each.key for each in two] == [each.key for each in one]
+
+    def test_lost_mask_is_drawn_again(self, flawed, corrector, tmp_path, monkeypatch):
+        one = draw(flawed, corrector, tmp_path / "out")
+        lost = tmp_path / "out" / "alternative_1" / "masks" / "00002_q02_mask.nii.gz"
+        lost.unlink()
+        done, real = [], write_alternatives
+
+        def counted(file, *rest):
+            done.append(file.patient_id)
+            return real(file, *rest)
+
+        monkeypatch.setattr(module, "write_alternatives", counted)
+        two = draw(flawed, corrector, tmp_path / "out")
+        assert done == ["q02"]
+        assert [each.key for each in two] == [each.key for each in one]
+
+    def test_rules_of_another_corrector_are_not_taken_for_these(
+        self, flawed, corrector, tmp_path, monkeypatch
+    ):
+        draw(flawed, corrector, tmp_path / "out")
+        other = copy.copy(corrector)
+        other.rules, other.rules_ = "short_axis_7", rule_set("short_axis_7")
+        done, real = [], write_alternatives
+
+        def counted(file, *rest):
+            done.append(file.patient_id)
+            return real(file, *rest)
+
+        monkeypatch.setattr(module, "write_alternatives", counted)
+        for path in (tmp_path / "out").glob("alternative_*/*.*"):
+            path.unlink()
+        draw(flawed, other, tmp_path / "out")
+        assert done == ["q00", "q01", "q02", "q03"]
+
+    def test_relative_folder(self, flawed, corrector, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        [first, _] = draw(flawed, corrector, "out")
+        masks = tmp_path / "out" / "alternative_0" / "masks"
+        assert Path(first.cases.loc["q01_LV", "mask"]).parent == masks
+
+    def test_mask_that_cannot_be_read(self, flawed, corrector, tmp_path):
+        place = flawed.cases.loc["q01_LV", "mask"]
+        (flawed.root / place).write_bytes(b"no mask")
+        with pytest.raises(CohortError, match=r"1 masks have no .*, q01_mask\.nii\.gz"):
+            draw(flawed, corrector, tmp_path / "out")
+
+    def test_empty_mask_is_its_own_alternative(self, flawed, corrector, tmp_path):
+        [file, *_] = mask_files(flawed)
+        mask = read_label_map(file.path, file.structures)
+        write_volume(mask.volume.with_array(np.zeros_like(mask.array)), file.path)
+        target = str(tmp_path / "alternative.nii.gz")
+        assert write_alternatives(file, corrector, [target], 0) == [1.0]
+        assert not read_label_map(target, file.structures).array.any()
+
+    def test_dice_is_told(self, flawed, corrector, tmp_path, masks):
+        [file, *_] = mask_files(flawed)
+        targets = [str(tmp_path / f"{k}.nii.gz") for k in range(2)]
+        found = write_alternatives(file, corrector, targets, 0)
+        expected = [
+            label_dice(read_label_map(t, file.structures).array, masks[0].array)
+            for t in targets
+        ]
+        assert found == expected
+
+    def test_corrector_that_is_not_fitted(self, flawed, tmp_path):
+        with pytest.raises(NotFittedError):
+            draw(flawed, MaskCorrector(), tmp_path / "out")

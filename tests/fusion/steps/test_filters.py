@@ -99,6 +99,12 @@ def test_stable_columns_are_those_of_the_table(table, make_features):
         StableColumns(table).fit(X[["clinical__age"]])
 
 
+def test_a_table_of_something_else_is_named(table, make_features):
+    X = make_features(np.zeros((3, 4)), [*"abc"])
+    with pytest.raises(SchemaError, match=r"lacks \['feature', 'icc'\]"):
+        StableColumns(X).fit(X)
+
+
 def test_a_table_of_groups_is_no_table_of_columns(table, make_features):
     columns = ["ct__fair", "ct__good"]
     X = make_features(np.zeros((3, 2)), [*"abc"]).set_axis(columns, axis=1)

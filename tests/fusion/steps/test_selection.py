@@ -1,14 +1,17 @@
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.feature_selection import f_classif
 from sklearn.metrics import mutual_info_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from radlatent.fusion.solvers.concordance import concordance
 from radlatent.fusion.steps.selection import (
     Boruta,
     ElasticNetSelect,
     MinimumRedundancy,
     SelectAtMost,
+    SelectByConcordance,
 )
 
 
@@ -113,3 +116,11 @@ def test_boruta_keeps_one_column_where_nothing_tells():
 def test_number_of_columns_is_checked(make, planted):
     with pytest.raises(ValueError, match="n_features is 0; give a whole number"):
         make(0).fit(*planted)
+
+
+def test_selection_keeps_what_is_farthest_from_a_half(simulate):
+    X, y = simulate(100, 40, 2.0)
+    kept = SelectByConcordance(3).fit(X, y).get_feature_names_out()
+    far = pd.Series(abs(concordance(X.to_numpy(), y) - 0.5), X.columns)
+    assert set(kept) == set(far.nlargest(3).index)
+    assert SelectByConcordance(99).fit(X, y).get_support().all()

@@ -1,4 +1,8 @@
-"""Families of models by the name that a study file gives them."""
+"""Families of models by the name that a study file gives them.
+
+- prepare: `Preparation`, and the one `pipeline` that puts it before a model.
+- classes, survival: the models. late: a model a block, fused.
+"""
 
 from functools import partial
 

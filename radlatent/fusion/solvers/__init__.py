@@ -1,3 +1,10 @@
-"""The regressions and trees that models are made of."""
+"""The regressions and trees that models are made of.
+
+- sparse: logistic regression with few coefficients. signs: averages of columns.
+- boosted: trees of XGBoost, for classes and for survival.
+- cox, weibull: penalized regressions of survival. survival: what they share, and the
+  check of the outcome. concordance: Harrell's C of many columns.
+- calibrated: models whose probabilities are learned on patients they did not see.
+"""
 
 __all__ = []

@@ -1,3 +1,11 @@
-"""Predictions of patients that a model was not fitted on."""
+"""Predictions of patients that a model was not fitted on.
+
+- validate: `cross_validate`, `validate_externally` and their `Result`; every fit that
+  is tested is made here.
+- inputs: whether features, endpoint and folds fit together.
+- leakage: whether a block was fitted on patients that it is tested on.
+- tuning: `tune`, settings chosen on inner folds.
+- permuted: `permute_outcomes`, a control; learning: `learning_curve`.
+"""
 
 __all__ = []

@@ -104,8 +104,8 @@ def two_models(seed, setting, n_repeats):
         if kind == "class":
             table.iloc[:, 0] += shift * (endpoint.strata == "1")
         splits = check_inputs(table, endpoint, folds)
-        names = ("", block, "outcome")
-        tables.append(predict_folds(make(), table, endpoint, splits, names)[0])
+        key = {"model": "", "blocks": block, "endpoint": "outcome"}
+        tables.append(predict_folds(make(), table, endpoint, splits, key)[0])
     return pd.concat(tables).assign(model="model")
 
 

@@ -75,9 +75,9 @@ def ours(model, features, endpoint, folds, outer, jobs):
     start = time.perf_counter()
     # what `cross_validate` does, on the first of its outer folds
     splits = dict(list(check_inputs(features, endpoint, folds).items())[:outer])
-    names = (model, "all", endpoint.name)
+    key = {"model": model, "blocks": "all", "endpoint": endpoint.name}
     predictions, fits = predict_folds(
-        rl.tune(estimator, grid), features, endpoint, splits, names, jobs
+        rl.tune(estimator, grid), features, endpoint, splits, key, jobs
     )
     evaluate(predictions)
     table = predictions.set_index("patient_id")["probability_yes"]

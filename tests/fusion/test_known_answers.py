@@ -185,9 +185,9 @@ def fitted_pair(seed):
     for block in ("ct", "pet"):
         table = noise(80, 10, rng, block)
         splits = check_inputs(table, endpoint, folds)
-        names = ("", block, "outcome")
+        key = {"model": "", "blocks": block, "endpoint": "outcome"}
         # predictions alone: metrics with their intervals would take longest
-        parts.append(predict_folds(logistic(), table, endpoint, splits, names)[0])
+        parts.append(predict_folds(logistic(), table, endpoint, splits, key)[0])
     return pd.concat(parts)
 
 

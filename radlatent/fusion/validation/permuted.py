@@ -125,7 +125,7 @@ def permute_outcomes(
 
 def _ranked(model, features, endpoint, splits):
     """Return name and mean over repeats of the metric that ranks."""
-    predictions, _ = predict_folds(model, features, endpoint, splits, ("", "", ""))
+    predictions, _ = predict_folds(model, features, endpoint, splits)
     (run,) = read_runs(predictions)
     nothing = np.empty((0, len(run.patients)))
     if endpoint.kind == "class":

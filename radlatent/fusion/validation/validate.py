@@ -7,7 +7,7 @@ to be tested.
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ from radlatent.errors import LeakageError, SchemaError
 from radlatent.features.folded import FoldedFeatures
 from radlatent.fusion.metrics.evaluate import evaluate
 from radlatent.fusion.metrics.roc import roc_curve
+from radlatent.fusion.metrics.survival_curves import kaplan_meier
 from radlatent.fusion.validation.inputs import check_inputs, check_table, outcome_of
 from radlatent.fusion.validation.leakage import check_fitted, origin_of_fits
 from radlatent.fusion.validation.tuning import Tuned, search_folds
@@ -80,8 +81,6 @@ class Result:
         from radlatent import figures
 
         if "risk" in self.predictions:
-            from radlatent.fusion.metrics.survival_curves import kaplan_meier
-
             return kaplan_meier(self.predictions).plot(ax, **kwargs)
         kwargs.setdefault("metrics", self.metrics)
         return figures.roc(roc_curve(self.predictions), ax, **kwargs)
@@ -147,8 +146,8 @@ def cross_validate(
     """
     splits = check_inputs(features, endpoint, folds)
     _log_empty(features, endpoint.frame.index)
-    names = (name or _name(model), blocks, endpoint.name)
-    predictions, fits = predict_folds(model, features, endpoint, splits, names, jobs)
+    key = _key(name or _name(model), blocks, endpoint)
+    predictions, fits = predict_folds(model, features, endpoint, splits, key, jobs)
     return Result(predictions, evaluate(predictions), folds, fits)
 
 
@@ -157,7 +156,7 @@ def predict_folds(
     features: pd.DataFrame | FoldedFeatures,
     endpoint: "Endpoint",
     splits: dict,
-    names: tuple[str, str, str],
+    key: Mapping[str, str] | None = None,
     jobs: int | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the predictions of `cross_validate` and its fits, not evaluated.
@@ -168,8 +167,9 @@ def predict_folds(
         As in `cross_validate`.
     splits
         Of `check_inputs`.
-    names
-        What the tables call model, blocks and endpoint.
+    key
+        ``model``, ``blocks`` and ``endpoint`` as the tables call them; without a model
+        no progress is shown.
 
     Raises
     ------
@@ -177,15 +177,15 @@ def predict_folds(
         The model cannot be fitted in a fold.
     """
     tasks, scores = {}, {}
-    what = f"{names[0]}, {names[1]}" if names[0] else ""
+    what = f"{key['model']}, {key['blocks']}" if key and key["model"] else ""
     if isinstance(model, Tuned):
         about = (model, partial(_table, features), endpoint, splits)
         told = what and f"Searching {what}"
         scores, failures = search_folds(*about, jobs=jobs, description=told)
         _raise_failures(failures, "the model cannot be fitted")
-    for key, ids in splits.items():
-        about = (model, _table(features, key), endpoint, *ids, scores.get(key))
-        tasks["repeat {}, fold {}".format(*key)] = about
+    for fold, ids in splits.items():
+        about = (model, _table(features, fold), endpoint, *ids, scores.get(fold))
+        tasks["repeat {}, fold {}".format(*fold)] = about
     told = what and f"Validating {what}"
     outcome = map_tasks(_fit_and_predict, tasks, jobs=jobs, description=told)
     _raise_failures(outcome.failures, "the model cannot be fitted")
@@ -193,9 +193,9 @@ def predict_folds(
         [part.assign(repeat=repeat, fold=fold) for part in parts]
         for (repeat, fold), parts in zip(splits, outcome.results.values(), strict=True)
     ]
-    predictions, fits = _named(found, names)
+    predictions, fits = _named(found, key or _key("", "", endpoint))
     origins = origin_of_fits(features, splits)
-    return predictions, fits.assign(origin=[origins[key] for key in splits])
+    return predictions, fits.assign(origin=[origins[fold] for fold in splits])
 
 
 def validate_externally(
@@ -224,68 +224,85 @@ def validate_externally(
     LeakageError
         The cohorts share patients, or a block was fitted on patients of the other one.
     """
-    other, wanted = external
-    check_table(features, endpoint)
-    check_table(other, wanted)
-    train, test = endpoint.frame.index.tolist(), wanted.frame.index.tolist()
-    _check_external((features, other), (endpoint, wanted), (train, test))
+    ours, theirs = _Side(features, endpoint), _Side(*external)
+    for side in (ours, theirs):
+        check_table(side.features, side.endpoint)
+    _check_external(ours, theirs)
+    train, test = ours.patients, theirs.patients
     splits = {(0, 0): (train, test)}
-    check_fitted(other, splits)
-    both = pd.concat([features.loc[train], other.loc[test, features.columns]])
-    pair = replace(endpoint, frame=pd.concat([endpoint.frame, wanted.frame]))
+    check_fitted(theirs.features, splits)
+    tested = theirs.features.loc[test, features.columns]
+    both = pd.concat([features.loc[train], tested])
+    frames = [side.endpoint.frame for side in (ours, theirs)]
+    pair = replace(endpoint, frame=pd.concat(frames))
     try:
         parts = _fit_and_predict(model, both, pair, train, test)
     except ValueError as error:
         raise SchemaError(f"the model cannot be fitted: {error}") from error
     folds = pd.DataFrame({"patient_id": test, "repeat": 0, "fold": 0})
     found = [[part.assign(repeat=0, fold=0) for part in parts]]
-    names = (name or _name(model), blocks, endpoint.name)
-    predictions, fits = _named(found, names)
-    fits["origin"] = origin_of_fits(other, splits)[0, 0]
+    key = _key(name or _name(model), blocks, endpoint)
+    predictions, fits = _named(found, key)
+    fits["origin"] = origin_of_fits(theirs.features, splits)[0, 0]
     return Result(predictions, evaluate(predictions), folds, fits)
 
 
-def _check_external(tables, endpoints, patients):
+@dataclass(frozen=True, eq=False)
+class _Side:
+    """One of two cohorts: features, and the outcomes of their patients."""
+
+    features: pd.DataFrame
+    endpoint: "Endpoint"
+
+    @property
+    def patients(self):
+        return self.endpoint.frame.index.tolist()
+
+
+def _check_external(ours, theirs):
     problems = []
-    shared = sorted(set(patients[0]) & set(patients[1]))
+    shared = sorted(set(ours.patients) & set(theirs.patients))
     if shared:
         msg = (
             f"{len(shared)} patients are in both cohorts: {shared[:5]}. If they are "
             "the same people, leave them out of one; else rename them."
         )
         raise LeakageError(msg)
-    for one, wanted, what in zip(
-        tables, patients, ("training", "external"), strict=True
-    ):
-        absent = sorted(set(wanted) - set(one.index))
+    for side, what in ((ours, "training"), (theirs, "external")):
+        absent = sorted(set(side.patients) - set(side.features.index))
         if absent:
             problems.append(
                 f"{len(absent)} {what} patients have no features: {absent[:5]}"
             )
-    absent = [c for c in tables[0] if c not in tables[1]]
+    absent = [c for c in ours.features if c not in theirs.features]
     if absent:
         problems.append(
             f"the external features lack {len(absent)} columns: {absent[:5]}"
         )
-    if endpoints[0].kind != endpoints[1].kind:
-        problems.append(f"the endpoints are of kinds {[e.kind for e in endpoints]}")
-    elif endpoints[0].kind == "class":
-        unknown = set(endpoints[1].strata) - set(endpoints[0].strata)
+    kinds = [side.endpoint.kind for side in (ours, theirs)]
+    if kinds[0] != kinds[1]:
+        problems.append(f"the endpoints are of kinds {kinds}")
+    elif kinds[0] == "class":
+        unknown = set(theirs.endpoint.strata) - set(ours.endpoint.strata)
         if unknown:
             problems.append(f"classes {sorted(unknown)} are not in training")
     if problems:
         raise SchemaError("the cohorts do not fit: " + "; ".join(problems) + ".")
 
 
-def _named(found, names):
+def _key(model, blocks, endpoint):
+    return {"model": model, "blocks": blocks, "endpoint": endpoint.name}
+
+
+def _named(found, key):
     """Return the predictions and the fits of all folds, named."""
     tables = []
     for parts in zip(*found, strict=True):
         table = pd.concat(parts, ignore_index=True)
         first = ["repeat", "fold"]
         table = table[first + [c for c in table if c not in first]]
-        for at, value in enumerate(names):
-            table.insert(at, ("model", "blocks", "endpoint")[at], value)
+        for at, (column, value) in enumerate(key.items()):
+            table.insert(at, column, value)
         tables.append(table)
     return check_predictions(tables[0]), tables[1]
 

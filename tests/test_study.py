@@ -12,9 +12,8 @@ from radlatent.cohort import Cohort, simulate
 from radlatent.errors import CohortError, SchemaError
 from radlatent.fusion import aggregate, lesion_burden
 from radlatent.handcrafted import lesion_centroids
-from radlatent.provenance import file_hash
 from radlatent.report import read_features, report
-from radlatent.schema import read_run
+from radlatent.schema import TABLES, check_table, read_run, write_table
 from radlatent.study import models, read_study, run
 
 STUDY = """\
@@ -64,7 +63,7 @@ def test_a_run_folder_is_complete(finished):
     }
     figures = {"auc", "balanced_accuracy", "roc", "features"}
     figures |= {"confusion_1", "confusion_2"}
-    tables = {"performance", "flow", "extraction", "failures"}
+    tables = {"performance", "flow", "extraction", "failures", "metrics", "folds"}
     expected = {"index.html", "run.json", "failures.csv"}
     expected |= {f"figures/{f}.{kind}" for f in figures for kind in ("png", "pdf")}
     expected |= {f"tables/{table}.csv" for table in tables}
@@ -80,7 +79,7 @@ def test_the_record_says_what_was_run(finished, folder):
     assert record["settings"]["folds"]["random_state"] == 1
     ct = record["settings"]["settings"]["ct"]
     assert ct["featureClass"]["shape"] == ["Sphericity", "VoxelVolume"]
-    assert set(record["outputs"]) >= {"metrics.csv", "predictions.parquet", "folds.csv"}
+    assert {"metrics.parquet", "folds.parquet"} <= set(record["outputs"])
 
 
 def test_the_page_needs_no_other_file(finished):
@@ -123,9 +122,9 @@ def test_a_run_that_breaks_leaves_no_record_of_the_earlier_one(
 def test_a_report_of_other_tables_is_refused(finished, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(finished.folder, copy)
-    metrics = copy / "data" / "metrics.csv"
-    text = metrics.read_text("utf-8")
-    metrics.write_text(text.replace("0.", "0.9", 1), "utf-8")
+    path = copy / "data" / "metrics.parquet"
+    metrics = pd.read_parquet(path)
+    write_table(metrics.assign(estimate=metrics["estimate"] + 0.01), path)
     with pytest.raises(SchemaError, match="not those of run"):
         report(copy)
     for content in ("{}", "{", "[]"):
@@ -152,20 +151,37 @@ def test_the_page_counts_the_positive_class_of_the_cohort(folder, tmp_path):
     assert f"1 ({30 - n}), 0 ({n})" in page
 
 
-def test_a_class_may_have_a_name_that_reads_as_missing(finished, tmp_path):
-    copy = tmp_path / "copy"
-    shutil.copytree(finished.folder, copy)
-    record = json.loads((copy / "run.json").read_text("utf-8"))
-    for name in ("confusion.csv", "roc.csv", "predictions.parquet"):
-        path = copy / "data" / name
-        if path.suffix == ".csv":
-            text = path.read_text("utf-8").replace(",0,", ",None,")
-            path.write_text(text.replace(",1,", ",NA,"), "utf-8")
-        record["outputs"][name] = file_hash(path)
-    (copy / "run.json").write_text(json.dumps(record), "utf-8")
-    tables = read_run(copy / "data", record["outputs"])
+@pytest.mark.parametrize("suffix", [".parquet", ".csv"])  # 0.1 wrote CSV
+def test_a_class_may_have_a_name_that_reads_as_missing(finished, tmp_path, suffix):
+    names = ("confusion", "roc", "predictions")
+    called = {"0": "None", "1": "NA"}
+    for name in names:
+        table = pd.read_parquet(finished.folder / "data" / f"{name}.parquet")
+        classes = table.filter(regex="^(truth|predicted|class)$")
+        kept = table.assign(**classes.replace(called))
+        write_table(kept, tmp_path / f"{name}{suffix}")
+    tables = read_run(tmp_path, [f"{name}{suffix}" for name in names])
     assert set(tables["confusion"]["truth"]) == {"None", "NA"}
+    assert set(tables["predictions"]["truth"]) == {"None", "NA"}
     assert set(tables["roc"]["class"]) == {"NA"}
+
+
+def test_every_table_of_a_run_is_in_the_registry(finished, of_lesions):
+    for one in (finished, of_lesions):
+        paths = [p for p in (one.folder / "data").iterdir() if p.is_file()]
+        assert {path.suffix for path in paths} == {".parquet"}
+        for path in paths:
+            table = check_table(pd.read_parquet(path), path.stem)
+            assert all(TABLES[path.stem].kind(column) for column in table), path.stem
+
+
+def test_tables_of_an_earlier_version_in_the_folder_go(folder, finished):
+    data = finished.folder / "data"
+    for name in ("metrics.csv", "features.failures.csv", "mine.csv"):
+        (data / name).touch()
+    run(folder / "study.yml", out=finished.folder, jobs=1)
+    assert {path.name for path in data.glob("*.csv")} == {"mine.csv"}
+    (data / "mine.csv").unlink()
 
 
 def test_a_run_that_is_started_again_gives_the_same_tables(finished, folder):
@@ -189,7 +205,7 @@ def test_blocks_of_a_run_were_measured(finished):
 
 def test_predictions_are_out_of_fold_and_once_a_repeat(finished):
     folds = pd.read_csv(
-        finished.folder / "data" / "folds.csv", dtype={"patient_id": str}
+        finished.folder / "tables" / "folds.csv", dtype={"patient_id": str}
     )
     merged = finished.predictions.merge(
         folds, on=["patient_id", "repeat"], suffixes=("", "_planned")

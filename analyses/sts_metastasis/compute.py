@@ -29,7 +29,7 @@ def read(run: Path) -> tuple:
     frame = pd.read_parquet(run / "data" / "endpoints.parquet")
     endpoint = Endpoint(plan.endpoint, "class", frame)
     patients = rl.read_features(run / "data" / "patients.parquet")
-    return plan, patients, endpoint, rl.read_folds(run / "data" / "folds.csv")
+    return plan, patients, endpoint, rl.read_folds(run / "tables" / "folds.csv")
 
 
 def needed(plan, patients: pd.DataFrame, endpoint: Endpoint) -> pd.DataFrame:

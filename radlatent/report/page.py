@@ -25,11 +25,15 @@ from radlatent.report.parts import on_page, render, write_printed
 from radlatent.report.planned import FITS_PHONE_IN, planned, printed
 from radlatent.report.sections import FIGURES, SECTIONS, TABLES
 from radlatent.report.tables import flow
-from radlatent.schema import read_run
+from radlatent.schema import TABLES as SCHEMA
+from radlatent.schema import read_run, write_table
 
 __all__ = ["report"]
 
 _RESOLUTION_DPI = 150
+
+#: Tables that people read as they are.
+_PERSONS = {name for name, table in SCHEMA.items() if table.person}
 
 
 def report(folder: str | Path) -> Path:
@@ -75,10 +79,7 @@ def report(folder: str | Path) -> Path:
         "derived": derivations(record),
         "survival": "risk" in data["predictions"],
     }
-    if "failures" in data:
-        data["failures"].to_csv(
-            folder / "failures.csv", index=False, lineterminator="\n"
-        )
+    _write_unrounded(data, folder)
     page = folder / "index.html"
     page.write_text(_page(record, shown), "utf-8")
     return page
@@ -112,9 +113,17 @@ def _check_unchanged(folder, outputs):
         raise SchemaError(msg)
 
 
+def _write_unrounded(data, folder):
+    """Write the tables that people read as they are, as CSV."""
+    # failures are what a reader looks for first
+    homes = {"failures": folder}
+    for name in _PERSONS & data.keys():
+        write_table(data[name], homes.get(name, folder / "tables") / f"{name}.csv")
+
+
 def _remove_stale(folder):
     """Remove what an earlier report of the folder wrote, and nothing else."""
-    names = "|".join(one.name for one in (*TABLES, *FIGURES))
+    names = "|".join({one.name for one in (*TABLES, *FIGURES)} | _PERSONS)
     ours = re.compile(rf"({names}|flow|checklist_\w+)(_\d+)?\.(png|pdf|csv|tex)")
     for part in ("tables", "figures"):
         (folder / part).mkdir(exist_ok=True)

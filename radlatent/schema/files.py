@@ -106,8 +106,8 @@ def write_extraction(extraction: Measured, out: str | Path) -> None:
     write_table(extraction.provenance, out.with_suffix(".provenance.csv"))
 
 
-def write_run(tables: Mapping[str, pd.DataFrame], folder: Path) -> list[str]:
-    """Write tables of a run as Parquet, each checked.
+def write_run(tables: Mapping[str, pd.DataFrame], folder: Path) -> None:
+    """Write tables of a run as ``<name>.parquet``, each checked.
 
     Parameters
     ----------
@@ -116,25 +116,18 @@ def write_run(tables: Mapping[str, pd.DataFrame], folder: Path) -> list[str]:
     folder
         ``data/`` of the run folder.
 
-    Returns
-    -------
-    list of str
-        The names of the files.
-
     Raises
     ------
     SchemaError
         A table is not known, or does not have its form.
     """
-    files = []
     for name, table in tables.items():
         check_table(table, name)
-        files.append(f"{name}.parquet")
         kept = table if TABLES[name].index else table.reset_index(drop=True)
-        write_table(kept, folder / files[-1])
+        write_table(kept, folder / f"{name}.parquet")
         # of a run of 0.1 in this folder: two tables of one name would be one too many
-        (folder / f"{name}.csv").unlink(missing_ok=True)
-    return files
+        for old in (f"{name}.csv", f"features.{name}.csv"):
+            (folder / old).unlink(missing_ok=True)
 
 
 def read_run(folder: Path, files: Collection[str]) -> dict[str, pd.DataFrame]:

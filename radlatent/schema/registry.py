@@ -100,6 +100,7 @@ _MEASURED = {
             **_all("int?", "mask_label", "n_voxels", "n_gray_levels"),
             **_all("float", "volume_mm3", "minimum", "maximum", "seconds"),
         },
+        person=True,
     ),
     "extraction": Table(
         "a row a modality: cases measured, failed and flagged",
@@ -175,7 +176,7 @@ _MODELS = {
         "out-of-fold predictions with the truth, a row a patient, repeat and model",
         _RUN | _FOLD | {"patient_id": "string"},
         also={
-            "truth": "string",
+            "truth|positive": "string",
             "event": "number",
             "time|risk|threshold": "float",
             "(probability|survival)_.+": "float",

@@ -200,29 +200,24 @@ def check_table(table: pd.DataFrame, name: str) -> pd.DataFrame:
     Parameters
     ----------
     table
-        What a stage of a run made.
+        What a stage of a run made. Columns that it is not known to have are let
+        through: the hours of a run are not lost to one column too many.
     name
         Which of `TABLES` it is.
 
     Raises
     ------
     SchemaError
-        There is no table of that name, a column is missing or of another kind, or one
-        is there that the table does not have.
+        There is no table of that name, or a column is missing or of another kind.
     """
     if name not in TABLES:
         msg = f"no table of a run is called {name!r}{nearest(name, TABLES)}."
         raise SchemaError(msg)
     _CHECKS.get(name, lambda table: None)(table)
     kinds = {column: TABLES[name].kind(str(column)) for column in table.columns}
-    unknown = [column for column, kind in kinds.items() if kind is None]
-    found = _problems(table, name)
-    # those of its own were looked at
-    others = kinds.keys() - TABLES[name].columns.keys() - set(unknown)
-    found += _faulty_columns(table, {column: kinds[column] for column in others})
-    if unknown:
-        found.append(f"columns {unknown[:5]} are none of its own")
-    _raise(name, found)
+    own = TABLES[name].columns
+    also = {c: kind for c, kind in kinds.items() if kind is not None and c not in own}
+    _raise(name, _problems(table, name) + _faulty_columns(table, also))
     return table
 
 

@@ -8,20 +8,20 @@ import pandas as pd
 from radlatent.errors import CohortError
 from radlatent.handcrafted import Extraction, extract, wall_thickness
 from radlatent.masks import score
-from radlatent.schema import failures_table, write_extraction
+from radlatent.schema import failures_table, write_run
 from radlatent.study.work import Work
 
 __all__ = ["EXTRACTED", "judge", "measure", "measure_walls"]
 
 #: What `measure` leaves in the data folder of a run.
-EXTRACTED = ("features.parquet", "features.failures.csv", "features.provenance.csv")
+EXTRACTED = ("features", "failures", "provenance")
 
 
 def judge(work: Work) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
-    """Return the tables of the masks, file name to table, and what failed.
+    """Return the tables of the masks, name to table, and what failed.
 
-    ``mask_quality.csv`` and ``mask_summary.csv`` are those of `radlatent.masks.score`;
-    ``mask_rules.csv`` has ``of, rule, n_broken, n``. There are none where the study
+    ``mask_quality`` and ``mask_summary`` are those of `radlatent.masks.score`;
+    ``mask_rules`` has ``of, rule, n_broken, n``. There are none where the study
     does not ask for them.
 
     Raises
@@ -38,9 +38,9 @@ def judge(work: Work) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
     rules = summary[summary["rule"] != "all"]
     rules = rules.assign(n_broken=rules["n"] - rules["n_kept"])
     tables = {
-        "mask_quality.csv": scores.quality,
-        "mask_summary.csv": summary,
-        "mask_rules.csv": rules[["of", "rule", "n_broken", "n"]],
+        "mask_quality": scores.quality,
+        "mask_summary": summary,
+        "mask_rules": rules[["of", "rule", "n_broken", "n"]],
     }
     return tables, scores.failures
 
@@ -60,7 +60,7 @@ def measure(work: Work) -> Extraction:
         jobs=work.jobs,
         cache=work.cache,
     )
-    write_extraction(extraction, work.data / EXTRACTED[0])
+    write_run({name: getattr(extraction, name) for name in EXTRACTED}, work.data)
     if not extraction.features.notna().any(axis=None):
         reasons = "\n  ".join(extraction.failures["message"][:5])
         n = len(extraction.features)

@@ -100,7 +100,7 @@ def encode(work: Work, features: pd.DataFrame) -> "FoldedEncoding | None":
 def latent_tables(
     work: Work, features: pd.DataFrame, encoding: "FoldedEncoding | None"
 ) -> dict[str, pd.DataFrame]:
-    """Return the tables of the encoders, none without one, file name to table.
+    """Return the tables of the encoders, none without one, name to table.
 
     Among them the certificate on the test patients of every fold, unless a fold tests
     fewer than 20: so few rows certify nothing.
@@ -109,7 +109,7 @@ def latent_tables(
         return {}
     from radlatent.latent import redundancy_folds
 
-    tables, folds = {"encoders.csv": encoding.summary}, work.folds
+    tables, folds = {"encoders": encoding.summary}, work.folds
     if folds.groupby(["repeat", "fold"])["patient_id"].nunique().min() < _FEWEST:
         return tables
     handcrafted = handcrafted_of(work.plan.latent, features).dropna()
@@ -117,6 +117,6 @@ def latent_tables(
     about = {"n_permutations": 200, "jobs": work.jobs}
     found = redundancy_folds(handcrafted, encoding.features, owners, folds, **about)
     return tables | {
-        "certificate.csv": found.summary,
-        "certificate_features.csv": found.features,
+        "certificate": found.summary,
+        "certificate_features": found.features,
     }

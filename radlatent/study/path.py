@@ -26,7 +26,7 @@ __all__ = ["Run", "run"]
 _log = logging.getLogger(__name__)
 
 #: The tables that a `Run` holds.
-_RETURNED = ("metrics.csv", "predictions.parquet", "failures.csv")
+_RETURNED = ("metrics", "predictions", "failures")
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -12,7 +12,7 @@ from radlatent.fusion import Result
 from radlatent.handcrafted import Extraction, read_settings
 from radlatent.provenance import environment, file_hash, run_record
 from radlatent.records import replace_text
-from radlatent.schema import write_table
+from radlatent.schema import write_run
 from radlatent.study import models
 from radlatent.study.images import EXTRACTED
 from radlatent.study.work import Work
@@ -23,7 +23,7 @@ __all__ = ["counts", "of_cases", "write"]
 def of_cases(
     work: Work, extraction: Extraction, beside: Sequence[pd.DataFrame]
 ) -> dict[str, pd.DataFrame]:
-    """Return what became of the cases, file name to table.
+    """Return what became of the cases, name to table.
 
     Parameters
     ----------
@@ -36,9 +36,9 @@ def of_cases(
     """
     failed = [extraction.failures, *beside]
     return {
-        "failures.csv": pd.concat(failed, ignore_index=True),
-        "extraction.csv": extraction.summary,
-        "flow.csv": work.cohort.flow.rename_axis("what").to_frame(),
+        "failures": pd.concat(failed, ignore_index=True),
+        "extraction": extraction.summary,
+        "flow": work.cohort.flow.rename_axis("what").to_frame(),
     }
 
 
@@ -77,19 +77,18 @@ def write(
     work
         The run.
     tables
-        File name to table.
+        Name to table.
     command, counts, seconds
         As for `radlatent.provenance.run_record`.
     """
-    for name, table in tables.items():
-        write_table(table, work.data / name)
-    hashes = {name: file_hash(work.data / name) for name in (*tables, *EXTRACTED)}
+    write_run(tables, work.data)
+    files = [f"{name}.parquet" for name in dict.fromkeys((*tables, *EXTRACTED))]
     record = run_record(
         command=command,
         cohort=_about(work.cohort),
         settings=_choices(work),
         counts=counts,
-        outputs=hashes,
+        outputs={name: file_hash(work.data / name) for name in files},
         seconds=seconds,
         environment=environment(),
     )

@@ -1,6 +1,6 @@
 """The tables of a run that the report is made from.
 
-A `Work`, features by patient and results enter; file name to table leaves.
+A `Work`, features by patient and results enter; name to table leaves.
 """
 
 import pandas as pd
@@ -31,30 +31,30 @@ __all__ = ["run_tables"]
 def run_tables(
     work: Work, patients: Patients, results: list[Result]
 ) -> dict[str, pd.DataFrame]:
-    """Return file name to table, for everything that the report is made from."""
+    """Return name to table, for everything that the report is made from."""
     plan, endpoint = work.plan, work.endpoint
     predictions = pd.concat([r.predictions for r in results], ignore_index=True)
     clinical = patients.table.filter(regex="^clinical__")
     found = {
-        "patients.parquet": patients.table,
-        "endpoints.parquet": endpoint.frame,
-        "folds.csv": results[0].folds,
-        "fits.csv": pd.concat([r.fits for r in results], ignore_index=True),
-        "predictions.parquet": predictions,
-        "metrics.csv": pd.concat([r.metrics for r in results], ignore_index=True),
+        "patients": patients.table,
+        "endpoints": endpoint.frame,
+        "folds": results[0].folds,
+        "fits": pd.concat([r.fits for r in results], ignore_index=True),
+        "predictions": predictions,
+        "metrics": pd.concat([r.metrics for r in results], ignore_index=True),
     }
     if clinical.shape[1]:
-        found["table_one.csv"] = table_one(clinical, endpoint)
+        found["table_one"] = table_one(clinical, endpoint)
     if len(results) > 1:
-        found["compared.csv"] = _compared(plan, endpoint, predictions)
+        found["compared"] = _compared(plan, endpoint, predictions)
     curves = _of_classes if endpoint.kind == "class" else _of_survival
     found |= curves(endpoint, predictions)
     if endpoint.kind == "survival" or endpoint.strata.nunique() == 2:
-        found["sample_size.csv"] = study_size(patients.table, endpoint)
+        found["sample_size"] = study_size(patients.table, endpoint)
     if plan.importance:
         found |= _importance(work, patients, results)
     if plan.permutations:
-        found["permuted.csv"] = _permuted(work, patients, results)
+        found["permuted"] = _permuted(work, patients, results)
     return found
 
 
@@ -65,21 +65,21 @@ def _compared(plan, endpoint, predictions):
 
 
 def _of_classes(endpoint, predictions):
-    found = {"roc.csv": roc_curve(predictions), "confusion.csv": confusion(predictions)}
+    found = {"roc": roc_curve(predictions), "confusion": confusion(predictions)}
     if endpoint.strata.nunique() == 2:
-        found["calibration.csv"] = calibration_curve(predictions)
-        found["net_benefit.csv"] = net_benefit(predictions)
+        found["calibration"] = calibration_curve(predictions)
+        found["net_benefit"] = net_benefit(predictions)
     return found
 
 
 def _of_survival(_, predictions):
     groups = kaplan_meier(predictions)
     return {
-        "kaplan_meier.csv": groups.curves,
-        "risk_groups.csv": groups.summary,
-        "survival_auc.csv": survival_auc_curve(predictions),
-        "survival_calibration.csv": survival_calibration(predictions),
-        "net_benefit.csv": survival_net_benefit(predictions),
+        "kaplan_meier": groups.curves,
+        "risk_groups": groups.summary,
+        "survival_auc": survival_auc_curve(predictions),
+        "survival_calibration": survival_calibration(predictions),
+        "net_benefit": survival_net_benefit(predictions),
     }
 
 
@@ -97,7 +97,7 @@ def _importance(work, patients, results):
                 n_permutations=work.plan.importance,
             )
             parts.append(found.assign(model=spec.label, blocks=spec.told))
-    return {"importance.csv": pd.concat(parts, ignore_index=True)} if parts else {}
+    return {"importance": pd.concat(parts, ignore_index=True)} if parts else {}
 
 
 def _permuted(work, patients, results):

@@ -7,6 +7,7 @@ pytest.importorskip("torch")
 import radlatent as rl
 from radlatent.errors import LeakageError, SchemaError
 from radlatent.latent import redundancy_folds
+from radlatent.schema import check_table
 
 BOX = rl.Box(("pet",), (40.0, 40.0, 40.0), (5.0, 5.0, 5.0))
 
@@ -106,7 +107,7 @@ def test_errors_and_history_are_told_by_fold(encoding, cohort, folds):
     patients = cohort.included.loc[tested, "patient_id"]
     assert set(patients) == set(folds.query("fold == 0")["patient_id"])
     means = encoding.errors.groupby(["fold", "tested"])["mean_squared_error"].mean()
-    summary = encoding.summary.set_index("fold")
+    summary = check_table(encoding.summary, "encoders").set_index("fold")
     assert summary["error_test"].tolist() == pytest.approx(
         [means[0, True], means[1, True]]
     )
@@ -176,7 +177,8 @@ def test_each_fold_is_certified_on_its_test_patients(
     )
     second = found.overall.query("fold == 1")["estimate"].to_numpy()
     np.testing.assert_allclose(second, alone.overall["estimate"].to_numpy())
-    summary = found.summary.set_index("estimator")
+    check_table(found.features, "certificate_features")
+    summary = check_table(found.summary, "certificate").set_index("estimator")
     pooled = found.overall.groupby("estimator")
     assert summary["estimate"].to_dict() == pytest.approx(
         pooled["estimate"].mean().to_dict()

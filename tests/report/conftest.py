@@ -15,7 +15,8 @@ from radlatent.fusion.metrics.survival_curves import kaplan_meier
 from radlatent.fusion.models.classes import logistic
 from radlatent.fusion.models.survival import cox
 from radlatent.provenance import file_hash
-from radlatent.report import table_one, write_table
+from radlatent.report import table_one
+from radlatent.schema import write_run
 
 N = 40
 
@@ -103,20 +104,18 @@ def results(model, patients, endpoint):
         }.items()
     ]
     return {
-        "patients.parquet": patients,
-        "folds.csv": folds,
-        "predictions.parquet": pd.concat(
-            [one.predictions for one in found], ignore_index=True
-        ),
-        "metrics.csv": pd.concat([one.metrics for one in found], ignore_index=True),
-        "table_one.csv": table_one(patients.filter(regex="^clinical"), endpoint),
+        "patients": patients,
+        "folds": folds,
+        "predictions": pd.concat([one.predictions for one in found], ignore_index=True),
+        "metrics": pd.concat([one.metrics for one in found], ignore_index=True),
+        "table_one": table_one(patients.filter(regex="^clinical"), endpoint),
     }
 
 
 def write(folder, record, tables):
-    for name, table in tables.items():
-        write_table(table, folder / "data" / name)
-        record["outputs"][name] = file_hash(folder / "data" / name)
+    write_run(tables, folder / "data")
+    for path in (folder / "data").iterdir():
+        record["outputs"][path.name] = file_hash(path)
     (folder / "run.json").write_text(json.dumps(record), "utf-8")
     return folder
 
@@ -125,10 +124,10 @@ def write(folder, record, tables):
 def class_run(tmp_path, record, patients, endpoint):
     """Return the folder of a run of two models of two classes."""
     tables = results(logistic(), patients, endpoint)
-    predictions = tables["predictions.parquet"]
+    predictions = tables["predictions"]
     tables |= {
-        "roc.csv": roc_curve(predictions),
-        "confusion.csv": confusion(predictions),
+        "roc": roc_curve(predictions),
+        "confusion": confusion(predictions),
     }
     return write(tmp_path, record, tables)
 
@@ -145,8 +144,8 @@ def survival_run(tmp_path, record, patients):
         patients.index,
     )
     tables = results(cox(), patients, Endpoint("os", "survival", frame))
-    groups = kaplan_meier(tables["predictions.parquet"])
-    tables |= {"kaplan_meier.csv": groups.curves, "risk_groups.csv": groups.summary}
+    groups = kaplan_meier(tables["predictions"])
+    tables |= {"kaplan_meier": groups.curves, "risk_groups": groups.summary}
     record["settings"]["endpoint"] = "os"
     record["counts"]["outcome"] = {"0": 10, "1": 30}
     for spec in record["settings"]["models"]:

@@ -68,6 +68,9 @@ def test_tables_are_written_for_people_and_for_journals(class_run):
     names = {"performance", "table_one", "checklist_clear", "checklist_tripod_ai"}
     for name in names:
         assert (tables / f"{name}.tex").read_text("utf-8").count("longtable") >= 2
+    metrics = pd.read_csv(tables / "metrics.csv", float_precision="round_trip")
+    kept = pd.read_parquet(class_run / "data" / "metrics.parquet")
+    pd.testing.assert_frame_equal(metrics, kept, check_exact=True)
     printed = pd.read_csv(tables / "performance.csv")
     # whole in the file, cut on the page
     assert len(printed.columns) > 9
@@ -75,7 +78,7 @@ def test_tables_are_written_for_people_and_for_journals(class_run):
 
 
 def test_only_tables_of_this_run_are_shown(class_run):
-    path = class_run / "data" / "mask_rules.csv"
+    path = class_run / "data" / "mask_rules.parquet"
     counts = {"of": "slices", "rule": ["holes"], "n_broken": [1], "n": [9]}
     write_table(pd.DataFrame(counts), path)
     assert "quality" not in Page(report(class_run)).ids

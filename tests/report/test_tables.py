@@ -5,7 +5,7 @@ from radlatent.report.latex import latex
 
 
 def test_unknown_metrics_keep_their_name(class_run):
-    metrics = pd.read_csv(class_run / "data" / "metrics.csv")
+    metrics = pd.read_parquet(class_run / "data" / "metrics.parquet")
     metrics["metric"] = metrics["metric"].replace({"auc": "c_uno", "brier": "new_one"})
     names = list(tables.performance(metrics))
     assert names[:5] == ["Endpoint", "Model", "Features", "n", "Events"]

@@ -62,18 +62,17 @@ def finished(folder):
     return run(folder / "study.yml", out=folder / "out", jobs=1)
 
 
-def read(finished, name, **kwargs):
-    return pd.read_csv(finished.folder / "data" / name, **kwargs)
+def read(finished, name):
+    return pd.read_parquet(finished.folder / "data" / f"{name}.parquet")
 
 
 def test_quality_is_that_of_score(finished, folder):
     scores = score(folder / "hearts", rules="short_axis_16", jobs=1)
-    quality = read(finished, "mask_quality.csv", index_col="case_id")
-    assert quality.index.equals(scores.quality.index)
-    for column in ("valid", "n_slices", "n_valid_slices"):
-        found = quality[column].astype(scores.quality[column].dtype)
-        pd.testing.assert_series_equal(found, scores.quality[column])
-    summary = read(finished, "mask_summary.csv")
+    pd.testing.assert_frame_equal(read(finished, "mask_quality"), scores.quality)
+    path = finished.folder / "tables" / "mask_quality.csv"
+    beside = pd.read_csv(path, index_col="case_id")
+    assert beside["n_slices"].sum() == scores.quality["n_slices"].sum() == 33 * 3
+    summary = read(finished, "mask_summary")
     counts = summary[summary["rule"] == "all"].set_index("of")[["n_kept", "n"]]
     # 11 masks of 3 slices could be judged, two of them have a speck in one
     assert counts.loc["slices"].tolist() == [31, 33]
@@ -81,7 +80,7 @@ def test_quality_is_that_of_score(finished, folder):
 
 
 def test_rules_are_counted(finished):
-    rules = read(finished, "mask_rules.csv").set_index("rule")
+    rules = read(finished, "mask_rules").set_index("rule")
     assert len(rules) == 16
     assert (rules["n"] == 33).all()
     assert rules.loc["pieces_lv", "n_broken"] == 2
@@ -115,7 +114,7 @@ def test_the_page_has_the_section(finished):
     assert (finished.folder / "figures" / "mask_rules.pdf").is_file()
     record = json.loads((finished.folder / "run.json").read_text("utf-8"))
     assert record["settings"]["masks"]["rules"] == "short_axis_16"
-    assert {"mask_quality.csv", "mask_rules.csv"} <= set(record["outputs"])
+    assert {"mask_quality.parquet", "mask_rules.parquet"} <= set(record["outputs"])
 
 
 def test_rules_of_other_structures_stop_the_run_before_the_work(folder, tmp_path):

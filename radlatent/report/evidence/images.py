@@ -74,7 +74,7 @@ def engine_name(record: dict, tables: dict) -> str | None:
 
 def _engine(record, tables):
     name = engine_name(record, tables)
-    return Found(name, "data/features.provenance.csv") if name else None
+    return Found(name, "tables/provenance.csv") if name else None
 
 
 def _modality(record, tables):

@@ -63,7 +63,7 @@ def _split(record, folds, predictions):
         f"{folds['patient_id'].nunique()} patients in {n_folds} folds, "
         f"{folds['repeat'].nunique()} times, random state {seed}; each is tested once "
         "a repeat, and every prediction is of the fold that was left out",
-        "data/folds.csv",
+        "tables/folds.csv",
     )
 
 

@@ -5,14 +5,13 @@ States of a training enter, a file of safetensors is kept, and the last state le
 
 import json
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from radlatent.errors import SchemaError
-from radlatent.nn import State
+from radlatent.nn import Checkpoint, State
 from radlatent.provenance import content_key
 from radlatent.records import read_tensors, write_tensors
 
@@ -22,9 +21,7 @@ __all__ = ["checkpoint_of"]
 _SHARE = 0.05
 
 
-def checkpoint_of(
-    path: str | Path | None, about: object
-) -> tuple[State | None, Callable[[State], None] | None]:
+def checkpoint_of(path: str | Path | None, about: object) -> Checkpoint:
     """Return the state to go on from, and what keeps the next ones.
 
     Parameters
@@ -40,7 +37,7 @@ def checkpoint_of(
         The file is of another training.
     """
     if path is None:
-        return None, None
+        return Checkpoint()
     path, key = Path(path), content_key(json.dumps(about, sort_keys=True))
     clock = {"cost": 0.0, "last": -np.inf}
 
@@ -55,7 +52,7 @@ def checkpoint_of(
         clock["last"] = time.monotonic()
         clock["cost"] = clock["last"] - start
 
-    return _read_state(path, key), keep
+    return Checkpoint(_read_state(path, key), keep)
 
 
 def _read_state(path, key):

@@ -37,7 +37,15 @@ from radlatent.latent.source import (
     fit_scaling,
     fit_statistics,
 )
-from radlatent.nn import Sizes, Training, arrays_of, fill, log_variance_of, train
+from radlatent.nn import (
+    Sizes,
+    Sources,
+    Training,
+    arrays_of,
+    fill,
+    log_variance_of,
+    train,
+)
 from radlatent.provenance import versions
 from radlatent.records import Kind, read_model, write_model
 from radlatent.schema import check_features, failures_table
@@ -206,7 +214,7 @@ class LatentEncoder(TransformerMixin, BaseEstimator):
             discriminator = build_discriminator(
                 network, self._sizes(), self.kappa, width
             )
-        sources = [p and self._source(p, used, y) for p in parts]
+        sources = Sources(*(part and self._source(part, used, y) for part in parts))
         trained = train(
             model,
             sources,

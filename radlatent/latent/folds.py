@@ -130,13 +130,8 @@ def encode_folds(
         key = _key(encoder, prepared, train, handcrafted, classes)
         checkpoint = None if cache is None else str(Path(cache) / f"{key}.safetensors")
         keys[name] = key
-        tasks[name] = (
-            clone(encoder),
-            prepared,
-            train,
-            (handcrafted, classes),
-            checkpoint,
-        )
+        tables = (handcrafted, classes)
+        tasks[name] = (clone(encoder), prepared, train, *tables, checkpoint)
     outcome = map_tasks(
         _encode_fold,
         tasks,
@@ -195,8 +190,7 @@ def _key(encoder, prepared, train, handcrafted, classes):
     )
 
 
-def _encode_fold(encoder, prepared, train, tables, checkpoint):
-    handcrafted, classes = tables
+def _encode_fold(encoder, prepared, train, handcrafted, classes, checkpoint):
     with _one_thread():
         encoder.fit_prepared(
             prepared.take(train),

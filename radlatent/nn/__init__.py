@@ -24,12 +24,19 @@ from radlatent.nn.objective import Loss, Minibatch
 from radlatent.nn.sepvae import SepVAE
 from radlatent.nn.supervised import Supervised
 from radlatent.nn.training.fit import train
-from radlatent.nn.training.settings import Schedule, Source, Trained, Training
-from radlatent.nn.training.state import State, arrays_of, fill
+from radlatent.nn.training.settings import (
+    Schedule,
+    Source,
+    Sources,
+    Trained,
+    Training,
+)
+from radlatent.nn.training.state import Checkpoint, State, arrays_of, fill
 from radlatent.nn.vae import VAE
 
 __all__ = [
     "VAE",
+    "Checkpoint",
     "Discriminator",
     "Loss",
     "MaskMinibatch",
@@ -40,6 +47,7 @@ __all__ = [
     "SepVAE",
     "Sizes",
     "Source",
+    "Sources",
     "State",
     "Supervised",
     "Trained",

@@ -12,7 +12,7 @@ from safetensors.torch import save_file  # noqa: E402
 from radlatent.errors import SchemaError  # noqa: E402
 from radlatent.latent import checkpoint  # noqa: E402
 from radlatent.latent.checkpoint import checkpoint_of  # noqa: E402
-from radlatent.nn import State  # noqa: E402
+from radlatent.nn import Checkpoint, State  # noqa: E402
 
 
 class TestCheckpoint:
@@ -21,17 +21,16 @@ class TestCheckpoint:
     )
 
     def kept(self, path, about=("one",)):
-        _, keep = checkpoint_of(path, about)
-        keep(self.STATE)
+        checkpoint_of(path, about).keep(self.STATE)
         return path
 
     def test_no_file_keeps_nothing(self):
-        assert checkpoint_of(None, "one") == (None, None)
+        assert checkpoint_of(None, "one") == Checkpoint()
 
     def test_state_comes_back(self, tmp_path):
         path = tmp_path / "deep" / "folder" / "state"
-        assert checkpoint_of(path, ["one"])[0] is None
-        found, _ = checkpoint_of(self.kept(path), ["one"])
+        assert checkpoint_of(path, ["one"]).start is None
+        found = checkpoint_of(self.kept(path), ["one"]).start
         assert found.numbers == self.STATE.numbers
         assert torch.equal(found.tensors["a"], self.STATE.tensors["a"])
         assert [p.name for p in path.parent.iterdir()] == ["state"]
@@ -63,7 +62,7 @@ class TestCheckpoint:
 
         monkeypatch.setattr(checkpoint.time, "monotonic", lambda: clock["now"])
         monkeypatch.setattr(checkpoint, "write_tensors", write)
-        _, keep = checkpoint_of(tmp_path / "state", ["one"])
+        keep = checkpoint_of(tmp_path / "state", ["one"]).keep
         for _ in range(1000):
             keep(self.STATE)
             clock["now"] += 0.5  # an epoch

@@ -27,7 +27,7 @@ from radlatent.masks.prior.frame import (
 )
 from radlatent.masks.prior.pairs import collect_pairs
 from radlatent.masks.prior.parzen import parzen_bandwidth
-from radlatent.nn import MaskVAE, Schedule, Training, arrays_of, fill, train
+from radlatent.nn import MaskVAE, Schedule, Sources, Training, arrays_of, fill, train
 
 __all__ = [
     "Encoded",
@@ -191,7 +191,7 @@ class ShapePrior(BaseEstimator):
         self.model_ = self.build()
         trained = train(
             self.model_,
-            (pairs, None),
+            Sources(pairs),
             self.training,
             random_state=self.random_state,
             description="Training the shape prior",

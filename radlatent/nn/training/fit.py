@@ -9,7 +9,6 @@ two epochs goes on to the same result from the state that was kept.
 import contextlib
 import time
 import traceback
-from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -18,8 +17,8 @@ from torch import nn
 from radlatent.errors import RadlatentError
 from radlatent.nn.discriminator import accuracy, discriminator_loss, shuffled
 from radlatent.nn.training.devices import Methods, launched
-from radlatent.nn.training.settings import Source, Trained, Training
-from radlatent.nn.training.state import State, pack, unpack
+from radlatent.nn.training.settings import Sources, Trained, Training
+from radlatent.nn.training.state import Checkpoint, pack, unpack
 from radlatent.parallel import progress_bar
 
 __all__ = ["train"]
@@ -30,12 +29,12 @@ _TOGETHER = 64
 
 def train(
     model: nn.Module,
-    sources: tuple[Source, Source | None],
+    sources: Sources,
     training: Training,
     *,
     discriminator: nn.Module | None = None,
     random_state: int = 0,
-    checkpoint: tuple[State | None, Callable[[State], None] | None] = (None, None),
+    checkpoint: Checkpoint | None = None,
     description: str = "",
 ) -> Trained:
     """Train a model in place.
@@ -46,7 +45,7 @@ def train(
         With ``loss(minibatch, progress=, discriminator=)``, and ``pairs(minibatch)``
         where there is a discriminator.
     sources
-        Training cases, and validation cases or None.
+        Training cases, and validation cases.
     training
         The settings.
     discriminator
@@ -54,8 +53,8 @@ def train(
     random_state
         Order of the cases, draws, dropout and augmentation.
     checkpoint
-        The state to go on from, or None, and what is called with the state after every
-        epoch, or None.
+        What to go on from, and what keeps the state after every epoch; None does
+        neither.
     description
         What the progress bar says; nothing is shown without it.
 
@@ -69,9 +68,9 @@ def train(
     fabric = launched(training)
     random_state = fabric.broadcast(random_state)
     loop = _Loop(fabric, model, sources, training, discriminator)
-    start, keep = checkpoint
-    if start is not None:
-        loop.restore(start)
+    checkpoint = checkpoint or Checkpoint()
+    if checkpoint.start is not None:
+        loop.restore(checkpoint.start)
     # draws come from torch's own generators: what they were before is given back
     cuda = [fabric.device] if fabric.device.type == "cuda" else []
     shown = description if fabric.is_global_zero else ""
@@ -80,8 +79,8 @@ def train(
         while loop.epoch < training.epochs and not loop.is_done():
             loop.run_epoch(random_state)
             advance()
-            if keep is not None and fabric.is_global_zero:
-                keep(loop.state())
+            if checkpoint.keep is not None and fabric.is_global_zero:
+                checkpoint.keep(loop.state())
     loop.finish()
     return Trained(loop.history, loop.best_epoch)
 
@@ -89,10 +88,11 @@ def train(
 def _check_settings(sources, training, discriminator):
     found = training.problems()
     fewest = max(training.n_devices, 1 if discriminator is None else 2)
-    if training.patience is not None and sources[1] is None:
+    if training.patience is not None and sources.validation is None:
         found.append("patience needs validation cases; give a validation_fraction")
-    if len(sources[0]) < fewest:
-        found.append(f"{len(sources[0])} training cases; give {fewest} or more")
+    if len(sources.training) < fewest:
+        n = len(sources.training)
+        found.append(f"{n} training cases; give {fewest} or more")
     alone = training.minibatch_size < 2 * training.n_devices
     if alone and discriminator is not None and training.schedule.kind == "steps":
         found.append("schedule 'steps' needs minibatches of two or more cases a device")
@@ -136,13 +136,13 @@ class _Loop:
         if is_phase and self.critic is not None:
             self._phase()
         for rows in self._minibatches(random_state):
-            minibatch = self._load(self.sources[0], rows, augment=True)
+            minibatch = self._load(self.sources.training, rows, augment=True)
             self._guarded_step(minibatch, means)
         row = {"epoch": self.epoch, "split": "train"} | means.values(self.fabric)
-        row |= self._critic_row(self.sources[0])
+        row |= self._critic_row(self.sources.training)
         self._check(row)
         self.history.append(row | {"seconds": time.perf_counter() - start})
-        if self.sources[1] is not None:
+        if self.sources.validation is not None:
             self._validate()
         else:
             self.best_epoch = self.epoch
@@ -164,7 +164,7 @@ class _Loop:
             group["lr"] = self.training.learning_rate * rate
 
     def _minibatches(self, random_state):
-        n, n_devices = len(self.sources[0]), self.fabric.world_size
+        n, n_devices = len(self.sources.training), self.fabric.world_size
         # one order for all devices, of which each takes its share
         order = np.random.default_rng([random_state, self.epoch]).permutation(n)
         order = order[: n - n % n_devices][self.fabric.global_rank :: n_devices]
@@ -242,7 +242,7 @@ class _Loop:
 
     def _phase(self):
         """Train the discriminator on all training cases; the model stands still."""
-        first, second = self._all_pairs(self.sources[0])
+        first, second = self._all_pairs(self.sources.training)
         for _ in range(self.training.schedule.n_steps):
             self._critic_step(first, second)
 
@@ -279,7 +279,7 @@ class _Loop:
         }
 
     def _validate(self):
-        source, means = self.sources[1], _Means()
+        source, means = self.sources.validation, _Means()
         self.model.eval()
         # without the discriminator: its term is no measure that stands still
         told = {"progress": (self.epoch + 1) / self.training.epochs}

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from radlatent.nn.objective import Minibatch
 
-__all__ = ["Schedule", "Source", "Trained", "Training"]
+__all__ = ["Schedule", "Source", "Sources", "Trained", "Training"]
 
 Kind = Literal["phases", "steps"]
 
@@ -146,6 +146,22 @@ class Source(Protocol):
         self, rows: Tensor, device: torch.device, *, augment: bool
     ) -> Minibatch:
         """Return some cases, standardized, on a device."""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where the minibatches of a training come from.
+
+    Parameters
+    ----------
+    training
+        The cases that are learned.
+    validation
+        Those whose loss is watched, or None.
+    """
+
+    training: Source
+    validation: Source | None = None
 
 
 @dataclass(frozen=True)

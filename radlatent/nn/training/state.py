@@ -4,14 +4,14 @@ Modules and optimizers enter, a `State` leaves, and back. No object of Python is
 so that a file of it can run no code.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-__all__ = ["State", "arrays_of", "fill", "pack", "unpack"]
+__all__ = ["Checkpoint", "State", "arrays_of", "fill", "pack", "unpack"]
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,22 @@ class State:
 
     tensors: dict[str, Tensor]
     numbers: dict
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """How a training is kept.
+
+    Parameters
+    ----------
+    start
+        What it goes on from; None begins anew.
+    keep
+        Called with the state after every epoch; None keeps nothing.
+    """
+
+    start: State | None = None
+    keep: Callable[[State], None] | None = None
 
 
 def pack(modules: dict, optimizers: dict, best: dict | None, numbers: dict) -> State:

@@ -14,12 +14,14 @@ torch = pytest.importorskip("torch")
 from radlatent.errors import RadlatentError  # noqa: E402
 from radlatent.nn import (  # noqa: E402
     VAE,
+    Checkpoint,
     Discriminator,
     Loss,
     Minibatch,
     NonRedundantVAE,
     Schedule,
     Sizes,
+    Sources,
     Training,
     train,
 )
@@ -139,12 +141,12 @@ def cosine(n, rate=0.1):
 class TestSteps:
     def test_rate_falls_along_half_a_cosine(self):
         training = Training(epochs=6, minibatch_size=9, learning_rate=0.1)
-        trained = train(Slope(), (Cases(9), None), training)
+        trained = train(Slope(), Sources(Cases(9)), training)
         np.testing.assert_allclose(-np.diff(totals(trained)), cosine(6)[:5], rtol=1e-5)
 
     def test_every_minibatch_is_a_step(self):
         model = Slope()
-        train(model, (Cases(10), None), Training(epochs=1, minibatch_size=4))
+        train(model, Sources(Cases(10)), Training(epochs=1, minibatch_size=4))
         assert model.w.item() == pytest.approx(-3e-3, rel=1e-5)
 
     def test_weight_decay_is_decoupled(self):
@@ -152,25 +154,25 @@ class TestSteps:
         with torch.no_grad():
             model.w.fill_(2.0)
         training = Training(epochs=4, learning_rate=0.1, weight_decay=0.5)
-        train(model, (Cases(3), None), training)
+        train(model, Sources(Cases(3)), training)
         assert model.w.item() == pytest.approx(2 * np.prod(1 - 0.5 * cosine(4)))
 
     @pytest.mark.parametrize(("clip", "equal"), [(1.0, True), (1e6, False)])
     def test_gradients_are_clipped(self, clip, equal):
         model = Slope(lambda w, progress: w * (1000 if progress == 0 else 1))
         training = Training(epochs=3, learning_rate=0.1, clip_norm=clip)
-        train(model, (Cases(3), None), training)
+        train(model, Sources(Cases(3)), training)
         # Adam steps by its rate where gradients are equal
         assert (model.w.item() == pytest.approx(-cosine(3).sum(), rel=1e-4)) == equal
 
     def test_model_is_told_the_progress(self):
         model = Slope()
-        train(model, (Cases(2), None), Training(epochs=4))
+        train(model, Sources(Cases(2)), Training(epochs=4))
         assert model.progress == [0, 0.25, 0.5, 0.75]
 
     def test_minibatches_are_of_nearly_one_size_and_hold_every_case_once(self):
         cases = Cases(10)
-        train(Slope(), (cases, None), Training(epochs=2, minibatch_size=4))
+        train(Slope(), Sources(cases), Training(epochs=2, minibatch_size=4))
         rows = [rows for rows, augment in cases.asked if augment]
         assert [len(r) for r in rows] == [4, 3, 3, 4, 3, 3]
         first, second = np.concatenate(rows[:3]), np.concatenate(rows[3:])
@@ -181,7 +183,7 @@ class TestSteps:
         orders = []
         for seed in (0, 1):
             cases = Cases(10)
-            train(Slope(), (cases, None), Training(epochs=1), random_state=seed)
+            train(Slope(), Sources(cases), Training(epochs=1), random_state=seed)
             orders.append(cases.asked[0][0])
         assert orders[0] != orders[1]
 
@@ -189,10 +191,10 @@ class TestSteps:
         model, seen = vae(), []
         model.mean.register_forward_hook(lambda *a: seen.append(a[-1].dtype))
         training = Training(epochs=1, precision="bf16-mixed")
-        trained = train(model, (Cases(4), None), training)
+        trained = train(model, Sources(Cases(4)), training)
         assert set(seen) == {torch.bfloat16}
         assert model.mean.weight.dtype == torch.float32
-        full = train(vae(), (Cases(4), None), Training(epochs=1))
+        full = train(vae(), Sources(Cases(4)), Training(epochs=1))
         assert totals(trained) == pytest.approx(totals(full), rel=0.02)
         assert totals(trained) != totals(full)
 
@@ -204,7 +206,7 @@ class TestHistory:
             cases.minibatch(torch.arange(7), "cpu", augment=False), progress=0
         )
         training = Training(epochs=1, minibatch_size=3, learning_rate=1e-12)
-        (row,) = train(model, (cases, None), training).history
+        (row,) = train(model, Sources(cases), training).history
         assert row["total"] == pytest.approx(expected.total.mean().item(), rel=1e-5)
         assert row["error"] == row["total"]
         assert (row["epoch"], row["split"]) == (0, "train")
@@ -212,7 +214,7 @@ class TestHistory:
 
     def test_parts_of_the_loss_and_the_discriminator_are_told_by_split(self):
         model, critic = nonredundant()
-        sources = Cases(8), Cases(5, 1)
+        sources = Sources(Cases(8), Cases(5, 1))
         trained = train(model, sources, Training(epochs=2), discriminator=critic)
         assert [(r["epoch"], r["split"]) for r in trained.history] == [
             (0, "train"), (0, "validation"), (1, "train"), (1, "validation"),
@@ -228,7 +230,9 @@ class TestHistory:
 
     def test_validation_is_of_the_model_at_the_end_of_the_epoch(self):
         model, cases = Squares(), Cases(5, 1)
-        trained = train(model, (Cases(8), cases), Training(epochs=3, minibatch_size=2))
+        trained = train(
+            model, Sources(Cases(8), cases), Training(epochs=3, minibatch_size=2)
+        )
         last = model.loss(
             cases.minibatch(torch.arange(5), "cpu", augment=False), progress=1
         )
@@ -239,7 +243,7 @@ class TestHistory:
         training, validation = Cases(8), Cases(5, 1)
         model, critic = nonredundant()
         settings = Training(epochs=1, minibatch_size=4)
-        train(model, (training, validation), settings, discriminator=critic)
+        train(model, Sources(training, validation), settings, discriminator=critic)
         assert not any(augment for _, augment in validation.asked)
         assert sum(augment for _, augment in training.asked) == 2
         assert len(training.asked) > 2  # the phase and the accuracy
@@ -248,7 +252,7 @@ class TestHistory:
         models = []
         for validation in (None, Cases(5, 1)):
             model, critic = nonredundant(dropout=0.2)
-            sources = Cases(8), validation
+            sources = Sources(Cases(8), validation)
             train(model, sources, Training(epochs=3), discriminator=critic)
             models.append(model)
         assert same(*models)
@@ -265,7 +269,7 @@ class TestPatience:
         training = Training(
             epochs=40, learning_rate=0.1, patience=patience, validation_fraction=0.5
         )
-        return model, train(model, (Cases(2), Cases(2)), training)
+        return model, train(model, Sources(Cases(2), Cases(2)), training)
 
     def test_training_ends_and_the_best_weights_come_back(self):
         model, trained = self.run(3)
@@ -283,7 +287,7 @@ class TestPatience:
 
     def test_without_validation_cases_it_is_refused(self):
         with pytest.raises(RadlatentError, match="patience needs validation cases"):
-            train(Slope(), (Cases(4), None), Training(patience=3))
+            train(Slope(), Sources(Cases(4)), Training(patience=3))
 
 
 class TestSchedules:
@@ -292,7 +296,7 @@ class TestSchedules:
         critic = Watched(model)
         schedule = Schedule(every=2, n_steps=5)
         training = Training(epochs=3, minibatch_size=4, schedule=schedule)
-        train(model, (Cases(10), None), training, discriminator=critic)
+        train(model, Sources(Cases(10)), training, discriminator=critic)
         trained = [call for call in critic.calls if call["trains"]]
         # true and shuffled pairs, five steps, in epochs 0 and 2
         assert [call["n"] for call in trained] == [10] * 20
@@ -305,7 +309,7 @@ class TestSchedules:
         model = Slope()
         critic = Watched(model)
         training = Training(epochs=2, minibatch_size=4, schedule=Schedule("steps"))
-        train(model, (Cases(10), None), training, discriminator=critic)
+        train(model, Sources(Cases(10)), training, discriminator=critic)
         trained = [call for call in critic.calls if call["trains"]]
         assert [call["n"] for call in trained] == [4, 4, 3, 3, 3, 3] * 2
         assert not any(call["reaches_model"] for call in trained)
@@ -320,10 +324,10 @@ class TestSchedules:
         training = Training(epochs=5, minibatch_size=4, schedule=schedule)
         train(
             model,
-            (Cases(10), None),
+            Sources(Cases(10)),
             training,
             discriminator=critic,
-            checkpoint=(None, states.append),
+            checkpoint=Checkpoint(keep=states.append),
         )
         tensors = states[-1].tensors
         assert int(tensors["critic_optimizer/0/step"]) == n_steps
@@ -335,10 +339,10 @@ class TestSchedules:
         training = Training(epochs=4, schedule=Schedule(every=100, n_steps=3))
         train(
             model,
-            (Cases(10), None),
+            Sources(Cases(10)),
             training,
             discriminator=critic,
-            checkpoint=(None, states.append),
+            checkpoint=Checkpoint(keep=states.append),
         )
         for name in states[0].tensors:
             moved = not torch.equal(states[0].tensors[name], states[3].tensors[name])
@@ -352,20 +356,20 @@ class TestSchedules:
         weights = []
         for kappa in (1e-6, 100.0):
             model, critic = nonredundant(kappa=kappa)
-            train(model, (Cases(10), None), Training(epochs=2), discriminator=critic)
+            train(model, Sources(Cases(10)), Training(epochs=2), discriminator=critic)
             weights.append(model.mean.weight.detach().clone())
         assert not torch.allclose(*weights, atol=1e-4)
 
     def test_one_case_cannot_be_shuffled(self):
         model, critic = nonredundant()
         with pytest.raises(RadlatentError, match="1 training cases; give 2 or more"):
-            train(model, (Cases(1), None), Training(), discriminator=critic)
+            train(model, Sources(Cases(1)), Training(), discriminator=critic)
 
     def test_a_case_left_over_is_no_step_of_the_discriminator(self):
         model = Slope()
         critic = Watched(model)
         training = Training(epochs=1, minibatch_size=2, schedule=Schedule("steps"))
-        train(model, (Cases(3), None), training, discriminator=critic)
+        train(model, Sources(Cases(3)), training, discriminator=critic)
         assert [call["n"] for call in critic.calls if call["trains"]] == [2, 2]
 
 
@@ -392,11 +396,11 @@ class TestDeterminism:
         )
         trained = train(
             model,
-            (Cases(10), Cases(6, 1)),
+            Sources(Cases(10), Cases(6, 1)),
             training,
             discriminator=critic,
             random_state=seed,
-            checkpoint=(start, states.append),
+            checkpoint=Checkpoint(start, states.append),
         )
         return trained, model, states, critic
 
@@ -416,35 +420,35 @@ class TestDeterminism:
     def test_generators_of_the_caller_are_left_alone(self):
         before = torch.get_rng_state()
         model, critic = nonredundant(dropout=0.3)
-        train(model, (Cases(6), None), Training(epochs=1), discriminator=critic)
+        train(model, Sources(Cases(6)), Training(epochs=1), discriminator=critic)
         assert torch.equal(before, torch.get_rng_state())
 
     def test_model_is_left_in_evaluation(self):
         model = vae()
-        train(model, (Cases(4), None), Training(epochs=1))
+        train(model, Sources(Cases(4)), Training(epochs=1))
         assert not model.training
 
 
 class TestRefusals:
     def test_divergence_names_the_epoch_and_the_rate(self):
         with pytest.raises(RadlatentError, match=r"in epoch \d.*learning_rate.*1e\+30"):
-            train(vae(), (Cases(8), None), Training(epochs=9, learning_rate=1e30))
+            train(vae(), Sources(Cases(8)), Training(epochs=9, learning_rate=1e30))
 
     def test_gradients_that_are_not_finite_are_a_divergence_too(self):
         model = Slope(
             lambda w, progress: torch.sqrt(w)
         )  # its gradient at 0 is infinite
         with pytest.raises(RadlatentError, match="diverged: in epoch 1"):
-            train(model, (Cases(2), None), Training(epochs=3))
+            train(model, Sources(Cases(2)), Training(epochs=3))
 
     def test_unknown_device(self):
         with pytest.raises(RadlatentError, match="device 'abacus'"):
-            train(vae(), (Cases(4), None), Training(device="abacus"))
+            train(vae(), Sources(Cases(4)), Training(device="abacus"))
 
     @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
     def test_absent_gpu(self):
         with pytest.raises(RadlatentError, match=r"device 'cuda'.*Give device='cpu'"):
-            train(vae(), (Cases(4), None), Training(device="cuda"))
+            train(vae(), Sources(Cases(4)), Training(device="cuda"))
 
     def test_settings_are_found_faulty_together(self):
         schedule = Schedule("phrases", every=0, learning_rate=0.0, noise=-1.0)
@@ -460,7 +464,7 @@ class TestRefusals:
             n_devices=0,
         )
         with pytest.raises(RadlatentError) as caught:
-            train(vae(), (Cases(4), Cases(4)), training)
+            train(vae(), Sources(Cases(4), Cases(4)), training)
         for name in (
             "epochs is 0", "minibatch_size is 2.5", "learning_rate is -1.0",
             "weight_decay is -1.0", "clip_norm is nan", "patience is 0",
@@ -473,7 +477,7 @@ class TestRefusals:
         model, critic = nonredundant()
         training = Training(minibatch_size=1, schedule=Schedule("steps"))
         with pytest.raises(RadlatentError, match="two or more cases"):
-            train(model, (Cases(4), None), training, discriminator=critic)
+            train(model, Sources(Cases(4)), training, discriminator=critic)
 
 
 class Heavy(Slope):
@@ -507,7 +511,7 @@ class TestMemory:
     def test_message_says_which_half_would_fit(self, most, told):
         training = Training(epochs=1, minibatch_size=32)
         with pytest.raises(RadlatentError) as caught:
-            train(Heavy(most), (Cases(32), None), training)
+            train(Heavy(most), Sources(Cases(32)), training)
         expected = (
             f"32 cases of (1, 4, 4) does not fit in the memory of cpu; {told} would"
         )
@@ -517,18 +521,18 @@ class TestMemory:
     def test_message_where_not_one_case_fits(self):
         training = Training(epochs=1, minibatch_size=32)
         with pytest.raises(RadlatentError, match="not one case of"):
-            train(Heavy(0), (Cases(32), None), training)
+            train(Heavy(0), Sources(Cases(32)), training)
 
     def test_steps_of_the_discriminator_are_watched_too(self):
         model = Heavy(9, "pairs")
         schedule = Schedule("steps")
         training = Training(epochs=1, minibatch_size=32, schedule=schedule)
         with pytest.raises(RadlatentError, match="minibatch_size=8"):
-            train(model, (Cases(32), None), training, discriminator=Watched(model))
+            train(model, Sources(Cases(32)), training, discriminator=Watched(model))
 
     def test_evaluation_takes_no_more_cases_at_once_than_a_step(self):
         training = Training(epochs=1, minibatch_size=8)
-        trained = train(Heavy(8), (Cases(20), Cases(20, 1)), training)
+        trained = train(Heavy(8), Sources(Cases(20), Cases(20, 1)), training)
         assert len(trained.history) == 2
 
 
@@ -537,16 +541,16 @@ import sys
 
 import torch
 
-from radlatent.nn import Training, train
+from radlatent.nn import Sources, Training, train
 
 sys.path.insert(0, sys.argv[1])
 from test_fit import Cases, Squares, nonredundant  # noqa: E402
 
 model = Squares()
 training = Training(epochs=3, minibatch_size=8, learning_rate=0.01)
-trained = train(model, (Cases(32), Cases(9, 1)), training)
+trained = train(model, Sources(Cases(32), Cases(9, 1)), training)
 other, critic = nonredundant()
-train(other, (Cases(32), None), training, discriminator=critic)
+train(other, Sources(Cases(32)), training, discriminator=critic)
 weights = [p.detach() for m in (model, other, critic) for p in m.parameters()]
 torch.save(
     {"totals": [r["total"] for r in trained.history], "weights": weights},
@@ -576,7 +580,7 @@ def test_two_devices_train_as_one(tmp_path, free_port):
     assert all(torch.equal(a, b) for a, b in pairs)
     model = Squares()
     training = Training(epochs=3, minibatch_size=8, learning_rate=0.01)
-    trained = train(model, (Cases(32), Cases(9, 1)), training)
+    trained = train(model, Sources(Cases(32), Cases(9, 1)), training)
     alone = [row["total"] for row in trained.history]
     np.testing.assert_allclose(first["totals"], alone, rtol=1e-5)
     np.testing.assert_allclose(first["weights"][0], model.w.detach(), atol=1e-5)

@@ -1,17 +1,26 @@
-"""What a run reads from images and masks, by case: nothing right of here opens one.
+"""What a run reads from images and masks by case, beside what encoders see.
 
-A `Work` enters; judged masks, hand-crafted features and walls of the heart leave.
+A `Work` enters; judged masks, hand-crafted features, walls of the heart and places of
+lesions leave.
 """
 
+from dataclasses import replace
+
+import numpy as np
 import pandas as pd
 
 from radlatent.errors import CohortError
-from radlatent.handcrafted import Extraction, extract, wall_thickness
+from radlatent.handcrafted import (
+    Extraction,
+    extract,
+    lesion_centroids,
+    wall_thickness,
+)
 from radlatent.masks import score
 from radlatent.schema import failures_table, write_run
 from radlatent.study.work import Work
 
-__all__ = ["EXTRACTED", "judge", "measure", "measure_walls"]
+__all__ = ["EXTRACTED", "judge", "locate", "measure", "measure_walls"]
 
 #: What `measure` leaves in the data folder of a run.
 EXTRACTED = ("features", "failures", "provenance")
@@ -84,3 +93,20 @@ def measure_walls(work: Work) -> pd.DataFrame:
         modality=asked.modality,
         jobs=work.jobs,
     )
+
+
+def locate(work: Work, features: pd.DataFrame) -> pd.DataFrame:
+    """Return where lesions lie: ``x_mm, y_mm, z_mm`` by ``case_id``.
+
+    Missing where no feature of the modality of ``burden`` was measured, and
+    everywhere without ``burden``: a mask that cannot be read stops no run that puts up
+    with it.
+    """
+    modality, cases = work.plan.burden, work.cohort.included
+    if modality is None:
+        return pd.DataFrame(np.nan, cases.index, ["x_mm", "y_mm", "z_mm"])
+    measured = features.filter(regex=f"^{modality}_handcrafted__").notna().any(axis=1)
+    known = cases[measured.reindex(cases.index, fill_value=False)]
+    there = replace(work.cohort, cases=known)
+    places = lesion_centroids(there, modality, jobs=work.jobs)
+    return places.reindex(cases.index.rename("case_id"))

@@ -14,8 +14,7 @@ import pandas as pd
 
 from radlatent.report import report
 from radlatent.study import latents, models, record
-from radlatent.study.images import judge, measure, measure_walls
-from radlatent.study.lesions import locate
+from radlatent.study.images import judge, locate, measure, measure_walls
 from radlatent.study.patients import gather
 from radlatent.study.rehearsal import rehearse
 from radlatent.study.tables import run_tables

@@ -10,8 +10,14 @@ import pandas as pd
 from radlatent.errors import SchemaError
 from radlatent.features.folded import FoldedFeatures
 from radlatent.features.origin import keep_origins
-from radlatent.fusion import aggregate, fractional_decrease, join, select_blocks
-from radlatent.study.lesions import lesion_blocks
+from radlatent.fusion import (
+    aggregate,
+    fractional_decrease,
+    join,
+    lesion_burden,
+    select_blocks,
+)
+from radlatent.schema import nearest, split_column
 from radlatent.study.work import Work
 
 __all__ = ["Patients", "gather"]
@@ -60,17 +66,18 @@ def gather(
     walls
         Thickness of the myocardium by case, without a column where none is asked for.
     places
-        Where lesions lie, as from `radlatent.study.lesions.locate`.
+        Where lesions lie, as from `radlatent.study.images.locate`.
     latent
         Latent features by case and fold; None without an encoder.
 
     Raises
     ------
     SchemaError
-        What the study derives needs columns that are not there.
+        What the study derives needs columns that are not there, or ``burden`` is no
+        modality in SUV.
     """
     plan, cases = work.plan, work.cohort.included
-    beside = [_clinical(work, features), *lesion_blocks(work, features, places)]
+    beside = [_clinical(work, features), *_lesion_blocks(work, features, places)]
     if len(walls):
         beside.append(aggregate(walls, cases.loc[walls.index]))
     how = {"how": plan.aggregate, "volume": plan.volume, "intensity": plan.intensity}
@@ -122,3 +129,35 @@ def _ratios(plan, patients):
         return patients
     known = keep_origins(patients[list(dict.fromkeys(sources))], patients)
     return join(patients, keep_origins(pd.DataFrame(found), known))
+
+
+def _lesion_blocks(work, features, places):
+    """Return the blocks of dispersion and of burden, none where none is asked for."""
+    plan, cases, blocks = work.plan, work.cohort.included, []
+    if plan.dispersion:
+        how = {"how": "dispersion", "statistic": plan.dispersion}
+        spread = aggregate(features, cases, **how)
+        blocks.append(keep_origins(spread.rename(columns=_dispersed), spread))
+    if plan.burden:
+        _check_suv(plan.burden, work.cohort)
+        block = f"{plan.burden}_handcrafted"
+        blocks.append(lesion_burden(features, cases, block=block, centroids=places))
+    return blocks
+
+
+def _dispersed(column):
+    block, name = split_column(column)
+    return f"{block.removesuffix('_handcrafted')}_dispersion__{name}"
+
+
+def _check_suv(modality, cohort):
+    known = cohort.modalities
+    if modality not in known:
+        msg = f"burden: cohort {cohort.name!r} has no modality {modality!r}"
+        raise SchemaError(f"{msg}{nearest(modality, known)} (it has {list(known)}).")
+    if known[modality].unit != "SUV":
+        msg = (
+            f"burden: modality {modality!r} is in {known[modality].unit!r}. Name one "
+            "in SUV: lesion glycolysis is volume times SUV."
+        )
+        raise SchemaError(msg)

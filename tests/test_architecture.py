@@ -279,7 +279,7 @@ def test_the_vocabulary_has_no_word_that_nobody_uses():
 
 def test_importing_is_light(tmp_path):
     # a package of that name that cannot be imported: to touch it is to fail
-    for name in ("torch", "lightning", "monai", "matplotlib", "radiomics"):
+    for name in ("torch", "lightning", "monai", "matplotlib", "seaborn", "radiomics"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").write_text("raise SystemExit(3)", "utf-8")
     code = (

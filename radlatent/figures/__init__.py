@@ -67,9 +67,8 @@ from radlatent.figures.models.survival import (
     survival_auc,
     survival_calibration,
 )
-from radlatent.figures.style.canvas import canvas
-from radlatent.figures.style.palette import PALETTE
-from radlatent.figures.style.panels import panels
+from radlatent.figures.style.layout import canvas, panels
+from radlatent.figures.style.look import PALETTE
 
 __all__ = [
     "PALETTE",

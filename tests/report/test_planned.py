@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from radlatent import figures
-from radlatent.figures.style.palette import PALETTE
+from radlatent.figures.style.look import PALETTE
 from radlatent.report.planned import FITS_PHONE_IN, planned
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from radlatent.errors import SchemaError
-from radlatent.figures.style.palette import PALETTE
+from radlatent.figures.style.look import PALETTE
 
 __all__ = ["redundancy"]
 

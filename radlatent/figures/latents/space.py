@@ -6,17 +6,22 @@ Tables of ``radlatent.latent`` enter, an Axes leaves.
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.ticker import MaxNLocator
-from scipy.cluster.hierarchy import leaves_list, linkage
+from scipy.cluster.hierarchy import dendrogram, linkage
 from scipy.spatial.distance import squareform
 
 from radlatent.errors import SchemaError
-from radlatent.figures.style.palette import PALETTE
+from radlatent.figures.style.look import PALETTE, in_lines, name_above
 
 __all__ = ["clustered_correlations", "latent_map", "ranking"]
 
 _MARKERS = "osD^vP*X"
+
+#: Letters of the longest line along an axis.
+_LETTERS = 40
 
 #: Ranks that have a bar of their own in a histogram.
 _BARS = 40
@@ -25,7 +30,7 @@ _BARS = 40
 def clustered_correlations(
     table: pd.DataFrame, ax: Axes | None = None, **kwargs
 ) -> Axes:
-    """Draw a matrix of correlations in the order of hierarchical clustering.
+    """Draw a matrix of correlations in the order of clusters, their tree above it.
 
     Parameters
     ----------
@@ -35,7 +40,7 @@ def clustered_correlations(
     ax
         Where to draw, None for the current Axes.
     **kwargs
-        Passed to ``Axes.imshow``.
+        Passed to ``seaborn.heatmap``, which names as many rows as there is room for.
 
     Raises
     ------
@@ -67,27 +72,48 @@ def clustered_correlations(
     distance = 1 - np.abs(matrix.to_numpy(float))
     np.fill_diagonal(distance, 0)
     condensed = squareform(np.clip(distance, 0, None), checks=False)
-    order = leaves_list(linkage(condensed, "average", optimal_ordering=True))
-    matrix = matrix.iloc[order, order]
-    for name, value in {"cmap": "RdBu_r", "vmin": -1, "vmax": 1}.items():
-        kwargs.setdefault(name, value)
-    image = ax.imshow(matrix, **kwargs)
-    ax.figure.colorbar(image, ax=ax, label="Spearman's ρ", shrink=0.85, pad=0.02)
-    _name_ticks(ax, matrix.index)
+    tree = linkage(condensed, "average", optimal_ordering=True)
+    tree = dendrogram(tree, no_plot=True)
+    matrix = matrix.iloc[tree["leaves"], tree["leaves"]]
+    names = _short_names(matrix.index)
+    # the size is that of the ticks, by which seaborn leaves some of them out
+    ax.tick_params(labelsize="small", length=0)
+    look = {"cmap": "RdBu_r", "vmin": -1, "vmax": 1, "square": True}
+    look |= {"xticklabels": False, "rasterized": True}
+    look["cbar_kws"] = {"label": "Spearman's ρ", "shrink": 0.85, "pad": 0.02}
+    look["cbar_kws"]["ticks"] = [-1, -0.5, 0, 0.5, 1]
+    sns.heatmap(matrix.set_axis(names).set_axis(names, axis=1), ax=ax, **look | kwargs)
+    ax.tick_params(axis="y", rotation=0)
+    _draw_tree(ax, tree)
     left_out = len(table) - len(matrix)
-    told = f"; {left_out} constant left out" if left_out else ""
-    ax.set_xlabel(f"{len(matrix)} features, clustered by 1 − |ρ|{told}")
+    constant = f"\n{left_out} constant left out" if left_out else ""
+    text = f"{len(matrix)} features, clustered by 1 − |ρ|{constant}"
+    ax.set(xlabel=text, ylabel="")
     return ax
 
 
-def _name_ticks(ax, index):
+def _short_names(index):
+    """Return names without their block where there is one."""
     blocks = {name.partition("__")[0] for name in index}
-    names = [name.partition("__")[2] or name for name in index]
-    names = names if len(blocks) == 1 else list(index)
-    size = "small" if len(names) <= 20 else "xx-small"
-    ax.set_xticks(range(len(names)), names, rotation=90, fontsize=size)
-    ax.set_yticks(range(len(names)), names, fontsize=size)
-    ax.tick_params(length=0)
+    if len(blocks) > 1:
+        return list(index)
+    return [name.partition("__")[2] or name for name in index]
+
+
+def _draw_tree(ax, tree):
+    """Draw the tree of clusters above a matrix, the height of a fork its 1 − |ρ|."""
+    top = ax.inset_axes([0, 1.01, 1, 0.15])
+    # SciPy puts leaves at 5, 15, 25, ...
+    forks = [
+        np.column_stack([np.divide(across, 10), heights])
+        for across, heights in zip(tree["icoord"], tree["dcoord"], strict=True)
+    ]
+    top.add_collection(LineCollection(forks, colors="0.3", linewidths=0.7))
+    top.set(xlim=(0, len(tree["leaves"])), ylim=(0, 1.02), xticks=[], yticks=[0, 1])
+    # on the right: the first row has its name on the left
+    top.yaxis.tick_right()
+    top.tick_params(labelsize="x-small", length=2)
+    top.spines[["top", "left", "bottom"]].set_visible(False)
 
 
 def latent_map(
@@ -109,30 +135,44 @@ def latent_map(
     axes
         ``coordinate, label, share``: what the coordinates are.
     **kwargs
-        Passed to ``Axes.scatter``.
+        Passed to ``seaborn.scatterplot``.
+
+    Notes
+    -----
+    Cases without a group lie below the others, which are drawn in an order of chance
+    (always the same): no group hides another.
     """
     if ax is None:
         ax = plt.gca()
-    table = table.dropna(subset=["coordinate_1", "coordinate_2"])
-    for name, value in {"s": 18, "alpha": 0.7, "linewidths": 0}.items():
-        kwargs.setdefault(name, value)
-    groups = table.get("group", pd.Series("", table.index))
-    names = sorted(groups.dropna().unique(), key=str)
-    for number, name in enumerate([*names, None]):
-        rows = table[groups.isna() if name is None else groups == name]
-        if rows.empty:
-            continue
-        style = {"color": PALETTE[number % 8], "marker": _MARKERS[number % 8]}
-        if name is None:
-            style = {"color": "0.7", "marker": "o", "zorder": 1}
-        told = "no group" if name is None else name
-        style["label"] = f"{told} (n = {len(rows)})" if told != "" else None
-        ax.scatter(rows["coordinate_1"], rows["coordinate_2"], **style | kwargs)
-    if names and names != [""]:
-        ax.legend(fontsize="small", edgecolor="none")
+    rows = table.dropna(subset=["coordinate_1", "coordinate_2"])
+    look = {"s": 18, "alpha": 0.7, "linewidth": 0, "color": PALETTE[0]}
+    if "group" in rows:
+        rows, groups = _groups(rows)
+        look |= {"hue": "group", "style": "group", **groups}
+    sns.scatterplot(rows, x="coordinate_1", y="coordinate_2", ax=ax, **look | kwargs)
+    if ax.get_legend():
+        name_above(ax)
     for number, set_label in enumerate((ax.set_xlabel, ax.set_ylabel)):
         set_label(_axis_label(axes, number))
     return ax
+
+
+def _groups(rows):
+    """Return the rows to draw, named by group and count, and the look of each group."""
+    names = sorted(rows["group"].dropna().unique(), key=str)
+    counts = rows["group"].value_counts()
+    texts = {name: f"{name} (n = {counts[name]})" for name in names}
+    palette = {text: PALETTE[n % 8] for n, text in enumerate(texts.values())}
+    markers = {text: _MARKERS[n % 8] for n, text in enumerate(texts.values())}
+    without = f"no group (n = {rows['group'].isna().sum()})"
+    if rows["group"].isna().any():
+        palette[without], markers[without] = "0.7", "o"
+    shuffled = rows.sample(frac=1, random_state=0)
+    shuffled = shuffled.sort_values("group", key=pd.Series.notna, kind="stable")
+    shuffled = shuffled.assign(group=shuffled["group"].map(texts).fillna(without))
+    order = list(palette)
+    look = {"palette": palette, "markers": markers}
+    return shuffled, look | {"hue_order": order, "style_order": order}
 
 
 def _axis_label(axes, number):
@@ -141,7 +181,7 @@ def _axis_label(axes, number):
     row = axes.iloc[number]
     what = "between groups" if "discriminant" in row["label"] else "of the variance"
     label = row["label"][0].upper() + row["label"][1:]
-    return f"{label} ({100 * row['share']:.0f}% {what})"
+    return in_lines(f"{label} ({100 * row['share']:.0f}% {what})", _LETTERS)
 
 
 def ranking(ranks: pd.Series, ax: Axes | None = None, **kwargs) -> Axes:

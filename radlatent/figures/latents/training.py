@@ -6,12 +6,13 @@ Tables of ``radlatent.latent.space.diagnostics`` enter, an Axes leaves.
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from radlatent.errors import SchemaError
-from radlatent.figures.style.palette import PALETTE
+from radlatent.figures.style.look import PALETTE, in_lines, name_above
 
 __all__ = ["discriminator_accuracy", "learning_curve", "split_errors", "sweep"]
 
@@ -81,8 +82,7 @@ def _legend(ax, parts, splits):
         Line2D([], [], color="0.3", linestyle=_STYLES[s % 4], label=split)
         for s, split in enumerate(splits)
     ]
-    columns = 1 if len(marks) < 4 else 2
-    ax.legend(handles=marks, fontsize="small", edgecolor="none", ncols=columns)
+    name_above(ax, handles=marks)
 
 
 def discriminator_accuracy(
@@ -175,10 +175,11 @@ def sweep(
     ax.set_xlabel(_WEIGHTS.get(parameter, parameter))
     ax.set_ylabel(label)
     if by or "expected_if_independent" in table:
-        # many lines leave no corner free: above the Axes
-        above = {"loc": "lower center", "bbox_to_anchor": (0.5, 1), "ncols": 2}
-        place = above if len(ax.lines) > 3 else {}
-        ax.legend(fontsize="small", edgecolor="none", **place)
+        # many lines leave no corner free
+        if len(ax.lines) > 3:
+            name_above(ax)
+        else:
+            ax.legend(fontsize="small", edgecolor="none")
     return ax
 
 
@@ -194,44 +195,65 @@ def split_errors(
     Parameters
     ----------
     table
-        One row a case: ``model, split, mean_squared_error``. A box has the quartiles
-        and whiskers to the extremes, a diamond is the mean.
+        One row a case: ``model, split, mean_squared_error``. A violin ends at the
+        extremes; a bar has the quartiles, a black line is the median, a diamond the
+        mean.
     ax
         Where to draw, None for the current Axes.
     unit
         Of the intensities.
     **kwargs
-        Passed to ``Axes.boxplot``.
+        Passed to ``seaborn.violinplot``.
+
+    Notes
+    -----
+    Densities are those of the logarithm, as the axis is, and as wide as each other
+    whatever the number of cases.
     """
     if ax is None:
         ax = plt.gca()
     models, splits = table["model"].unique(), table["split"].unique()
-    width = 0.8 / len(models)
-    defaults = {"widths": 0.8 * width, "whis": (0, 100), "showmeans": True}
-    defaults |= {"patch_artist": True, "manage_ticks": False}
-    diamond = {"marker": "D", "markersize": 4, "markeredgecolor": "white"}
+    colors = [PALETTE[m % 8] for m in range(len(models))]
+    look = {"palette": colors, "saturation": 1, "alpha": 0.35, "linewidth": 0.6}
+    look |= {"cut": 0, "density_norm": "width", "inner": None, "gap": 0.1}
+    sns.violinplot(
+        table,
+        x="split",
+        y="mean_squared_error",
+        hue="model",
+        order=splits,
+        hue_order=models,
+        log_scale=(False, True),
+        ax=ax,
+        **look | kwargs,
+    )
+    errors = table.groupby(["model", "split"])["mean_squared_error"]
     for m, model in enumerate(models):
-        color = PALETTE[m % 8]
-        values = [
-            table.loc[(table["model"] == model) & (table["split"] == split)][
-                "mean_squared_error"
-            ]
-            for split in splits
-        ]
-        look = {"boxprops": {"facecolor": color, "alpha": 0.35}}
-        look["meanprops"] = diamond | {"markerfacecolor": color}
-        look["medianprops"] = {"color": color, "linewidth": 2}
-        places = np.arange(len(splits)) + (m - (len(models) - 1) / 2) * width
-        drawn = ax.boxplot(values, positions=places, **defaults | look | kwargs)
-        drawn["boxes"][0].set_label(model)
-    ax.set_yscale("log")
+        places = np.arange(len(splits)) + (m - (len(models) - 1) / 2) * 0.8 / len(
+            models
+        )
+        for split, place in zip(splits, places, strict=True):
+            if (model, split) in errors.groups:
+                _summary(ax, errors.get_group((model, split)), place, colors[m])
     ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
     ax.yaxis.set_minor_formatter(NullFormatter())
     counts = table[table["model"] == models[0]]["split"].value_counts()
-    names = [f"{split}\n(n = {counts.get(split, 0)})" for split in splits]
+    names = [f"{in_lines(s, 10)}\n(n = {counts.get(s, 0)})" for s in splits]
     ax.set_xticks(range(len(splits)), names)
-    ax.set_xlim(-0.6, len(splits) - 0.4)
-    ax.set_ylabel(f"Mean squared error of a case\n({unit}, squared; lower = better)")
-    ax.legend(fontsize="small", edgecolor="none")
+    ax.tick_params(axis="x", labelsize="small")
+    label = f"Mean squared error of a case ({unit}, squared; lower = better)"
+    ax.set(xlabel="", ylabel=in_lines(label, 30))
+    name_above(ax, title=None)
     return ax
+
+
+def _summary(ax, errors, place, color):
+    """Mark quartiles, median and mean of some errors."""
+    low, median, high = errors.quantile([0.25, 0.5, 0.75])
+    ax.plot([place] * 2, [low, high], color=color, linewidth=4, solid_capstyle="butt")
+    dash = {"marker": "_", "markersize": 9, "markeredgewidth": 1.2, "color": "black"}
+    ax.plot(place, median, **dash)
+    diamond = {"marker": "D", "markersize": 2.5, "markeredgewidth": 0.6}
+    diamond |= {"markerfacecolor": "white", "markeredgecolor": "black"}
+    ax.plot(place, errors.mean(), **diamond)

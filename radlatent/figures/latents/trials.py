@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import NullFormatter
 
 from radlatent.errors import SchemaError
-from radlatent.figures.style.palette import PALETTE
+from radlatent.figures.style.look import PALETTE
 
 __all__ = ["search"]
 

@@ -9,13 +9,14 @@ from itertools import pairwise
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
 from radlatent.errors import SchemaError
 from radlatent.figures.masks.slices import structure_colors
 from radlatent.figures.style.drawable import drawable, missing_text
-from radlatent.figures.style.palette import PALETTE
+from radlatent.figures.style.look import PALETTE, name_above
 
 __all__ = ["feature_shift", "feature_stability"]
 
@@ -36,7 +37,7 @@ def feature_stability(
     structures: Iterable[str] = (),
     **kwargs,
 ) -> Axes:
-    """Draw the ICC of every feature by structure and tier, with medians.
+    """Draw the ICC of every feature by structure and tier, with densities and medians.
 
     Parameters
     ----------
@@ -88,6 +89,7 @@ def feature_stability(
         y += 0 if not number else 1 if key[:1] == groups[number - 1][0][:1] else 1.4
         places.append(y)
         color = colors.get(key[0], PALETTE[0]) if by else PALETTE[0]
+        _violin(ax, part[value], y, color)
         _strip(ax, part[value], y, color, kwargs)
     ax.set_yticks(places, [_told(key, part) for key, part in groups])
     ax.set_ylim(y + 0.6, -0.6)
@@ -96,7 +98,8 @@ def feature_stability(
     label = f"{kinds[0] if kinds else 'ICC'} of a feature over masks (1 = stable)"
     if "lower" in rows:
         label += "\ngood or better: the lower limit of the interval"
-    ax.set_xlabel(label + missing_text(table, rows))
+    # long names of rows leave less room than a label needs
+    ax.set_xlabel(label + missing_text(table, rows), loc="right", fontsize="small")
     return ax
 
 
@@ -117,12 +120,28 @@ def _order(column):
     return list(dict.fromkeys(map(str, column)))
 
 
+def _violin(ax, values, y, color):
+    """Draw the density of a row: points that lie on each other do not show it."""
+    if len(values.unique()) < 2:
+        return
+    look = {"color": color, "alpha": 0.35, "saturation": 1, "linewidth": 0.6}
+    look |= {"cut": 0, "density_norm": "width", "width": 0.8, "inner": None}
+    sns.violinplot(
+        x=values.to_numpy(float),
+        y=[y] * len(values),
+        orient="h",
+        native_scale=True,
+        ax=ax,
+        **look,
+    )
+
+
 def _strip(ax, values, y, color, kwargs):
     values = np.sort(values.to_numpy(float))
     spread = (np.arange(len(values)) * _GOLDEN + 0.5) % 1 - 0.5
     look = {"color": color, "linewidths": 0, "rasterized": len(values) > 500}
-    look |= {"s": 6 if len(values) > 100 else 14, "zorder": 2}
-    look["alpha"] = 0.4 if len(values) > 500 else 0.8
+    look |= {"s": 4 if len(values) > 100 else 10, "zorder": 2}
+    look["alpha"] = 0.25 if len(values) > 500 else 0.8
     ax.scatter(values, y + 0.6 * spread, **look | kwargs)
     ax.vlines(np.median(values), y - 0.38, y + 0.38, color="black", lw=2, zorder=3)
 
@@ -143,8 +162,8 @@ def _verdict_lines(ax, values):
         ax.axvline(edge, color="0.4", linestyle="--", linewidth=1, zorder=1)
     top = ax.secondary_xaxis("top")
     centers = [(a + b) / 2 for a, b in pairwise(edges)]
-    top.set_xticks(centers, list(_VERDICTS))
-    top.tick_params(length=0, labelsize="small")
+    top.set_xticks(centers, list(_VERDICTS), rotation=30, ha="left")
+    top.tick_params(length=0, labelsize="small", pad=0)
 
 
 def feature_shift(table: pd.DataFrame, ax: Axes | None = None, **kwargs) -> Axes:
@@ -198,11 +217,11 @@ def feature_shift(table: pd.DataFrame, ax: Axes | None = None, **kwargs) -> Axes
     _scale(ax, pairs[times].to_numpy())
     label = "Shift from the expert's mask\n(standard deviations between patients)"
     unpaired = len(rows.groupby(["family", "feature"])) - len(pairs)
-    ax.set_xlabel(label + (f"; {unpaired} features in one only" if unpaired else ""))
+    text = label + (f"; {unpaired} features in one only" if unpaired else "")
+    ax.set_xlabel(text, loc="right")
     for number, name in enumerate(times):
         ax.scatter([], [], s=45, color=_color(number), label=name)
-    above = {"loc": "lower center", "bbox_to_anchor": (0.5, 1), "ncols": 2}
-    ax.legend(fontsize="small", edgecolor="none", **above)
+    name_above(ax)
     return ax
 
 

@@ -11,7 +11,7 @@ from matplotlib.collections import PathCollection
 
 from radlatent.errors import SchemaError
 from radlatent.figures.style.drawable import drawable, missing_text
-from radlatent.figures.style.palette import PALETTE
+from radlatent.figures.style.look import PALETTE, name_above
 
 __all__ = ["correction_effect", "dice_agreement", "rules_broken"]
 
@@ -81,9 +81,9 @@ def rules_broken(table: pd.DataFrame, ax: Axes | None = None, **kwargs) -> Axes:
     ax.set_xlim(0, max(1.0, room * rows["share"].max()))
     counted = f"; n = {rows['n'].iloc[0]:,.0f}" if one_n else ""
     label = f"Slices that break the rule (%{counted})"
-    ax.set_xlabel(label + missing_text(table, rows))
-    above = {"loc": "lower center", "bbox_to_anchor": (0.5, 1), "ncols": len(times)}
-    ax.legend(fontsize="small", edgecolor="none", **above)
+    # long names of rules leave less room than label and names need
+    ax.set_xlabel(label + missing_text(table, rows), loc="right")
+    name_above(ax, len(times), loc="lower right", bbox_to_anchor=(1, 1))
     return ax
 
 
@@ -144,7 +144,7 @@ def dice_agreement(
     unseen = missing_text(table, rows)
     ax.set_xlabel(f"Predicted Dice (without the reference){unseen}")
     ax.set_ylabel("True Dice (1 = as the reference)")
-    _solid_legend(ax)
+    _solid_legend(ax, "upper left")
     return ax
 
 
@@ -217,7 +217,8 @@ def correction_effect(
     _square(ax, np.floor(10 * rows[["dice_before", "dice_after"]].min().min()) / 10)
     ax.set_xlabel("Dice before (1 = as the reference)" + missing_text(table, rows))
     ax.set_ylabel("Dice after correction")
-    _solid_legend(ax)
+    # a correction that helps leaves this corner free
+    _solid_legend(ax, "lower right")
     return ax
 
 
@@ -232,9 +233,9 @@ def _square(ax, low):
     ax.set(xlim=limits, ylim=limits, aspect="equal")
 
 
-def _solid_legend(ax):
+def _solid_legend(ax, loc):
     """Name the points by marks that can be seen, however faint the points are."""
-    legend = ax.legend(fontsize="small", edgecolor="none", loc="upper left")
+    legend = ax.legend(fontsize="small", edgecolor="none", loc=loc)
     for handle in legend.legend_handles:
         handle.set_alpha(1)
         if isinstance(handle, PathCollection):

@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from radlatent.figures.style.legend import name_lines
-from radlatent.figures.style.palette import PALETTE
+from radlatent.figures.style.look import PALETTE, name_lines
 
 __all__ = ["calibration"]
 

@@ -9,8 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from radlatent.errors import SchemaError
-from radlatent.figures.style.legend import name_lines
-from radlatent.figures.style.palette import PALETTE
+from radlatent.figures.style.look import PALETTE, name_lines
 
 __all__ = ["importance", "metric_by_patients"]
 

@@ -6,11 +6,11 @@ Tables of ``fusion`` enter, an Axes leaves; every mark is a cell of the table.
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 
 from radlatent.errors import SchemaError
-from radlatent.figures.style.legend import name_lines
-from radlatent.figures.style.palette import PALETTE
+from radlatent.figures.style.look import PALETTE, name_lines
 
 __all__ = ["confusion", "forest", "roc"]
 
@@ -144,7 +144,7 @@ def confusion(confusion_table: pd.DataFrame, ax: Axes | None = None, **kwargs) -
     ax
         Where to draw, None for the current Axes.
     **kwargs
-        Passed to ``Axes.imshow``.
+        Passed to ``seaborn.heatmap``.
     """
     varying = _varying(confusion_table, _KEYS)
     if varying:
@@ -152,26 +152,15 @@ def confusion(confusion_table: pd.DataFrame, ax: Axes | None = None, **kwargs) -
         raise SchemaError(msg)
     if ax is None:
         ax = plt.gca()
-    for name, value in {"cmap": "Blues", "vmin": 0, "vmax": 100}.items():
-        kwargs.setdefault(name, value)
     counts = confusion_table.pivot_table(  # one cell a pair, so nothing is averaged
         index="truth", columns="predicted", values="count"
     )
     shares = 100 * counts.div(counts.sum(axis=1), axis=0)
-    image = ax.imshow(shares, **kwargs)
-    for (row, column), count in np.ndenumerate(counts.to_numpy()):
-        share = shares.iloc[row, column]
-        ax.text(
-            column,
-            row,
-            f"{share:.0f}%\n({round(count, 1):g})",
-            color="white" if share > 60 else "black",
-            ha="center",
-            va="center",
-            fontsize="small",
-        )
-    ax.set_xticks(range(counts.shape[1]), counts.columns)
-    ax.set_yticks(range(counts.shape[0]), counts.index)
+    texts = shares.map("{:.0f}%".format) + counts.round(1).map("\n({:g})".format)
+    look = {"cmap": "Blues", "vmin": 0, "vmax": 100, "square": True, "fmt": ""}
+    look |= {"annot": texts, "annot_kws": {"fontsize": "small"}}
+    look["cbar_kws"] = {"label": "Patients of the true class (%)"}
+    sns.heatmap(shares, ax=ax, **look | kwargs)
+    ax.tick_params(axis="y", rotation=0)
     ax.set(xlabel="Predicted class", ylabel="True class")
-    ax.figure.colorbar(image, ax=ax, label="Patients of the true class (%)")
     return ax

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from radlatent.errors import SchemaError
-from radlatent.figures.style.palette import PALETTE
+from radlatent.figures.style.look import PALETTE, name_above
 
 __all__ = ["top_k_shares"]
 
@@ -60,6 +60,5 @@ def top_k_shares(table: pd.DataFrame, ax: Axes | None = None, **kwargs) -> Axes:
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_locator(MaxNLocator(integer=True))
     # above the Axes: both empty corners are narrow where a group has few columns
-    place = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "ncols": 2}
-    ax.legend(fontsize="small", edgecolor="none", **place)
+    name_above(ax)
     return ax

@@ -10,8 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from radlatent.errors import SchemaError
-from radlatent.figures.style.legend import name_lines
-from radlatent.figures.style.palette import PALETTE
+from radlatent.figures.style.look import PALETTE, name_above, name_lines
 
 __all__ = ["kaplan_meier", "survival_auc", "survival_calibration"]
 
@@ -65,9 +64,7 @@ def kaplan_meier(
     if groups is not None:
         title += f", log-rank {_p_text(groups['p'].iloc[0])}"
     # above the Axes: curves leave no corner free in common
-    place = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "ncols": 2}
-    text = {"title": title, "fontsize": "small", "title_fontsize": "small"}
-    ax.legend(edgecolor="none", **text, **place)
+    name_above(ax, title=title, title_fontsize="small")
     ax.set(xlim=(0, curves["time"].max()), ylim=(0, 1.02))
     ax.set(xlabel="Time (days)", ylabel="Free of the event")
     _write_at_risk(curves, names, ax)

@@ -4,7 +4,7 @@ import pytest
 
 from radlatent import figures
 from radlatent.errors import SchemaError
-from radlatent.figures.style.palette import PALETTE
+from radlatent.figures.style.look import PALETTE
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_a_sweep_of_an_absent_column_is_refused(sweep):
         figures.sweep(sweep, value="kl", label="KL")
 
 
-def test_boxes_hold_the_errors_of_each_split_and_model():
+def test_violins_hold_the_errors_of_each_split_and_model():
     rows = [
         (model, split, value * factor)
         for model, factor in (("log", 1), ("no log", 10))
@@ -92,17 +92,29 @@ def test_boxes_hold_the_errors_of_each_split_and_model():
     table = pd.DataFrame(rows, columns=["model", "split", "mean_squared_error"])
     _, ax = plt.subplots()
     assert figures.split_errors(table, ax, unit="SUV") is ax
-    medians = [
-        line.get_ydata()[0]
-        for line in ax.lines
-        if line.get_color() in PALETTE and line.get_linewidth() == 2
-    ]
+    medians = [line.get_ydata()[0] for line in ax.lines if line.get_marker() == "_"]
     assert medians == [2, 5, 20, 50]
+    bars = [line for line in ax.lines if line.get_linewidth() == 4]
+    quartiles = [[1.5, 2.5], [4.5, 5.5], [15, 25], [45, 55]]
+    assert [bar.get_ydata().tolist() for bar in bars] == quartiles
+    colors = [PALETTE[0], PALETTE[0], PALETTE[1], PALETTE[1]]
+    assert [bar.get_color() for bar in bars] == colors
+    # a violin stands at its bar and ends at the extremes
+    boxes = {}
+    for violin in ax.collections:
+        points = violin.get_paths()[0].vertices
+        place = round(float(points[:, 0].mean()), 2)
+        boxes[place] = points[:, 1].min(), points[:, 1].max()
+    extremes = [(1, 3), (4, 6), (10, 30), (40, 60)]
+    for bar, ends in zip(bars, extremes, strict=True):
+        found = boxes[round(bar.get_xdata()[0], 2)]
+        # there and back through the logarithm
+        assert found == pytest.approx(ends, rel=1e-9)
     means = [line.get_ydata()[0] for line in ax.lines if line.get_marker() == "D"]
     assert means == [2, 5, 20, 50]
     labels = [text.get_text() for text in ax.get_xticklabels()]
     assert labels == ["train\n(n = 3)", "test\n(n = 2)"]
-    assert "SUV, squared" in ax.get_ylabel()
+    assert "SUV, squared" in ax.get_ylabel().replace("\n", " ")
     names = [text.get_text() for text in ax.get_legend().get_texts()]
     assert names == ["log", "no log"]
 

@@ -2,7 +2,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.collections import LineCollection, PathCollection
+from matplotlib.collections import LineCollection, PathCollection, PolyCollection
 from matplotlib.colors import to_hex
 
 from radlatent import figures
@@ -48,6 +48,11 @@ def test_rows_are_structures_in_the_order_of_the_table_and_tiers_within(stabilit
     ]
     drawn = [sorted(c.get_offsets()[:, 0].tolist()) for c in points(ax)]
     assert drawn == [[0.2, 0.4], [0.9], [0.6, 0.8], [0.95]]
+    # a row of one value has no density
+    violins = [c for c in ax.collections if isinstance(c, PolyCollection)]
+    ends = [c.get_paths()[0].vertices[:, 0] for c in violins]
+    found = [(x.min(), x.max()) for x in ends]
+    assert np.allclose(found, [(0.2, 0.4), (0.6, 0.8)], rtol=1e-12)
     medians = [c for c in ax.collections if isinstance(c, LineCollection)]
     found = [c.get_segments()[0][0, 0] for c in medians]
     assert found == pytest.approx([0.3, 0.9, 0.7, 0.95])

@@ -7,7 +7,7 @@ from matplotlib.colors import to_hex
 
 from radlatent import figures
 from radlatent.errors import SchemaError
-from radlatent.figures.style.palette import PALETTE
+from radlatent.figures.style.look import PALETTE
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from matplotlib.colors import to_hex
 
 from radlatent.errors import SchemaError
 from radlatent.figures.models.importance import importance, metric_by_patients
-from radlatent.figures.style.palette import PALETTE
+from radlatent.figures.style.look import PALETTE
 
 
 @pytest.fixture

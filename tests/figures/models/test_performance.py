@@ -137,7 +137,7 @@ def counts():
 def test_confusion_shows_row_percentages_and_counts(counts):
     _, ax = plt.subplots()
     assert figures.confusion(counts, ax) is ax
-    assert ax.images[0].get_array().tolist() == [[75, 25], [25, 75]]
+    assert ax.collections[0].get_array().tolist() == [[75, 25], [25, 75]]
     texts = [text.get_text() for text in ax.texts]
     assert texts == ["75%\n(15)", "25%\n(5)", "25%\n(2.5)", "75%\n(7.5)"]
 

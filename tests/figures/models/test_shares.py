@@ -4,7 +4,7 @@ import pytest
 
 from radlatent.errors import SchemaError
 from radlatent.figures.models.shares import top_k_shares
-from radlatent.figures.style.palette import PALETTE
+from radlatent.figures.style.look import PALETTE
 
 
 @pytest.fixture

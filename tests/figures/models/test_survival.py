@@ -10,7 +10,7 @@ from radlatent.figures.models.survival import (
     survival_auc,
     survival_calibration,
 )
-from radlatent.figures.style.palette import PALETTE
+from radlatent.figures.style.look import PALETTE
 
 KEYS = {"model": "cox", "blocks": "all", "endpoint": "survival"}
 

@@ -1,19 +1,19 @@
-"""Small multiples: each model of a table in a panel of its own.
+"""Where drawings stand: an empty figure of a size, and a panel for each model.
 
 A drawing of this room and its table enter, the Axes of the panels leave.
 """
 
-import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from radlatent.figures.style.palette import PALETTE
+from radlatent.figures.style.look import PALETTE, in_lines
 
-__all__ = ["panels"]
+__all__ = ["canvas", "panels"]
 
 _KEYS = ["model", "blocks", "endpoint"]
 
@@ -22,6 +22,20 @@ _COLUMNS = 2
 
 #: Letters of a line above a panel, and of a line along its axes.
 _LETTERS = 26
+
+
+@contextmanager
+def canvas(size_inches: tuple[float, float]) -> Iterator[tuple[Figure, Axes]]:
+    """Give a figure outside of pyplot's state and its Axes, and let go of them then.
+
+    Parameters
+    ----------
+    size_inches
+        Width and height in inches.
+    """
+    figure = Figure(figsize=size_inches, layout="constrained")
+    yield figure, figure.subplots()
+    figure.clear()
 
 
 def panels(
@@ -79,7 +93,7 @@ def _styles(table):
     for number, (key, _) in enumerate(table.groupby(_KEYS, sort=False)):
         name = ", ".join(dict(zip(_KEYS, key, strict=True))[one] for one in varying)
         color = PALETTE[number % len(PALETTE)]
-        styles[key] = {"label": _fill(name), "color": color}
+        styles[key] = {"label": in_lines(name, _LETTERS), "color": color}
     return styles
 
 
@@ -108,14 +122,6 @@ def _label(panel, number, n):
         (panel.xaxis, number + _COLUMNS >= n),
         (panel.yaxis, number % _COLUMNS == 0),
     ):
-        text = _fill(axis.get_label_text()) if kept else ""
+        text = in_lines(axis.get_label_text(), _LETTERS) if kept else ""
         axis.set_label_text(text, fontsize="small")
         axis.set_tick_params(labelbottom=kept, labelleft=kept)
-
-
-def _fill(text):
-    if len(text) <= _LETTERS:
-        return text
-    parts = text.replace(" (", "\n(").split("\n")
-    wrapped = [textwrap.fill(part, _LETTERS, break_on_hyphens=False) for part in parts]
-    return "\n".join(wrapped)

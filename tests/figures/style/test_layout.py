@@ -7,7 +7,7 @@ from radlatent import figures
 from radlatent.figures.models.calibration import calibration
 from radlatent.figures.models.decision import decision_curve
 from radlatent.figures.models.survival import survival_auc, survival_calibration
-from radlatent.figures.style.palette import PALETTE
+from radlatent.figures.style.look import PALETTE
 
 NAMES = ["a", "b", "c", "d", "e"]
 KEYS = {"blocks": "all", "endpoint": "response"}

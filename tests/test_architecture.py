@@ -5,6 +5,7 @@ import graphlib
 import inspect
 import itertools
 import re
+import runpy
 import subprocess
 import sys
 import tomllib
@@ -13,7 +14,6 @@ from collections import Counter
 import pytest
 
 import radlatent as rl
-from radlatent.vocabulary import PARAMETERS
 
 #: Third-party library to the modules that may import it (a prefix of the path).
 DOORS = {
@@ -44,6 +44,13 @@ FOLDER_FILES = 12
 
 #: GPL libraries: never at run time.
 NEVER = {"sksurv", "pingouin", "medpy", "mirp"}
+
+
+@pytest.fixture(scope="module")
+def vocabulary(project_root):
+    """Name of a public parameter to its meaning: one name, one meaning."""
+    # pytest imports tests from their files, so that they cannot import each other
+    return runpy.run_path(str(project_root / "tests" / "vocabulary.py"))["PARAMETERS"]
 
 
 @pytest.fixture(scope="module")
@@ -245,7 +252,7 @@ def test_every_module_says_what_it_is_and_what_it_offers(modules):
         assert "__all__" in names, path
 
 
-def test_public_functions_document_and_annotate_their_parameters():
+def test_public_functions_document_and_annotate_their_parameters(vocabulary):
     pytest.importorskip("torch")  # some names load it
     for name in rl.__all__:
         thing = getattr(rl, name)
@@ -253,7 +260,7 @@ def test_public_functions_document_and_annotate_their_parameters():
         if inspect.isclass(thing):
             continue
         for parameter in inspect.signature(thing).parameters.values():
-            assert parameter.name in PARAMETERS, (name, parameter.name)
+            assert parameter.name in vocabulary, (name, parameter.name)
             assert parameter.annotation is not parameter.empty, (name, parameter.name)
             assert re.search(rf"\b{parameter.name}\b", inspect.getdoc(thing))
 
@@ -267,14 +274,14 @@ def test_every_public_name_is_in_the_table_of_contents():
         _ = rl.extrac
 
 
-def test_the_vocabulary_has_no_word_that_nobody_uses():
+def test_the_vocabulary_has_no_word_that_nobody_uses(vocabulary):
     pytest.importorskip("torch")  # some names load it
     used = set()
     for name in (*rl.__all__, "report"):
         thing = getattr(rl, name) if name != "report" else rl.report.report
         if not inspect.isclass(thing):
             used |= set(inspect.signature(thing).parameters)
-    assert set(PARAMETERS) - used == set()
+    assert set(vocabulary) - used == set()
 
 
 def test_importing_is_light(tmp_path):

@@ -70,7 +70,7 @@ def test_the_installed_package_has_every_file(project_root):
     }
     installed = importlib.resources.files("radlatent")
     assert {name for name in wanted if not (installed / name).is_file()} == set()
-    assert {"report/page.html", "handcrafted/presets/hu.yaml"} <= wanted
+    assert {"report/templates/page.html", "handcrafted/presets/hu.yaml"} <= wanted
 
 
 def test_no_patient_is_committed(project_root):

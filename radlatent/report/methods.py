@@ -203,8 +203,8 @@ def _resampled(settings):
 
 def _folds(record):
     plan = record["settings"].get("folds") or {}
-    if isinstance(plan, str):
-        return f"one fold for each of the {plan}"
+    if plan.get("leave_site_out"):
+        return "one fold for each of the sites"
     if "n_folds" not in plan:
         return _join(
             f"{key} {value}" for key, value in plan.items() if value is not None

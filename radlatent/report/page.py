@@ -19,7 +19,6 @@ from radlatent.report.checklists import (
     read_checklist,
 )
 from radlatent.report.evidence.answer import outcome
-from radlatent.report.mask_page import holds_masks, mask_report
 from radlatent.report.methods import derivations, methods_paragraph, stages
 from radlatent.report.parts import on_page, render, write_printed
 from radlatent.report.planned import FITS_PHONE_IN, planned, printed
@@ -42,8 +41,8 @@ def report(folder: str | Path) -> Path:
     Parameters
     ----------
     folder
-        What `radlatent.run` wrote: ``run.json`` and ``data/``. That of an analysis of
-        masks is given to `mask_report`.
+        What `radlatent.run` wrote: ``run.json`` and ``data/``. An analysis makes its
+        page with `page_of`.
 
     Returns
     -------
@@ -58,12 +57,11 @@ def report(folder: str | Path) -> Path:
         A table of the run does not have its written form.
     """
     folder = Path(folder)
-    if not (folder / "run.json").is_file() and holds_masks(folder):
-        return mask_report(folder)
     if not (folder / "run.json").is_file():
         msg = (
             f"{folder} holds no run.json, so no run was finished there. Make one with "
-            "'radlatent run STUDY.yml --out DIR', or start that run again."
+            "'radlatent run STUDY.yml --out DIR', or start that run again. The page of "
+            "an analysis is made by the report.py of that analysis."
         )
         raise FileNotFoundError(msg)
     record = _record(folder / "run.json")

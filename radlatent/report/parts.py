@@ -96,11 +96,11 @@ def render(template: str, **values) -> str:
     Parameters
     ----------
     template
-        A file of this folder.
+        A file of ``templates/``.
     **values
         What it names; texts are escaped.
     """
-    here = importlib.resources.files("radlatent.report")
+    here = importlib.resources.files("radlatent.report") / "templates"
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(lambda name: (here / name).read_text("utf-8")),
         autoescape=True,

@@ -18,7 +18,7 @@ from radlatent.figures.models.survival import (
     survival_auc,
     survival_calibration,
 )
-from radlatent.report import mask_tables, tables
+from radlatent.report import tables
 
 __all__ = ["FIGURES", "SECTIONS", "TABLES", "Figure", "Table"]
 
@@ -249,7 +249,7 @@ TABLES = (
         "Slices and masks that keep all rules, and each rule that some break: number, "
         "share and Wilson interval; n has a verdict. That slices of one patient are "
         "alike, the intervals do not know.",
-        mask_tables.validity,
+        tables.validity,
         source="mask_summary",
     ),
     Table("failures", "failures", "What failed, by case.", tables.failures),

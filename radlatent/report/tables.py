@@ -6,29 +6,30 @@ from radlatent.schema import check_metrics
 
 __all__ = [
     "METRIC_NAMES",
+    "certificate",
     "comparison",
     "extraction",
     "failures",
     "flow",
     "performance",
+    "permuted",
     "pieces",
     "plain",
     "risk_groups",
+    "sample_size",
+    "thousands",
+    "validity",
 ]
 
 METRIC_NAMES = {
     "auc": "AUC",
     "auc_delong": "AUC (DeLong)",
     "auprc": "AUPRC",
-    "auc_horizons": "AUC over horizons",
     "auc_at_quartiles": "AUC at quartiles of time",
     "balanced_accuracy": "Balanced accuracy",
     "accuracy": "Accuracy",
     "sensitivity": "Sensitivity",
     "specificity": "Specificity",
-    "ppv": "PPV",
-    "npv": "NPV",
-    "f1": "F1",
     "brier": "Brier score",
     "calibration_slope": "Calibration slope",
     "calibration_intercept": "Calibration intercept",
@@ -187,10 +188,41 @@ def certificate(table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def validity(summary: pd.DataFrame) -> pd.DataFrame:
+    """Return what is valid, and the rules that something breaks.
+
+    Parameters
+    ----------
+    summary
+        ``summary`` of `radlatent.masks.MaskScores`, and ``rules``, the set.
+    """
+    whole = summary["rule"] == "all"
+    rows = summary[whole | (summary["n_kept"] < summary["n"])]
+    ends = rows[["share", "lower", "upper"]]
+    level = 100 * summary["level"].iloc[0]
+    return pd.DataFrame(
+        {
+            "Rules": rows["rules"],
+            "Of": rows["of"],
+            "Rule": rows["rule"].replace("all", "all rules"),
+            "Keep it": thousands(rows["n_kept"]),
+            "n": thousands(rows["n"]),
+            f"Share ({level:g} % interval)": [
+                _percent_interval(*row) for row in ends.itertuples(index=False)
+            ],
+        }
+    )
+
+
 def plain(table: pd.DataFrame) -> pd.DataFrame:
     """Return any table with three digits a number and a person's column names."""
     floats = table.select_dtypes("float").columns
     return _titled(table.assign(**{name: table[name].map(_short) for name in floats}))
+
+
+def thousands(counts: pd.Series) -> pd.Series:
+    """Return counts as text, with a comma between thousands."""
+    return counts.map(lambda n: "–" if pd.isna(n) else f"{n:,.0f}")
 
 
 def pieces(table: pd.DataFrame, n_keys: int, at_most: int = 4) -> list[pd.DataFrame]:
@@ -238,3 +270,9 @@ def _interval(estimate, lower, upper):
     if pd.isna(lower):
         return signed[0]
     return f"{signed[0]} ({signed[1]}{between}{signed[2]})"
+
+
+def _percent_interval(share, lower, upper):
+    if pd.isna(share):
+        return "–"
+    return f"{100 * share:.1f} % ({100 * lower:.1f}–{100 * upper:.1f})"

@@ -35,7 +35,7 @@ def test_what_the_record_does_not_hold_is_asked_for(record):
 
 
 def test_choices_of_a_study_are_told(record):
-    record["settings"]["folds"] = "sites"
+    record["settings"]["folds"]["leave_site_out"] = True
     record["settings"]["models"][0]["grid"] = {"C": [0.1, 1.0]}
     del record["versions"], record["settings"]["settings"]
     text = methods_paragraph(record)

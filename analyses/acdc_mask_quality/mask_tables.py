@@ -5,7 +5,7 @@ Counts that stand beside a share are the share of its ``n``; nothing else is com
 
 import pandas as pd
 
-from radlatent.report.tables import METRIC_NAMES
+from radlatent.report.tables import METRIC_NAMES, thousands
 
 __all__ = [
     "broken",
@@ -13,7 +13,6 @@ __all__ = [
     "distances",
     "judged",
     "shifts",
-    "validity",
     "verdicts",
 ]
 
@@ -33,32 +32,6 @@ _METRICS = {
 _VERDICTS = ("poor", "moderate", "good", "excellent", "undefined")
 
 
-def validity(summary: pd.DataFrame) -> pd.DataFrame:
-    """Return what is valid, and the rules that something breaks.
-
-    Parameters
-    ----------
-    summary
-        ``summary`` of `radlatent.masks.MaskScores`, and ``rules``, the set.
-    """
-    whole = summary["rule"] == "all"
-    rows = summary[whole | (summary["n_kept"] < summary["n"])]
-    ends = rows[["share", "lower", "upper"]]
-    level = 100 * summary["level"].iloc[0]
-    return pd.DataFrame(
-        {
-            "Rules": rows["rules"],
-            "Of": rows["of"],
-            "Rule": rows["rule"].replace("all", "all rules"),
-            "Keep it": _thousands(rows["n_kept"]),
-            "n": _thousands(rows["n"]),
-            f"Share ({level:g} % interval)": [
-                _percent_interval(*row) for row in ends.itertuples(index=False)
-            ],
-        }
-    )
-
-
 def distances(methods: pd.DataFrame) -> pd.DataFrame:
     """Return how near masks come to the expert's, a row a method.
 
@@ -73,7 +46,7 @@ def distances(methods: pd.DataFrame) -> pd.DataFrame:
     columns["HD (mm)"] = methods["hd_mm"].map(_decimals(2))
     columns["HD95 (mm)"] = methods["hd95_max_mm"].map(_decimals(2))
     columns["ASSD (mm)"] = methods["assd_pooled_mm"].map(_decimals(2))
-    return pd.DataFrame(columns).assign(n=_thousands(methods["n_structures"]))
+    return pd.DataFrame(columns).assign(n=thousands(methods["n_structures"]))
 
 
 def decisions(methods: pd.DataFrame) -> pd.DataFrame:
@@ -86,9 +59,9 @@ def decisions(methods: pd.DataFrame) -> pd.DataFrame:
     """
     n, invalid = methods["n_slices"], methods["n_invalid"]
     columns = _method_keys(methods)
-    columns["Slices"] = _thousands(n)
-    columns["Corrected"] = _thousands(methods["corrected"])
-    columns["Refused"] = _thousands(methods["refused"])
+    columns["Slices"] = thousands(n)
+    columns["Corrected"] = thousands(methods["corrected"])
+    columns["Refused"] = thousands(methods["refused"])
     columns["Worse"] = _of(methods["worse"], n)
     columns["Better"] = _of(methods["better"], n)
     columns["Dice of a slice"] = methods["slice_dice"].map(_decimals(3))
@@ -109,7 +82,7 @@ def broken(rules: pd.DataFrame) -> pd.DataFrame:
         ``errors, rule, when, n_broken, n``.
     """
     cell = _of(rules["n_broken"] / rules["n"], rules["n"])
-    rows = rules.assign(cell=cell, n=_thousands(rules["n"]))
+    rows = rules.assign(cell=cell, n=thousands(rules["n"]))
     groups = rows.groupby(["errors", "rule"], sort=False)
     columns = {"n": groups["n"].agg(lambda n: " / ".join(dict.fromkeys(n)))}
     for when in dict.fromkeys(rows["when"]):
@@ -135,8 +108,8 @@ def judged(predictions: pd.DataFrame) -> pd.DataFrame:
             "Estimate (interval)": [
                 _decimal_interval(*row) for row in ends.itertuples(index=False)
             ],
-            "Masks": _thousands(predictions["n"]),
-            "Patients": _thousands(predictions["n_patients"]),
+            "Masks": thousands(predictions["n"]),
+            "Patients": thousands(predictions["n_patients"]),
             "Interval": predictions["method"],
         }
     )
@@ -185,10 +158,6 @@ def _decimals(digits):
     return lambda value: "–" if pd.isna(value) else f"{value:.{digits}f}"
 
 
-def _thousands(counts):
-    return counts.map(lambda n: "–" if pd.isna(n) else f"{n:,.0f}")
-
-
 def _of(shares, n):
     """Return counts with their percentages: ``12 (0.4 %)``."""
     return [
@@ -199,12 +168,6 @@ def _of(shares, n):
 
 def _count(share, n):
     return f"{share * n:,.0f} ({100 * share:.1f} %)"
-
-
-def _percent_interval(share, lower, upper):
-    if pd.isna(share):
-        return "–"
-    return f"{100 * share:.1f} % ({100 * lower:.1f}–{100 * upper:.1f})"
 
 
 def _decimal_interval(estimate, lower, upper):

@@ -1,4 +1,4 @@
-"""What the page of an analysis of masks shows: the one place to enter a table of it.
+"""What the page of this analysis shows: the one place to enter a table of it.
 
 Tables of the analysis enter; captions and notes leave, with plans of tables and figures
 in the order of the page.
@@ -8,12 +8,12 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import mask_tables
 import pandas as pd
 
 from radlatent.masks.degradation.draws import NETWORK_LIKE, degradation_mix
 from radlatent.masks.rules.rule_sets import SET_SOURCES
-from radlatent.report import mask_tables, tables
-from radlatent.report.sections import Table
+from radlatent.report import Table, tables
 
 __all__ = [
     "FIGURES",
@@ -93,7 +93,7 @@ TABLES = (
         "Slices and masks of the experts that keep all rules, and each rule that some "
         "break: number, share and Wilson interval; n has a verdict. That slices of one "
         "patient are alike, the intervals do not know.",
-        mask_tables.validity,
+        tables.validity,
         3,
     ),
     Table(

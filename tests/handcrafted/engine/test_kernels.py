@@ -61,7 +61,7 @@ def test_eight_processes_share_an_empty_cache(tmp_path):
     assert "EOFError" in told
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_without_a_folder_to_write_to_kernels_still_run(tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("no folder", "utf-8")

@@ -198,7 +198,7 @@ def contents(draw):
     return {"setting": setting, "imageType": images}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.reference
 def test_random_lesions_have_the_values_of_pyradiomics(check_equal, with_classes):
     n_compared, waived = 0, []

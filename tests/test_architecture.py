@@ -209,13 +209,6 @@ def test_functions_keep_their_size(modules):
     assert ordered[int(0.9 * len(ordered))] <= 25
 
 
-#: Functions in rooms that are still being cleared: none may join them.
-WAITING = {
-    "latent/folds.py:_encode_fold",
-    "nn/training/fit.py:train",
-}
-
-
 def test_no_parameter_is_several_in_disguise(modules):
     # what travels together is an object with names, or parameters of their own
     found = {
@@ -224,7 +217,7 @@ def test_no_parameter_is_several_in_disguise(modules):
         for node in functions(tree)
         if unpacked(node)
     }
-    assert found - WAITING == set()
+    assert found == set()
 
 
 def unpacked(node):

@@ -8,6 +8,7 @@ __all__ = [
     "CohortError",
     "EmptyMaskError",
     "GeometryError",
+    "LabelError",
     "LeakageError",
     "RadlatentError",
     "SchemaError",
@@ -37,6 +38,10 @@ class CohortError(RadlatentError, ValueError):
 
 class GeometryError(RadlatentError, ValueError):
     """Image and mask do not share one grid, or a file is not one 3D volume."""
+
+
+class LabelError(RadlatentError, ValueError):
+    """A mask holds intensities or probabilities where labels are needed."""
 
 
 class EmptyMaskError(RadlatentError, ValueError):

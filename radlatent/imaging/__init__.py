@@ -10,7 +10,12 @@
 :func:`read_geometry`,
 :func:`header_warnings`,
 :func:`collapse_warnings`
-:func:`read_pair`, :func:`forget_pair`    an image and one lesion of its mask
+:func:`open_pair`, :class:`Pair`,         an image and one lesion of its mask, each on
+:func:`read_pair`, :func:`forget_pair`,   its own grid; on one; what of it lies outside
+:func:`share_outside`
+:func:`whole_labels`,                     labels of a mask; how many voxels each has
+:func:`label_counts`
+:func:`check_stored`                      what a file claims, against what it holds
 :func:`to_sitk`, :func:`from_sitk`        SimpleITK images
 :func:`single_thread`                     for workers that share the cores
 :func:`resample`, :func:`resample_to`     to a spacing; onto another grid
@@ -48,7 +53,15 @@ from radlatent.imaging.intensity import (
 )
 from radlatent.imaging.itk import from_sitk, single_thread, to_sitk
 from radlatent.imaging.itk_filters import gradient_magnitude, interpolate, standardize
-from radlatent.imaging.pairs import forget_pair, read_pair
+from radlatent.imaging.labels import label_counts, whole_labels
+from radlatent.imaging.pairs import (
+    Pair,
+    forget_pair,
+    open_pair,
+    read_pair,
+    share_outside,
+)
+from radlatent.imaging.stored import check_stored
 from radlatent.imaging.volume import (
     TOLERANCE_MM,
     Geometry,
@@ -60,10 +73,12 @@ from radlatent.imaging.volume import (
 __all__ = [
     "TOLERANCE_MM",
     "Geometry",
+    "Pair",
     "Projection",
     "Volume",
     "bounding_box",
     "check_same_grid",
+    "check_stored",
     "clip",
     "collapse_warnings",
     "crop",
@@ -75,15 +90,19 @@ __all__ = [
     "gradient_magnitude",
     "header_warnings",
     "interpolate",
+    "label_counts",
     "maximum_intensity_projection",
     "normalize",
+    "open_pair",
     "read_geometry",
     "read_pair",
     "read_volume",
     "resample",
     "resample_to",
+    "share_outside",
     "single_thread",
     "standardize",
     "to_sitk",
+    "whole_labels",
     "write_volume",
 ]

@@ -18,6 +18,7 @@ import SimpleITK as sitk
 
 from radlatent.errors import GeometryError
 from radlatent.imaging.itk import grid_of, silence, to_sitk
+from radlatent.imaging.stored import check_stored, is_nifti, is_nifti2
 from radlatent.imaging.volume import Geometry, Volume
 
 __all__ = [
@@ -63,7 +64,8 @@ def read_volume(path: str | os.PathLike, *, dtype: np.dtype | None = None) -> Vo
         If a voxel does not fit an integer or bool ``dtype``.
     """
     reader, grid = _open(path)
-    array = _nifti_voxels(path) if _is_nifti(path) else _itk_voxels(reader, path)
+    check_stored(path)
+    array = _nifti_voxels(path) if is_nifti(path) else _itk_voxels(reader, path)
     if dtype is not None:
         array = _cast(array, np.dtype(dtype), path)
     return Volume(array, grid.spacing_mm, grid.origin, grid.direction)
@@ -135,7 +137,7 @@ def header_warnings(path: str | os.PathLike) -> tuple[str, ...]:
         :func:`read_volume` does.
     """
     grid = read_geometry(path)
-    if not _is_nifti(path):
+    if not is_nifti(path):
         return ()
     header = nib.load(path).header
     has_sform, has_qform = int(header["sform_code"]) > 0, int(header["qform_code"]) > 0
@@ -220,15 +222,19 @@ def _unreadable(path: str | os.PathLike, error: Exception) -> str:
 def _nifti_voxels(path: str | os.PathLike) -> np.ndarray:
     # not by ITK, which without a word turns NaN into 0, fills what a truncated file
     # lacks, and skips the checksum of a compressed one
+    opened = gzip.open if Path(path).name.lower().endswith(".gz") else open
     try:
-        if Path(path).name.lower().endswith(".gz"):
-            with gzip.open(path) as stream:  # to the end, where the checksum is
-                stored = stream.read()
-        else:
-            stored = Path(path).read_bytes()
-        voxels = np.asarray(type(nib.load(path)).from_bytes(stored).dataobj)
+        there = nib.load(path).dataobj
+        about = there.shape, there.dtype, there.offset, there.slope, there.inter
+        with opened(path, "rb") as stream:
+            voxels = np.asarray(nib.arrayproxy.ArrayProxy(stream, about, mmap=False))
+            while stream.read(_HEADER_BYTES):
+                pass  # to the end, where the checksum is
     except (EOFError, OSError, zlib.error, nib.filebasedimages.ImageFileError) as error:
         raise OSError(_unreadable(path, error)) from error
+    except MemoryError as error:
+        msg = f"{path}: there is not enough memory for its voxels. Crop the volume."
+        raise OSError(msg) from error
     voxels = voxels.reshape(voxels.shape[:3])  # trailing axes have length one
     return np.ascontiguousarray(voxels.T, dtype=voxels.dtype.newbyteorder("="))
 
@@ -249,14 +255,12 @@ def _open(path: str | os.PathLike) -> tuple[sitk.ImageFileReader, Geometry]:
         raise FileNotFoundError(msg)
     _check_format(path)
     reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    with silence:
-        try:
-            reader.ReadImageInformation()
-        except RuntimeError as error:
-            if "orthonormal" in str(error):
-                raise GeometryError(_sheared(path)) from error
-            raise OSError(_unreadable(path, error)) from error
+    try:
+        _read_header(reader, path)
+    except RuntimeError as error:
+        if "orthonormal" in str(error):
+            raise GeometryError(_sheared(path)) from error
+        raise OSError(_unreadable(path, error)) from error
     _check_single_volume(reader, path)
     try:
         return reader, grid_of(reader)
@@ -265,8 +269,25 @@ def _open(path: str | os.PathLike) -> tuple[sitk.ImageFileReader, Geometry]:
         raise GeometryError(msg) from error
 
 
-def _is_nifti(path: str | os.PathLike) -> bool:
-    return Path(path).name.lower().endswith(_NIFTI)
+def _read_header(reader: sitk.ImageFileReader, path: str | os.PathLike) -> None:
+    reader.SetFileName(str(path))
+    if not (is_nifti(path) and is_nifti2(path)):
+        with silence:
+            reader.ReadImageInformation()
+        return
+    # ITK reads NIfTI-1 alone, and places both kinds by one set of rules
+    with tempfile.TemporaryDirectory() as folder:
+        alike = Path(folder) / "header.nii"
+        try:
+            header = nib.Nifti1Header.from_header(nib.load(path).header, check=False)
+        except (OSError, ValueError, nib.filebasedimages.ImageFileError) as error:
+            raise RuntimeError(str(error)) from error
+        header["sizeof_hdr"], header["vox_offset"] = 348, 352
+        header["magic"] = b"n+1"
+        alike.write_bytes(header.binaryblock + bytes(4))
+        reader.SetFileName(str(alike))
+        with silence:
+            reader.ReadImageInformation()
 
 
 def _check_format(path: str | os.PathLike) -> None:
@@ -278,7 +299,7 @@ def _check_format(path: str | os.PathLike) -> None:
     found = ""
     if not Path(path).name.lower().endswith(_FORMATS):
         found = f"the ending {''.join(Path(path).suffixes) or '(none)'}"
-    elif not _is_nifti(path):
+    elif not is_nifti(path):
         with Path(path).open("rb") as file:
             if _DETACHED.search(file.read(_HEADER_BYTES).partition(b"\n\n")[0]):
                 found = "a header that names another file for its voxels"

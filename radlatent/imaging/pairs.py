@@ -1,6 +1,13 @@
-"""An image and one lesion of its mask, on one grid: where every measurement starts."""
+"""An image and one lesion of its mask: where every measurement starts.
+
+Two files enter, a `Pair` leaves: image and lesion, each on its own grid. Whoever
+resamples takes the lesion from the grid that it was drawn on, so that it is resampled
+once; `Pair.on_image_grid` is for whoever does not.
+"""
 
 import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from os import PathLike
 
@@ -9,39 +16,124 @@ import numpy as np
 from radlatent.errors import EmptyMaskError, GeometryError
 from radlatent.imaging.files import read_volume
 from radlatent.imaging.grid import resample_to
-from radlatent.imaging.volume import Volume, check_same_grid
+from radlatent.imaging.labels import chosen, label_counts, whole_labels
+from radlatent.imaging.volume import (
+    TOLERANCE_MM,
+    Geometry,
+    Volume,
+    check_same_grid,
+    geometry_difference,
+)
 
-__all__ = ["forget_pair", "read_pair"]
+__all__ = [
+    "MOST_OUTSIDE",
+    "Pair",
+    "forget_pair",
+    "open_pair",
+    "read_pair",
+    "share_outside",
+]
+
+#: Share of a lesion that may lie outside of the image. What lies there has no
+#: intensity; above this, shape and volume are those of another lesion.
+MOST_OUTSIDE = 0.05
+
+#: A volume that resampling the mask changes by more than this is told.
+_SWOLLEN = 0.1
 
 
-def read_pair(
+@dataclass(frozen=True, eq=False, repr=False)
+class Pair:
+    """An image and one lesion, each on the grid of its file.
+
+    Parameters
+    ----------
+    image
+        Intensities.
+    lesion
+        Booleans on the grid that they were drawn on; that of the image where both are
+        one grid.
+    one_grid
+        Whether image and lesion share one grid.
+    outside
+        Share of the lesion that lies outside of the image, at most `MOST_OUTSIDE`.
+    notes
+        What a reader should know: labels that were rounded, voxels that lie outside.
+    place
+        What messages call the lesion.
+    """
+
+    image: Volume
+    lesion: Volume
+    one_grid: bool
+    outside: float
+    notes: tuple[str, ...]
+    place: str
+
+    def on_image_grid(self) -> tuple[Volume, tuple[str, ...]]:
+        """Return the lesion on the grid of the image, and what became of its volume.
+
+        A mask on another grid is brought there by nearest neighbor.
+
+        Raises
+        ------
+        GeometryError
+            No voxel is left: the lesion lies between the voxels of the image.
+        """
+        if self.one_grid:
+            return self.lesion, ()
+        mask = resample_to(self.lesion, self.image, interpolation="nearest", fill=0)
+        before, after = _volume_mm3(self.lesion), _volume_mm3(mask)
+        if not after:
+            msg = (
+                f"{self.place} lies between the voxels of the image "
+                f"({before:.3g} mm3; a voxel is {_voxel_mm3(self.image):.3g} mm3). "
+                "Give a mask of its own for this modality, or exclude the case in "
+                "cases.csv."
+            )
+            raise GeometryError(msg)
+        change = after / before - 1
+        if abs(change) <= _SWOLLEN:
+            return mask, ()
+        return mask, (
+            f"resampled: the mask has {change:+.0%} volume on the grid of the image "
+            f"({before:.3g} -> {after:.3g} mm3)",
+        )
+
+
+def open_pair(
     image_path: str | PathLike,
     mask_path: str | PathLike,
     *,
-    mask_label: int | None = None,
+    mask_label: int | Sequence[int] | None = None,
     resample_mask: bool = False,
     case_id: str | None = None,
-) -> tuple[Volume, Volume]:
-    """Read an image, and a lesion of its mask as booleans on the same grid.
+    tolerance_mm: float = TOLERANCE_MM,
+) -> Pair:
+    """Read an image and a lesion of its mask, each on its own grid.
 
     Parameters
     ----------
     image_path, mask_path
         As in `read_volume`.
     mask_label
-        Value of the lesion in the mask; None takes every voxel above 0.
+        Value or values of the lesion in the mask; None takes every voxel above 0.
     resample_mask
-        Whether a mask on another grid is brought onto that of the image, by nearest
-        neighbor.
+        Whether a mask on another grid is welcome.
     case_id
         The case that messages name.
+    tolerance_mm
+        How far apart corners of one grid may lie, as in `geometry_difference`.
 
     Raises
     ------
     EmptyMaskError
         The mask has no voxel of that label.
     GeometryError
-        The grids differ, or the lesion lies outside of the image.
+        The grids differ, or more than `MOST_OUTSIDE` of the lesion lies outside of the
+        image.
+    LabelError
+        The mask holds intensities or probabilities.
 
     Notes
     -----
@@ -50,29 +142,102 @@ def read_pair(
     """
     case = "" if case_id is None else f"case {case_id!r}: "
     stamps = [(str(path), *_stamp(path)) for path in (image_path, mask_path)]
-    image, labels = _read_both(*stamps)
-    inside = labels.array > 0 if mask_label is None else labels.array == mask_label
-    if not inside.any():
-        wanted = "is above 0" if mask_label is None else f"has label {mask_label}"
-        found = np.unique(labels.array)[:10].tolist()
+    image, labels, note = _read_both(*stamps)
+    lesion = labels.with_array(_lesion(labels.array, mask_label, mask_path, case))
+    place = f"{case}the lesion of {mask_path}"
+    one_grid = not (
+        resample_mask and geometry_difference(lesion, image, tolerance_mm=tolerance_mm)
+    )
+    if one_grid:
+        check_same_grid(image, lesion, case_id=case_id, tolerance_mm=tolerance_mm)
+    outside = 0.0 if one_grid else _checked_outside(lesion, image, place, image_path)
+    notes = [note] if note else []
+    if outside:
+        notes.append(f"cut: {outside:.2%} of the lesion lie outside of the image")
+    return Pair(image, lesion, one_grid, outside, tuple(notes), place)
+
+
+def read_pair(
+    image_path: str | PathLike,
+    mask_path: str | PathLike,
+    *,
+    mask_label: int | Sequence[int] | None = None,
+    resample_mask: bool = False,
+    case_id: str | None = None,
+) -> tuple[Volume, Volume]:
+    """Read an image, and a lesion of its mask as booleans on the same grid.
+
+    Parameters
+    ----------
+    image_path, mask_path, mask_label, case_id
+        As in `open_pair`, and refused for the same reasons.
+    resample_mask
+        Whether a mask on another grid is brought onto that of the image, by nearest
+        neighbor.
+    """
+    pair = open_pair(
+        image_path,
+        mask_path,
+        mask_label=mask_label,
+        resample_mask=resample_mask,
+        case_id=case_id,
+    )
+    return pair.image, pair.on_image_grid()[0]
+
+
+def share_outside(lesion: Volume, image: Geometry | Volume) -> float:
+    """Return the share of a lesion's voxels whose centers lie outside of an image.
+
+    Parameters
+    ----------
+    lesion
+        Booleans.
+    image
+        The grid; a voxel reaches half a spacing from its center.
+    """
+    inside = image.to_index(lesion.to_world(np.argwhere(lesion.array)))
+    # a border that both share is not crossed by rounding
+    within = (inside >= -0.5 - 1e-3) & (inside <= np.array(image.shape) - 0.5 + 1e-3)
+    return 1 - float(within.all(axis=1).mean())
+
+
+def _checked_outside(lesion, image, place, image_path):
+    share = share_outside(lesion, image)
+    if share > MOST_OUTSIDE:
         msg = (
-            f"{case}no voxel of {mask_path} {wanted}; values found: {found}. "
+            f"{place}: {share:.0%} of it lie outside of {image_path}, and at most "
+            f"{MOST_OUTSIDE:.0%} may. Its shape and volume would be those of another "
+            "lesion. Give an image that holds the lesion, or a mask of its own for "
+            "this modality, or exclude the case in cases.csv."
+        )
+        raise GeometryError(msg)
+    return share
+
+
+def _lesion(labels, wanted, path, case):
+    chosen_labels = [wanted] if isinstance(wanted, int | np.integer) else wanted
+    inside = chosen(labels, chosen_labels)
+    if not inside.any():
+        name = (
+            "is above 0"
+            if chosen_labels is None
+            else f"has label {'+'.join(map(str, chosen_labels))}"
+        )
+        found = [0, *label_counts(labels)][:10]
+        msg = (
+            f"{case}no voxel of {path} {name}; values found: {sorted(found)}. "
             "Correct mask_label, or exclude the case in cases.csv."
         )
         raise EmptyMaskError(msg)
-    mask = labels.with_array(inside)
-    if resample_mask:
-        mask = resample_to(mask, image, interpolation="nearest", fill=0)
-        mask = mask.with_array(mask.array > 0)
-        if not mask.array.any():
-            msg = (
-                f"{case}the lesion of {mask_path} lies outside of {image_path}, or "
-                "between its voxels. Give a mask of its own for this modality, or "
-                "exclude the case in cases.csv."
-            )
-            raise GeometryError(msg)
-    check_same_grid(image, mask, case_id=case_id)
-    return image, mask
+    return inside
+
+
+def _voxel_mm3(volume):
+    return float(np.prod(volume.spacing_mm))
+
+
+def _volume_mm3(mask):
+    return int(mask.array.sum()) * _voxel_mm3(mask)
 
 
 def _stamp(path):
@@ -90,7 +255,9 @@ def forget_pair() -> None:
 
 @lru_cache(maxsize=1)
 def _read_both(image, mask):
-    volumes = read_volume(image[0]), read_volume(mask[0])
-    for volume in volumes:
+    first = read_volume(image[0])
+    stored = first if image == mask else read_volume(mask[0])
+    labels, note = whole_labels(stored, str(mask[0]))
+    for volume in (first, labels):
         volume.array.flags.writeable = False
-    return volumes
+    return first, labels, note

@@ -1,0 +1,135 @@
+"""Labels of a mask: voxels as they were stored enter, whole numbers leave.
+
+What holds intensities or probabilities is refused with the values found: measured as
+"above 0" it would give features of a lesion that nobody drew.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from radlatent.errors import LabelError
+from radlatent.imaging.volume import Volume
+
+__all__ = ["LABEL_TOLERANCE", "MOST_LABELS", "label_counts", "whole_labels"]
+
+#: More distinct values than this are intensities rather than labels.
+MOST_LABELS = 100
+
+#: Labels that registration and conversion tools write as 0.9999999, 1.00000006 or 0.999
+#: are whole but for rounding; a probability lies elsewhere.
+LABEL_TOLERANCE = 5e-3
+
+
+def whole_labels(volume: Volume, name: str = "the mask") -> tuple[Volume, str]:
+    """Return the labels of a mask as whole numbers, and what was done to them.
+
+    Parameters
+    ----------
+    volume
+        Voxels of a mask, of any type.
+    name
+        What messages call it.
+
+    Returns
+    -------
+    tuple
+        Bools or integers on the same grid, and a note: empty where nothing was rounded.
+
+    Raises
+    ------
+    LabelError
+        Voxels are not finite, lie between whole numbers, or have more than
+        `MOST_LABELS` different values.
+    """
+    array, note = volume.array, ""
+    if array.dtype.kind == "f":
+        array, note = _rounded(array, name)
+    if array.dtype != bool:
+        _check_number(array, name)
+    return (volume if array is volume.array else volume.with_array(array)), note
+
+
+def label_counts(array: np.ndarray) -> dict[int, int]:
+    """Return label to number of voxels, without the background.
+
+    Parameters
+    ----------
+    array
+        Bools or integers, as `whole_labels` gives them.
+    """
+    if array.dtype == bool:
+        n = int(array.sum())
+        return {1: n} if n else {}
+    lowest, highest = int(array.min()), int(array.max())
+    if lowest < 0 or highest > np.iinfo(np.uint16).max:
+        values, counts = np.unique(array, return_counts=True)
+        found = zip(values.tolist(), counts.tolist(), strict=True)
+        return {value: n for value, n in found if value}
+    counts = np.zeros(highest + 1, dtype=np.int64)
+    for section in array:  # bincount takes eight bytes a voxel
+        counts += np.bincount(section.ravel(), minlength=highest + 1)
+    return {int(v): int(counts[v]) for v in np.flatnonzero(counts) if v}
+
+
+def _rounded(array, name):
+    n_odd = int(array.size - np.isfinite(array).sum())
+    if n_odd:
+        msg = (
+            f"{name} holds {n_odd} voxels that are not numbers (NaN or infinite). Give "
+            "a mask of whole numbers, 0 for background."
+        )
+        raise LabelError(msg)
+    whole = np.rint(array)
+    off = np.abs(array - whole)
+    farthest = np.unravel_index(np.argmax(off), off.shape)
+    if off[farthest] > LABEL_TOLERANCE:
+        raise LabelError(_fractions(array, off, farthest, name))
+    note = ""
+    if off[farthest] > 0:
+        note = (
+            f"labels rounded to whole numbers: they were off by up to "
+            f"{off[farthest]:.2g}"
+        )
+    return whole.astype(np.int64), note
+
+
+def _fractions(array, off, farthest, name):
+    values = np.unique(array)
+    n = int((off > LABEL_TOLERANCE).sum())
+    where = ", ".join(str(int(i)) for i in farthest)
+    between = values[0] >= 0 and values[-1] <= 1
+    remedy = (
+        "Probabilities are no mask: choose a threshold, as 0.5, and write the voxels "
+        "above it as 1"
+        if between
+        else "Give a mask of whole numbers, 0 for background"
+    )
+    return (
+        f"{name} holds intensities or probabilities, not labels: {array[farthest]:.4g} "
+        f"at [{where}] (z, y, x), {n:,} voxels between whole numbers, {len(values):,} "
+        f"distinct values from {values[0]:.4g} to {values[-1]:.4g}. {remedy}."
+    )
+
+
+def _check_number(array: np.ndarray, name: str) -> None:
+    # so many labels need a number that large
+    if array.min() >= -MOST_LABELS and array.max() <= MOST_LABELS:
+        return
+    values = np.unique(array)
+    if len(values) > MOST_LABELS + 1:
+        msg = (
+            f"{name} holds intensities, not labels: {len(values):,} distinct values "
+            f"from {values[0]} to {values[-1]}. Give a mask of whole numbers, 0 for "
+            "background; or were image and mask exchanged?"
+        )
+        raise LabelError(msg)
+
+
+def chosen(array: np.ndarray, labels: Sequence[int] | None) -> np.ndarray:
+    """Return the voxels of some labels as booleans; None takes every one above 0."""
+    if labels is None:
+        return array > 0
+    if len(labels) == 1:
+        return array == labels[0]
+    return np.isin(array, labels)

@@ -1,0 +1,273 @@
+"""What a file claims to hold, against what it holds.
+
+A path enters; nothing leaves, or an ``OSError`` with both numbers. No voxel is read and
+no memory taken: sizes stand in headers, and at the end of a gzip stream.
+"""
+
+import gzip
+import math
+import os
+import re
+import struct
+import zlib
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+__all__ = ["check_stored", "gzip_length", "is_nifti", "is_nifti2", "memory_bytes"]
+
+_NIFTI = (".nii", ".nii.gz")
+_HEADER_BYTES = 1 << 16
+_CHUNK_BYTES = 1 << 20
+
+#: The longest run that deflate packs into a bit: RFC 1951 gives 1032 : 1 at the most.
+_DEFLATE = 1032
+
+#: Share of the memory that one volume may take; a run holds more than that volume.
+_SHARE = 0.5
+
+#: Bytes a value of the types that NRRD and MetaImage headers name.
+_NRRD_BYTES = {
+    "1": "signed char|int8|int8_t|uchar|unsigned char|uint8|uint8_t",
+    "2": "short|short int|signed short|signed short int|int16|int16_t|ushort|"
+    "unsigned short|unsigned short int|uint16|uint16_t",
+    "4": "int|signed int|int32|int32_t|uint|unsigned int|uint32|uint32_t|float",
+    "8": "longlong|long long|long long int|signed long long|signed long long int|"
+    "int64|int64_t|ulonglong|unsigned long long|unsigned long long int|uint64|"
+    "uint64_t|double",
+}
+_BYTES = {name: int(n) for n, names in _NRRD_BYTES.items() for name in names.split("|")}
+_BYTES |= {"MET_CHAR": 1, "MET_UCHAR": 1, "MET_SHORT": 2, "MET_USHORT": 2}
+_BYTES |= {"MET_INT": 4, "MET_UINT": 4, "MET_FLOAT": 4, "MET_DOUBLE": 8}
+_BYTES |= {"MET_LONG": 4, "MET_ULONG": 4, "MET_LONG_LONG": 8, "MET_ULONG_LONG": 8}
+
+
+def check_stored(path: str | os.PathLike) -> None:
+    """Refuse a file that cannot hold what its header claims.
+
+    Parameters
+    ----------
+    path
+        A NIfTI, NRRD or MetaImage file with a readable header.
+
+    Raises
+    ------
+    OSError
+        The file is shorter than its header says, a compressed stream cannot hold that
+        much or was cut, the bits a voxel contradict the data type, or the voxels take
+        more than half of the memory.
+
+    Notes
+    -----
+    A gzip stream is read to its end, in pieces, only where the length that it gives
+    itself differs from what the header claims.
+    """
+    name = Path(path).name.lower()
+    claim = _nifti_claim(path) if is_nifti(path) else None
+    if claim is None and name.endswith(".nrrd"):
+        claim = _nrrd_claim(path)
+    elif claim is None and name.endswith(".mha"):
+        claim = _mha_claim(path)
+    if claim is None:
+        return
+    _check_memory(path, claim)
+    if claim["packed"] == "gzip":
+        _check_gzip(path, claim)
+    elif claim["packed"] == "zlib":
+        _check_length(path, claim, claim.get("packed_bytes"))
+    else:
+        _check_length(path, claim, claim["bytes"])
+
+
+def is_nifti(path: str | os.PathLike) -> bool:
+    """Return whether the name of a file ends as one of NIfTI."""
+    return Path(path).name.lower().endswith(_NIFTI)
+
+
+def is_nifti2(path: str | os.PathLike) -> bool:
+    """Return whether a file begins as NIfTI-2 does, with the number 540."""
+    opened = gzip.open if Path(path).name.lower().endswith(".gz") else open
+    try:
+        with opened(path, "rb") as file:
+            start = file.read(4)
+    except (EOFError, OSError, zlib.error):
+        return False  # reading says what is wrong
+    return start in (struct.pack("<i", 540), struct.pack(">i", 540))
+
+
+def memory_bytes() -> int:
+    """Return how much memory this process may take, in bytes."""
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return limits[0]
+    soft = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return min(limits if soft == resource.RLIM_INFINITY else [*limits, soft])
+
+
+def gzip_length(path: str | os.PathLike) -> int:
+    """Return the length that a gzip stream gives itself, in bytes modulo 2**32.
+
+    It stands in the last four bytes of a file of one member (RFC 1952).
+    """
+    with Path(path).open("rb") as file:
+        file.seek(max(os.path.getsize(path) - 4, 0))
+        return int.from_bytes(file.read(4), "little")
+
+
+def _claim(shape, itemsize, start, packed="", **more):
+    n = math.prod(shape)
+    return {
+        "shape": tuple(int(n) for n in shape),
+        "voxels": n,
+        "bytes": n * itemsize,
+        "start": start,
+        "packed": packed,
+    } | more
+
+
+def _nifti_claim(path):
+    try:
+        image = nib.load(path)
+        header, there = image.header, image.dataobj
+        shape, dtype = there.shape, there.dtype
+    except (EOFError, OSError, ValueError, nib.filebasedimages.ImageFileError):
+        return None  # the reader says what is wrong with the header
+    except (zlib.error, nib.spatialimages.HeaderDataError):
+        return None
+    bits = _stored_bits(path, header.endianness)
+    if bits not in (0, 8 * dtype.itemsize):
+        msg = (
+            f"{path}: the header says data type {dtype} ({8 * dtype.itemsize} bits a "
+            f"voxel) and {bits} bits a voxel (bitpix). One of them is wrong, and so "
+            "would be every value. Convert the file again from its source."
+        )
+        raise OSError(msg)
+    packed = "gzip" if Path(path).name.lower().endswith(".gz") else ""
+    scaled = (there.slope, there.inter) != (1, 0)
+    return _claim(shape, dtype.itemsize, int(there.offset), packed, scaled=scaled)
+
+
+def _stored_bits(path, endianness):
+    """Return bitpix as it stands in the file; nibabel mends it as it reads."""
+    opened = gzip.open if Path(path).name.lower().endswith(".gz") else open
+    with opened(path, "rb") as file:
+        head = file.read(80)
+    at = 14 if struct.unpack_from(f"{endianness}i", head)[0] == 540 else 72
+    return struct.unpack_from(f"{endianness}h", head, at)[0]
+
+
+def _fields(path, end, separator):
+    """Return the fields of a text header, and where its data begin."""
+    with Path(path).open("rb") as file:
+        head = file.read(_HEADER_BYTES)
+    match = re.search(end, head)
+    if match is None:
+        return {}, 0
+    lines = head[: match.end()].decode("latin-1").splitlines()
+    pairs = (line.split(separator, 1) for line in lines if separator in line)
+    fields = {key.strip().lower(): value.strip() for key, value in pairs}
+    return fields, match.end()
+
+
+def _nrrd_claim(path):
+    fields, start = _fields(path, rb"\r?\n\r?\n", ":")
+    itemsize = _BYTES.get(fields.get("type", "").lower())
+    sizes = fields.get("sizes", "").split()
+    odd = {"byte skip", "byteskip", "line skip", "lineskip"} & set(fields)
+    if itemsize is None or not sizes or odd or not all(s.isdigit() for s in sizes):
+        return None
+    encoding = fields.get("encoding", "").lower()
+    packed = {"raw": "", "gzip": "gzip", "gz": "gzip"}.get(encoding)
+    if packed is None:  # as text, or by bzip2: only reading tells
+        packed = "zlib"
+    return _claim([int(s) for s in sizes], itemsize, start, packed)
+
+
+def _mha_claim(path):
+    fields, start = _fields(path, rb"ElementDataFile\s*=\s*LOCAL[ \t]*\r?\n", "=")
+    itemsize = _BYTES.get(fields.get("elementtype", "").upper())
+    sizes = fields.get("dimsize", "").split()
+    if itemsize is None or not sizes or not all(s.isdigit() for s in sizes):
+        return None
+    channels = fields.get("elementnumberofchannels", "1")
+    itemsize *= int(channels) if channels.isdigit() else 1
+    if fields.get("binarydata", "true").lower() == "false":
+        return None
+    if fields.get("compresseddata", "false").lower() != "true":
+        return _claim([int(s) for s in sizes], itemsize, start)
+    packed = fields.get("compresseddatasize", "")
+    packed_bytes = int(packed) if packed.isdigit() else None
+    return _claim(
+        [int(s) for s in sizes], itemsize, start, "zlib", packed_bytes=packed_bytes
+    )
+
+
+def _check_memory(path, claim):
+    needed = claim["voxels"] * 8 if claim.get("scaled") else claim["bytes"]
+    there = memory_bytes()
+    held = os.path.getsize(path)
+    if needed <= _SHARE * there or claim["bytes"] > _DEFLATE * held:
+        return
+    msg = (
+        f"{path}: {_times(claim['shape'])} voxels take {needed / 2**30:.1f} GiB, more "
+        f"than half of the memory of this machine ({there / 2**30:.1f} GiB). Crop the "
+        "volume, or take a larger machine."
+    )
+    raise OSError(msg)
+
+
+def _check_length(path, claim, needed):
+    held = os.path.getsize(path) - claim["start"]
+    if claim["packed"] and claim["bytes"] > _DEFLATE * max(held, 1):
+        needed = claim["bytes"]
+    if needed is not None and held < needed:
+        raise OSError(_short(path, claim, held))
+
+
+def _check_gzip(path, claim):
+    held = os.path.getsize(path) - (0 if is_nifti(path) else claim["start"])
+    whole = claim["bytes"] + (claim["start"] if is_nifti(path) else 0)
+    if whole > _DEFLATE * held + _HEADER_BYTES:
+        raise OSError(_short(path, claim, held))
+    if gzip_length(path) == whole % 2**32:
+        return
+    found = _streamed(path, 0 if is_nifti(path) else claim["start"], whole)
+    if found < whole:
+        raise OSError(_short(path, claim, found - (whole - claim["bytes"])))
+
+
+def _streamed(path, start, enough):
+    """Return how many bytes a gzip stream holds, up to what is enough."""
+    found = 0
+    try:
+        with Path(path).open("rb") as file:
+            file.seek(start)
+            with gzip.open(file) as stream:
+                while found < enough and (chunk := stream.read(_CHUNK_BYTES)):
+                    found += len(chunk)
+                while stream.read(_CHUNK_BYTES) and found <= enough + _HEADER_BYTES:
+                    found += _CHUNK_BYTES
+    except (EOFError, OSError, zlib.error) as error:
+        msg = (
+            f"{path}: the compressed stream is damaged or was cut ({error}). Copy or "
+            "download the file again."
+        )
+        raise OSError(msg) from error
+    return found
+
+
+def _short(path, claim, held):
+    per_voxel = claim["bytes"] / max(claim["voxels"], 1)
+    return (
+        f"{path}: the header claims {_times(claim['shape'])} voxels "
+        f"({claim['bytes']:,} bytes), the file holds {max(held, 0):,} bytes"
+        + ("" if claim["packed"] else f" ({int(held / per_voxel):,} voxels)")
+        + ". It was cut, or its header is damaged: copy or download it again."
+    )
+
+
+def _times(shape):
+    return " x ".join(str(int(n)) for n in np.atleast_1d(shape))

@@ -3,13 +3,24 @@
 import os
 import weakref
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from radlatent.cohort import Cohort
+from radlatent.errors import GeometryError
 from radlatent.handcrafted import extract
-from radlatent.imaging import Volume, forget_pair, pairs, read_pair, write_volume
+from radlatent.imaging import (
+    Volume,
+    forget_pair,
+    open_pair,
+    pairs,
+    read_pair,
+    read_volume,
+    share_outside,
+    write_volume,
+)
 
 SHAPE = (6, 7, 8)
 
@@ -118,3 +129,63 @@ def test_an_extraction_reads_each_file_once(tmp_path, reads, rng):
     assert reads == dict.fromkeys(files, 1)
     # and nothing stays behind
     assert pairs._read_both.cache_info().currsize == 0
+
+
+@pytest.fixture
+def ball_files(tmp_path):
+    """Return a function: slices of the image in, paths of image and mask out."""
+
+    def write(n_slices, spacing_mm=(1.0, 1.0, 1.0)):
+        grid = np.indices((40, 48, 44))
+        ball = ((grid - np.reshape((20, 24, 22), (3, 1, 1, 1))) ** 2).sum(axis=0) <= 81
+        noise = np.random.default_rng(0).normal(0, 60, ball.shape)
+        image = Volume(noise[:n_slices].astype(np.float32), spacing_mm)
+        paths = tmp_path / "image.nrrd", tmp_path / "mask.nrrd"
+        write_volume(image, paths[0])
+        write_volume(Volume(ball, (1.0, 1.0, 1.0)), paths[1])
+        return paths
+
+    return write
+
+
+def test_a_lesion_inside_of_its_image_is_whole(ball_files):
+    pair = open_pair(*ball_files(40), resample_mask=True)
+    assert (pair.one_grid, pair.outside, pair.notes) == (True, 0.0, ())
+
+
+@pytest.mark.parametrize("n_slices", [27, 22, 16, 13])
+def test_a_lesion_that_the_image_cuts_is_refused_with_its_share(ball_files, n_slices):
+    # discs of a ball of radius 9 around plane 20, counted apart
+    plane = np.indices((19, 19)) - 9
+    sizes = [((plane**2).sum(axis=0) <= 81 - z**2).sum() for z in range(-9, 10)]
+    share = sum(sizes[max(n_slices - 11, 0) :]) / sum(sizes)
+    with pytest.raises(GeometryError, match=f"{share:.0%} of it lie outside"):
+        open_pair(*ball_files(n_slices), resample_mask=True)
+
+
+def test_a_little_outside_is_told(ball_files):
+    pair = open_pair(*ball_files(29), resample_mask=True)
+    assert pair.outside == pytest.approx(1 / pair.lesion.array.sum())
+    assert pair.notes[0].startswith("cut: 0.03% of the lesion")
+
+
+def test_the_share_outside_is_that_of_the_planes_left_out(ball_files):
+    image, mask = (read_volume(path) for path in ball_files(22))
+    inside = mask.array[:22].sum() / mask.array.sum()
+    lesion = mask.with_array(mask.array > 0)
+    assert share_outside(lesion, image) == pytest.approx(1 - inside, rel=1e-12)
+
+
+def test_a_volume_that_a_coarse_grid_changes_is_told(ball_files):
+    pair = open_pair(*ball_files(40, (1.0, 1.0, 1.0)), resample_mask=True)
+    assert pair.on_image_grid() == (pair.lesion, ())
+    speck = pair.lesion.array.copy()
+    speck[:] = False
+    speck[19:21, 23:25, 20:23] = True
+    coarse = Volume(np.zeros((10, 12, 11), np.float32), (4.0, 4.0, 4.0))
+    changed = replace(
+        pair, image=coarse, lesion=pair.lesion.with_array(speck), one_grid=False
+    )
+    mask, notes = changed.on_image_grid()
+    before, after = 12.0, 64.0 * mask.array.sum()
+    assert f"{after / before - 1:+.0%}" in notes[0]

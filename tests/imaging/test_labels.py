@@ -1,0 +1,75 @@
+"""What is a label, what is a probability, and what is an image."""
+
+import numpy as np
+import pytest
+
+from radlatent.errors import LabelError
+from radlatent.imaging import Volume, label_counts, whole_labels
+
+
+def volume(array):
+    return Volume(np.asarray(array), (1, 1, 1))
+
+
+@pytest.fixture
+def ball():
+    grid = np.indices((9, 9, 9)) - 4
+    return ((grid**2).sum(axis=0) <= 9).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    "value",
+    # the third: stored 255 under a slope of 1/255 in float32
+    [
+        np.float32(0.9999999),
+        np.float32(1.0000001),
+        255 * float(np.float32(1 / 255)),
+        0.999,
+    ],
+)
+def test_labels_that_are_whole_but_for_rounding_are_whole(ball, value):
+    labels, note = whole_labels(volume(ball.astype(type(value)) * value))
+    np.testing.assert_array_equal(labels.array, ball)
+    assert labels.array.dtype.kind == "i"
+    assert "off by up to" in note
+
+
+def test_residue_of_interpolation_is_background(ball):
+    labels, _ = whole_labels(volume(np.where(ball > 0, 1.0, 1e-6)))
+    assert label_counts(labels.array) == {1: int(ball.sum())}
+
+
+def test_whole_floats_need_no_note(ball):
+    assert whole_labels(volume(2 * ball))[1] == ""
+
+
+def test_whole_numbers_are_left_as_they_are(ball):
+    given = volume(ball.astype(np.uint8))
+    assert whole_labels(given)[0] is given
+
+
+def test_probabilities_are_refused_with_what_was_found(ball):
+    soft = ball * 0.37
+    with pytest.raises(LabelError, match=r"0\.37 at \[1, 4, 4\].*Probabilities"):
+        whole_labels(volume(soft), "soft.nii.gz")
+
+
+def test_intensities_are_refused(rng):
+    with pytest.raises(LabelError, match="between whole numbers"):
+        whole_labels(volume(rng.normal(0, 300, (8, 9, 10))))
+    with pytest.raises(LabelError, match="distinct values from -"):
+        whole_labels(volume(rng.integers(-1000, 1000, (8, 9, 10))))
+
+
+def test_what_is_not_a_number_is_counted(ball):
+    ball[0, 0, 0] = np.nan
+    with pytest.raises(LabelError, match="1 voxels that are not numbers"):
+        whole_labels(volume(ball))
+
+
+@pytest.mark.parametrize("odd", [-3, 70_000, 2**40])
+def test_a_label_that_nobody_asks_for_spoils_no_other(ball, odd):
+    array = 2 * ball.astype(np.int64)
+    array[0, 0, 0] = odd
+    labels, _ = whole_labels(volume(array))
+    assert label_counts(labels.array) == {2: int(ball.sum()), odd: 1}

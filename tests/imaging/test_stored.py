@@ -1,0 +1,154 @@
+"""Files against their headers: nothing is read, nothing damaged passes."""
+
+import gzip
+import os
+import struct
+import subprocess
+import sys
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from radlatent.imaging import Volume, check_stored, read_volume, write_volume
+from radlatent.imaging.stored import gzip_length
+
+FORMATS = [".nii", ".nii.gz", ".nrrd", ".mha"]
+
+
+@pytest.fixture
+def volume(rng):
+    return Volume(rng.normal(size=(9, 10, 11)).astype(np.float32), (3, 1, 1))
+
+
+@pytest.fixture(params=FORMATS)
+def path(request, volume, tmp_path):
+    return write_volume(volume, tmp_path / f"image{request.param}")
+
+
+def claim(path, shape, at=40):
+    """Write another shape into the header of a NIfTI-1 file."""
+    stored = bytearray(path.read_bytes())
+    struct.pack_into("<4h", stored, at, len(shape), *shape)
+    path.write_bytes(stored)
+
+
+def test_an_intact_file_passes(path):
+    check_stored(path)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.9, 0.999])
+def test_a_file_that_was_cut_is_found_without_reading_it(path, share):
+    stored = path.read_bytes()
+    path.write_bytes(stored[: int(share * len(stored))])
+    with pytest.raises(OSError, match="was cut"):
+        check_stored(path)
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nrrd"])
+def test_bytes_behind_a_compressed_stream_are_found(volume, tmp_path, suffix):
+    path = write_volume(volume, tmp_path / f"image{suffix}")
+    with path.open("ab") as file:
+        file.write(b"from another file")
+    with pytest.raises(OSError, match="damaged or was cut"):
+        check_stored(path)
+    with pytest.raises(OSError, match="image"):
+        read_volume(path)
+
+
+def test_a_stream_of_several_members_is_whole(volume, tmp_path):
+    # as parallel compressors write it: the last length is that of the last member
+    path = write_volume(volume, tmp_path / "image.nii")
+    stored = path.read_bytes()
+    parts = tmp_path / "parts.nii.gz"
+    parts.write_bytes(gzip.compress(stored[:500]) + gzip.compress(stored[500:]))
+    assert gzip_length(parts) != len(stored)
+    check_stored(parts)
+    np.testing.assert_array_equal(read_volume(parts).array, volume.array)
+    parts.write_bytes(gzip.compress(stored[:500]) + gzip.compress(stored[500:-40]))
+    with pytest.raises(OSError, match=r"claims 11 x 10 x 9 .* holds 3,920 bytes"):
+        check_stored(parts)
+
+
+def test_a_header_that_claims_a_trillion_voxels_costs_no_memory(volume, tmp_path):
+    path = write_volume(volume, tmp_path / "image.nii")
+    claim(path, (10000, 10000, 10000))
+    with pytest.raises(OSError, match=r"10000 x 10000 x 10000 voxels .*990 voxels"):
+        check_stored(path)
+    with pytest.raises(OSError, match="10000 x 10000 x 10000"):
+        read_volume(path)
+    packed = tmp_path / "image.nii.gz"
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    with pytest.raises(OSError, match="10000 x 10000 x 10000"):
+        check_stored(packed)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "old", "new"),
+    [
+        (".nrrd", b"sizes: 11 10 9", b"sizes: 99999 99999 999"),
+        (".mha", b"DimSize = 11 10 9", b"DimSize = 99999 99999 999"),
+    ],
+)
+def test_text_headers_that_claim_too_much_are_refused(
+    volume, tmp_path, suffix, old, new
+):
+    path = write_volume(volume, tmp_path / f"image{suffix}")
+    stored = path.read_bytes()
+    assert old in stored
+    path.write_bytes(stored.replace(old, new))
+    with pytest.raises(OSError, match="99999 x 99999 x 999 voxels"):
+        read_volume(path)
+
+
+def test_bits_that_contradict_the_data_type_are_refused(volume, tmp_path):
+    path = write_volume(volume, tmp_path / "image.nii")
+    stored = bytearray(path.read_bytes())
+    struct.pack_into("<h", stored, 72, 16)  # bitpix; the type stays float32
+    path.write_bytes(stored)
+    with pytest.raises(OSError, match=r"float32 \(32 bits .* 16 bits a voxel"):
+        read_volume(path)
+
+
+def test_a_stream_that_unpacks_to_too_much_is_refused_before_memory_is_taken(tmp_path):
+    path = tmp_path / "zeros.nii.gz"
+    header = nib.Nifti1Header()
+    header.set_data_dtype(np.uint8)
+    header.set_data_shape((1024, 1024, 600))
+    header["vox_offset"], header["magic"] = 352, b"n+1"
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        file.write(header.binaryblock + bytes(4))
+        for _ in range(600):
+            file.write(bytes(2**20))
+    code = (
+        "import resource, sys; limit = 1_100_000_000; "
+        "resource.setrlimit(resource.RLIMIT_AS, (limit, limit))\n"
+        "from radlatent.imaging.stored import check_stored\n"
+        "try: check_stored(sys.argv[1])\n"
+        "except OSError as error: print(error)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
+    )
+    assert "1024 x 1024 x 600 voxels take 0.6 GiB" in done.stdout
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_nifti_2_lies_where_nifti_1_lies(tmp_path, rng, suffix):
+    voxels = rng.integers(-100, 100, (5, 6, 7)).astype(np.int16)
+    turned = np.array(
+        [[0.8, -0.72, 1.44, -40], [0.6, 0.96, -1.92, 12], [0, 1.6, 1.8, 7], [0] * 4]
+    )
+    turned[3, 3] = 1
+    for kind, name in ((nib.Nifti1Image, "one"), (nib.Nifti2Image, "two")):
+        image = kind(voxels, turned)
+        image.header.set_slope_inter(1, 0)
+        nib.save(image, tmp_path / f"{name}{suffix}")
+    one, two = (read_volume(tmp_path / f"{n}{suffix}") for n in ("one", "two"))
+    np.testing.assert_array_equal(two.array, voxels.T)
+    # NIfTI-1 keeps float32
+    np.testing.assert_allclose(two.affine, one.affine, atol=1e-5)

@@ -15,12 +15,14 @@ import numpy as np
 from radlatent.errors import EmptyMaskError, SchemaError
 from radlatent.handcrafted.settings import Settings
 from radlatent.imaging import (
+    Pair,
     Volume,
     bounding_box,
     crop,
     header_warnings,
-    read_pair,
+    open_pair,
     single_thread,
+    unit_fault,
 )
 from radlatent.schema import nearest
 
@@ -31,7 +33,8 @@ __all__ = [
     "engine_of",
     "measure_lesion",
     "measure_volumes",
-    "read_lesion",
+    "open_lesion",
+    "prepare_grids",
 ]
 
 #: Name of engine to the module that has ``measure`` and ``version``; imported when it
@@ -78,6 +81,7 @@ class Lesion:
     resample_mask: bool
     settings: Settings
     engine: str
+    unit: str = ""
 
 
 def measure_lesion(lesion: Lesion) -> dict:
@@ -94,25 +98,45 @@ def measure_lesion(lesion: Lesion) -> dict:
     """
     start = time.perf_counter()
     with single_thread():
-        image, mask = read_lesion(lesion)
-        description = _describe(image, mask, lesion.settings)
+        pair = open_lesion(lesion)
+        image, mask, changes = prepare_grids(lesion, pair)
+        description = _describe(lesion, pair, (*pair.flags, *changes))
         values = measure_volumes(lesion, image, mask)
     notes = {*header_warnings(lesion.image), *header_warnings(lesion.mask)}
+    notes |= set(pair.notes)
     description["seconds"] = round(time.perf_counter() - start, 4)
     return {"features": values, "provenance": description, "notes": sorted(notes)}
 
 
-def read_lesion(lesion: Lesion) -> tuple[Volume, Volume]:
-    """Read image and mask of a lesion, on one grid; raises as `measure_lesion`."""
-    image, mask = read_pair(
+def open_lesion(lesion: Lesion) -> Pair:
+    """Read image and mask of a lesion, each on its grid; raises as `measure_lesion`."""
+    return open_pair(
         lesion.image,
         lesion.mask,
         mask_label=lesion.mask_label,
         resample_mask=lesion.resample_mask,
         case_id=lesion.case_id,
+        tolerance_voxels=lesion.settings.setting.geometryTolerance,
     )
+
+
+def prepare_grids(lesion: Lesion, pair: Pair) -> tuple[Volume, Volume, tuple[str, ...]]:
+    """Return image and mask as engines take them, and what changed on the way.
+
+    Where the settings resample, a mask on a grid of its own stays there: the engine
+    brings it to the final grid in one step. Elsewhere it goes to the grid of the image.
+
+    Raises
+    ------
+    EmptyMaskError, GeometryError
+        As `measure_lesion`.
+    """
+    if pair.one_grid or not lesion.settings.resamples:
+        mask, changes = pair.on_image_grid()
+    else:
+        mask, changes = pair.lesion, ()
     check_extent(lesion, mask)
-    return image, mask
+    return pair.image, mask, changes
 
 
 def measure_volumes(lesion: Lesion, image: Volume, mask: Volume) -> list[float | None]:
@@ -123,7 +147,7 @@ def measure_volumes(lesion: Lesion, image: Volume, mask: Volume) -> list[float |
     lesion
         Its settings and engine, and its name for messages.
     image, mask
-        Intensities, and booleans on the same grid.
+        Intensities, and booleans on the same grid; on any where the settings resample.
 
     Raises
     ------
@@ -186,18 +210,19 @@ def _check_finite(lesion, image, mask):
         raise ValueError(msg)
 
 
-def _describe(image: Volume, mask: Volume, settings: Settings):
-    box = bounding_box(mask)
-    values = image.array[box][mask.array[box]]
+def _describe(lesion: Lesion, pair: Pair, changes):
+    values, mask = pair.intensities(), pair.lesion
     n_voxels, low, high = len(values), float(np.min(values)), float(np.max(values))
-    levels = _gray_levels(low, high, settings)
+    levels = _gray_levels(low, high, lesion.settings)
+    flags = [*changes, *_flags(n_voxels, low, high, levels)]
+    fault = unit_fault(lesion.unit, pair.image, low, high)
     return {
         "n_voxels": n_voxels,
-        "volume_mm3": n_voxels * float(np.prod(image.spacing_mm)),
+        "volume_mm3": n_voxels * float(np.prod(mask.spacing_mm)),
         "minimum": low if math.isfinite(low) else None,
         "maximum": high if math.isfinite(high) else None,
         "n_gray_levels": levels,
-        "flags": "; ".join(_flags(n_voxels, low, high, levels)),
+        "flags": "; ".join([fault, *flags] if fault else flags),
     }
 
 

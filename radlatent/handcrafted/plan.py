@@ -160,6 +160,7 @@ def _lesions(cohort, per_modality, engine):
                 resample_mask=spec.resample_mask,
                 settings=per_modality[modality],
                 engine=engine,
+                unit=spec.unit,
             )
     return lesions
 

@@ -369,6 +369,11 @@ class Settings(BaseModel):
         far = any(o.get("normalize") or o.get("resampledPixelSpacing") for o in options)
         return set(self.imageType) <= _CROPPED and not far
 
+    @property
+    def resamples(self) -> bool:
+        """Whether image and mask are brought to another spacing before measuring."""
+        return self.setting.resampledPixelSpacing is not None
+
     def margin_voxels(self, spacing_mm: tuple[float, float, float]) -> tuple[int, ...]:
         """Return how many voxels a crop keeps around the mask, axes (z, y, x).
 

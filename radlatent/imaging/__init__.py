@@ -21,7 +21,8 @@
 :func:`resample`, :func:`resample_to`     to a spacing; onto another grid
 :func:`crop`, :func:`crop_to_mask`,       boxes in voxels, margins in mm
 :func:`bounding_box`, :func:`expand_box`
-:func:`clip`, :func:`normalize`           voxel values
+:func:`clip`, :func:`normalize`,          voxel values; whether they fit their unit
+:func:`unit_fault`
 :func:`maximum_intensity_projection`,     upright pictures
 :class:`Projection`
 :func:`standardize`,                      ITK's own steps, to the last bit
@@ -50,6 +51,7 @@ from radlatent.imaging.intensity import (
     clip,
     maximum_intensity_projection,
     normalize,
+    unit_fault,
 )
 from radlatent.imaging.itk import from_sitk, single_thread, to_sitk
 from radlatent.imaging.itk_filters import gradient_magnitude, interpolate, standardize
@@ -103,6 +105,7 @@ __all__ = [
     "single_thread",
     "standardize",
     "to_sitk",
+    "unit_fault",
     "whole_labels",
     "write_volume",
 ]

@@ -8,7 +8,20 @@ from scipy.optimize import linear_sum_assignment
 from radlatent.errors import EmptyMaskError
 from radlatent.imaging.volume import Volume, check_same_grid
 
-__all__ = ["Projection", "clip", "maximum_intensity_projection", "normalize"]
+__all__ = [
+    "Projection",
+    "clip",
+    "maximum_intensity_projection",
+    "normalize",
+    "unit_fault",
+]
+
+#: No lesion takes up more than a hundred times the mean of the body: brain and bladder
+#: stay below. Bq/ml of a clinical dose is some thousand times SUV.
+_MOST_SUV = 200.0
+
+#: Stored values of a CT without its intercept: air at 0, soft tissue near 1000.
+_STORED_HU = 500.0
 
 # view: (world axis projected along, rows, columns); LPS axes are x 0, y 1, z 2
 _VIEWS = {"sagittal": (0, 2, 1), "coronal": (1, 2, 0), "axial": (2, 1, 0)}
@@ -128,3 +141,38 @@ def maximum_intensity_projection(volume: Volume, axis: str) -> Projection:
         picture = picture[:, ::-1]
     spacing_mm = (volume.spacing_mm[rows], volume.spacing_mm[columns])
     return Projection(np.ascontiguousarray(picture), spacing_mm)
+
+
+def unit_fault(unit: str, image: Volume, low: float, high: float) -> str:
+    """Say why the values of a lesion cannot be in the unit of its image, or nothing.
+
+    Parameters
+    ----------
+    unit
+        As in ``cohort.yml``: SUV and HU have a range, others none.
+    image
+        The whole image.
+    low, high
+        Smallest and largest value of the lesion.
+
+    Notes
+    -----
+    SUV is the uptake over the mean of the body, and lesions reach some tens; a CT holds
+    air, at -1000 HU, unless it was cut out of a body.
+    """
+    if unit == "SUV" and high > _MOST_SUV:
+        return (
+            f"unit SUV, but the lesion reaches {high:,.0f}: Bq/ml? Divide by the "
+            "injected dose (decayed) over the weight"
+        )
+    if unit == "SUV" and low < -1:
+        return f"unit SUV, but the lesion holds {low:,.3g}: SUV is not below 0"
+    if unit == "HU" and low >= 0 and image.array.min() >= 0:
+        largest = float(image.array.max())
+        if largest > _STORED_HU:
+            return (
+                f"unit HU, but no voxel of the image is below 0 (up to {largest:,.0f}):"
+                " stored values without their intercept (RescaleIntercept, often "
+                "-1024)?"
+            )
+    return ""

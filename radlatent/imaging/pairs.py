@@ -15,7 +15,7 @@ import numpy as np
 
 from radlatent.errors import EmptyMaskError, GeometryError
 from radlatent.imaging.files import read_volume
-from radlatent.imaging.grid import resample_to
+from radlatent.imaging.grid import bounding_box, resample_to
 from radlatent.imaging.labels import chosen, label_counts, whole_labels
 from radlatent.imaging.volume import (
     TOLERANCE_MM,
@@ -58,7 +58,7 @@ class Pair:
     outside
         Share of the lesion that lies outside of the image, at most `MOST_OUTSIDE`.
     notes
-        What a reader should know: labels that were rounded, voxels that lie outside.
+        What was done to the labels of the mask.
     place
         What messages call the lesion.
     """
@@ -69,6 +69,28 @@ class Pair:
     outside: float
     notes: tuple[str, ...]
     place: str
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """What is odd about the lesion: the share of it that lies outside."""
+        if not self.outside:
+            return ()
+        return (f"cut: {self.outside:.2%} of the lesion lie outside of the image",)
+
+    def intensities(self) -> np.ndarray:
+        """Return the value of the image at every voxel of the lesion, by nearest.
+
+        Voxels outside of the image have none.
+        """
+        if self.one_grid:
+            box = bounding_box(self.lesion)
+            return self.image.array[box][self.lesion.array[box]]
+        index = self.image.to_index(
+            self.lesion.to_world(np.argwhere(self.lesion.array))
+        )
+        index = np.rint(index).astype(int)
+        within = ((index >= 0) & (index < self.image.shape)).all(axis=1)
+        return self.image.array[tuple(index[within].T)]
 
     def on_image_grid(self) -> tuple[Volume, tuple[str, ...]]:
         """Return the lesion on the grid of the image, and what became of its volume.
@@ -108,7 +130,7 @@ def open_pair(
     mask_label: int | Sequence[int] | None = None,
     resample_mask: bool = False,
     case_id: str | None = None,
-    tolerance_mm: float = TOLERANCE_MM,
+    tolerance_voxels: float | None = None,
 ) -> Pair:
     """Read an image and a lesion of its mask, each on its own grid.
 
@@ -122,8 +144,9 @@ def open_pair(
         Whether a mask on another grid is welcome.
     case_id
         The case that messages name.
-    tolerance_mm
-        How far apart corners of one grid may lie, as in `geometry_difference`.
+    tolerance_voxels
+        How far apart corners of one grid may lie, in voxels of the image along x, as
+        ITK's coordinate tolerance has it; None takes `TOLERANCE_MM`.
 
     Raises
     ------
@@ -145,16 +168,16 @@ def open_pair(
     image, labels, note = _read_both(*stamps)
     lesion = labels.with_array(_lesion(labels.array, mask_label, mask_path, case))
     place = f"{case}the lesion of {mask_path}"
-    one_grid = not (
-        resample_mask and geometry_difference(lesion, image, tolerance_mm=tolerance_mm)
-    )
-    if one_grid:
-        check_same_grid(image, lesion, case_id=case_id, tolerance_mm=tolerance_mm)
+    allowed = TOLERANCE_MM
+    if tolerance_voxels is not None:
+        allowed = tolerance_voxels * image.spacing_mm[2]
+    one_grid = not geometry_difference(lesion, image, tolerance_mm=allowed)
+    if not resample_mask:
+        check_same_grid(image, lesion, case_id=case_id, tolerance_mm=allowed)
     outside = 0.0 if one_grid else _checked_outside(lesion, image, place, image_path)
-    notes = [note] if note else []
-    if outside:
-        notes.append(f"cut: {outside:.2%} of the lesion lie outside of the image")
-    return Pair(image, lesion, one_grid, outside, tuple(notes), place)
+    if one_grid:  # the engines want one grid to the last digit
+        lesion = image.with_array(lesion.array)
+    return Pair(image, lesion, one_grid, outside, (note,) if note else (), place)
 
 
 def read_pair(

@@ -19,7 +19,7 @@ from radlatent.imaging import (
     crop,
     expand_box,
     maximum_intensity_projection,
-    read_pair,
+    open_pair,
     read_volume,
     resample,
     resample_to,
@@ -140,7 +140,7 @@ class Box:
         """
         images, masks, inside, reach, center = [], [], [], [], None
         for modality in self.modalities:
-            image, mask = read_pair(
+            pair = open_pair(
                 case[f"image_{modality}"],
                 case[f"mask_{modality}"],
                 mask_label=_label(case),
@@ -148,6 +148,8 @@ class Box:
                 resample_mask=case.get(f"resample_mask_{modality}") in (True, 1),
                 case_id=case_id,
             )
+            # the mask goes from its own grid to the box in one step
+            image, mask = pair.image, pair.lesion
             places = mask.to_world(np.argwhere(mask.array))  # LPS x, y, z
             if center is None:
                 low, high = places.min(axis=0), places.max(axis=0)

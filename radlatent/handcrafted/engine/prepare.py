@@ -7,6 +7,7 @@ References
 van Griethuysen et al. 2017, doi:10.1158/0008-5472.CAN-17-0339
 """
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,7 @@ from radlatent.imaging import (
     expand_box,
     interpolate,
     resample,
+    resample_to,
     standardize,
 )
 
@@ -56,7 +58,8 @@ def prepare(image: Volume, mask: Volume, settings: Settings) -> Prepared:
     image
         Intensities.
     mask
-        Booleans on the same grid.
+        Booleans on the same grid; on any where the settings resample: the mask goes
+        from its own grid to the final one in one step.
     settings
         Their ``setting`` section is what counts here.
 
@@ -152,34 +155,69 @@ def _within_sigmas(image, mask, sigmas):
     return kept
 
 
-def _wanted_spacing(mask, options):
+def _one_grid(image, mask):
+    return image.shape == mask.shape and np.array_equal(image.affine, mask.affine)
+
+
+def _wanted_spacing(grid, options):
     # the settings are x, y, z; a 0 keeps the spacing of that axis
     wanted = np.array(options.resampledPixelSpacing[::-1], dtype=float)
-    return np.where(wanted == 0, mask.spacing_mm, wanted)
+    return np.where(wanted == 0, grid.spacing_mm, wanted)
+
+
+def _without_outside(mask, image):
+    """Return a mask without the voxels whose centers lie outside of an image."""
+    points = np.argwhere(mask.array)
+    index = image.to_index(mask.to_world(points))
+    outside = ((index < -0.5) | (index > np.array(image.shape) - 0.5)).any(axis=1)
+    if not outside.any():
+        return mask
+    kept = mask.array.copy()
+    kept[tuple(points[outside].T)] = False
+    return mask.with_array(kept)
+
+
+def _box_in(image, mask):
+    """Return the box of an image that holds the lesion of a mask on any grid."""
+    if _one_grid(image, mask):
+        return bounding_box(mask)
+    box = bounding_box(mask)
+    ends = [(part.start - 0.5, part.stop - 0.5) for part in box]
+    corners = image.to_index(mask.to_world(list(itertools.product(*ends))))
+    low = np.floor(corners.min(axis=0)).clip(0, np.array(image.shape) - 1)
+    high = np.ceil(corners.max(axis=0)).clip(0, np.array(image.shape) - 1)
+    return tuple(slice(int(a), int(b) + 1) for a, b in zip(low, high, strict=True))
 
 
 def _resample_by_centers(image, mask, settings):
     """Resample as IBSI does: grids share their center, a voxel is half inside."""
-    spacing_mm = _wanted_spacing(mask, settings.setting)
+    spacing_mm = _wanted_spacing(image, settings.setting)
     name = settings.setting.interpolator
     how = {"sitkLinear": "linear", "sitkBSpline": "bspline"}.get(name, "nearest")
     # a filter looks further, and normalization everywhere
     near = set(settings.imageType) == {"Original"}
-    wide = expand_box(bounding_box(mask), (2, 2, 2), mask.shape) if near else None
+    wide = expand_box(_box_in(image, mask), (2, 2, 2), image.shape) if near else None
     floats = image.with_array(image.array.astype(float))
-    image = resample(floats, spacing_mm, interpolation=how, around=wide)
+    final = resample(floats, spacing_mm, interpolation=how, around=wide)
     if settings.ibsi.roundIntensities:
-        image = image.with_array(np.rint(image.array))
+        final = final.with_array(np.rint(final.array))
     inside = mask.with_array(mask.array.astype(float))
-    share = resample(inside, spacing_mm, interpolation="linear", around=wide).array
+    if _one_grid(image, mask):
+        share = resample(inside, spacing_mm, interpolation="linear", around=wide)
+    else:
+        share = resample_to(inside, final, interpolation="linear", fill=0)
     # weights of one half are common, and rounded
-    return image, Volume(
-        share >= 0.5 - 1e-9, image.spacing_mm, image.origin, image.direction
-    )
+    half = final.with_array(share.array >= 0.5 - 1e-9)
+    return final, _without_outside(half, image)
 
 
 def _resample(image, mask, settings):
-    """Resample onto pyradiomics' grid: aligned at the corner of the first voxel."""
+    """Resample onto pyradiomics' grid: aligned at the corner of the mask's first voxel.
+
+    A mask on a grid of its own goes to the final one in one step, as in pyradiomics;
+    what lies outside of the image is left out (there a bounding box that reaches out is
+    refused).
+    """
     options, spacing = settings.setting, np.array(mask.spacing_mm)
     if options.interpolator in ("sitkBSpline", 3) and 2 in image.shape:
         msg = (
@@ -193,9 +231,8 @@ def _resample(image, mask, settings):
     stop = np.array([part.stop for part in box])
     # an axis of one slice stays as it is
     wanted = np.where(stop - start != 1, wanted, spacing)
-    if np.allclose(spacing, wanted):
-        around = expand_box(box, [options.padDistance] * 3, mask.shape)
-        return crop(image, around), crop(mask, around)
+    if np.allclose(image.spacing_mm, wanted):
+        return _cropped(image, mask, options.padDistance)
     ratio = spacing / wanted
     first = np.floor((start - 0.5) * ratio - options.padDistance).clip(min=0)
     last = np.ceil((stop - 0.5) * ratio + options.padDistance)
@@ -207,7 +244,17 @@ def _resample(image, mask, settings):
         tuple(mask.to_world([origin])[0]),
         mask.direction,
     )
-    return (
-        interpolate(image, grid, interpolator=options.interpolator),
-        interpolate(mask, grid, interpolator="sitkNearestNeighbor"),
-    )
+    final = interpolate(mask, grid, interpolator="sitkNearestNeighbor")
+    if not _one_grid(image, mask):
+        final = _without_outside(final, image)
+    return interpolate(image, grid, interpolator=options.interpolator), final
+
+
+def _cropped(image, mask, pad):
+    """Return image and mask on the grid of the image, cut to the lesion."""
+    if not _one_grid(image, mask):
+        mask = resample_to(mask, image, interpolation="nearest", fill=0)
+        if not mask.array.any():
+            return image, mask
+    around = expand_box(bounding_box(mask), [pad] * 3, mask.shape)
+    return crop(image, around), crop(mask, around)

@@ -17,7 +17,12 @@ from radlatent.handcrafted.repeat.contours import (
     randomize_contour,
     resize_mask,
 )
-from radlatent.imaging import Volume, bounding_box, check_same_grid
+from radlatent.imaging import (
+    Volume,
+    bounding_box,
+    geometry_difference,
+    resample_to,
+)
 from radlatent.provenance import content_key
 from radlatent.schema import nearest
 
@@ -145,19 +150,19 @@ def draw_perturbations(
 def perturb(
     image: Volume, mask: Volume, perturbation: Perturbation
 ) -> tuple[Volume, Volume]:
-    """Return an image and a mask, perturbed, on the grid that they came on.
+    """Return an image and a mask, perturbed, each on the grid that it came on.
 
     Parameters
     ----------
     image, mask
-        Intensities and booleans, shape (z, y, x), on one grid.
+        Intensities and booleans, shape (z, y, x). Where their grids differ, the
+        lesion is turned about the first axis of the image and moved by voxels of the
+        image, and its contour is drawn again on the image as it is on the mask's grid.
     perturbation
         What was drawn.
 
     Raises
     ------
-    GeometryError
-        The grids differ.
     EmptyMaskError
         The mask is empty, or no voxel of it is left.
     ValueError
@@ -186,24 +191,31 @@ def perturb(
     >>> int(lesion.sum()), int(mask.array.sum())
     (300, 330)
     """
-    check_same_grid(image, mask)
+    one_grid = not geometry_difference(image, mask, tolerance_mm=0)
     values, inside = image.array, mask.array > 0
-    spacing_mm = image.spacing_mm
+    spacing_mm = mask.spacing_mm
     _check_left(inside, mask, perturbation)
     # a stream for each use: none depends on which of the others are wanted
     streams = [np.random.default_rng([perturbation.seed, use]) for use in range(3)]
     if perturbation.noise:
-        level = _noise_level(values[near_box(inside, spacing_mm)])
+        there = inside if one_grid else _seen(image, mask)
+        level = _noise_level(values[near_box(there, image.spacing_mm)])
         values = values + level * streams[0].standard_normal(values.shape)
     if perturbation.moves:
-        values, inside = _moved(values, inside, spacing_mm, perturbation)
+        values, inside = _moved(
+            image.with_array(values), mask.with_array(inside), perturbation
+        )
         _check_left(inside, mask, perturbation)
     if perturbation.volume_change:
         change = perturbation.volume_change
         inside = resize_mask(inside, spacing_mm, change, streams[1])
         _check_left(inside, mask, perturbation)
     if perturbation.contour:
-        inside = randomize_contour(values, inside, spacing_mm, streams[2])
+        shown = values
+        if not one_grid:
+            floats = image.with_array(values.astype(np.float64))
+            shown = resample_to(floats, mask, interpolation="linear", fill=None).array
+        inside = randomize_contour(shown, inside, spacing_mm, streams[2])
     return image.with_array(values), mask.with_array(inside)
 
 
@@ -235,19 +247,45 @@ def _noise_level(values):
     return np.median(np.abs(details["d" * len(axes)])) / _MEDIAN_OF_NORMAL
 
 
-def _moved(values, inside, spacing_mm, perturbation):
+def _seen(image, mask):
+    """Return the box of an image that a lesion on another grid lies in, as booleans."""
+    points = image.to_index(mask.to_world(np.argwhere(mask.array)))
+    low, high = np.rint(points.min(axis=0)), np.rint(points.max(axis=0))
+    last = np.array(image.shape) - 1
+    box = zip(low.clip(0, last), high.clip(0, last), strict=True)
+    seen = np.zeros(image.shape, bool)
+    seen[tuple(slice(int(a), int(b) + 1) for a, b in box)] = True
+    return seen
+
+
+def _moved(image, mask, perturbation):
+    """Return values and lesion, turned about the middle of the lesion and moved."""
     angle = np.deg2rad(perturbation.rotation_deg)
     turn = np.eye(3)
     turn[1:, 1:] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
-    # from voxels of the result back to voxels of the image; the turn is one of mm
-    back = turn.T * spacing_mm / np.reshape(spacing_mm, (3, 1))
-    middle = np.array([(p.start + p.stop - 1) / 2 for p in bounding_box(inside)])
+    # in voxels of the image, from the result back; the turn is one of mm
+    spacing_mm = np.array(image.spacing_mm)
+    back = turn.T * spacing_mm / spacing_mm.reshape(3, 1)
+    middle = [(part.start + part.stop - 1) / 2 for part in bounding_box(mask)]
+    if not geometry_difference(image, mask, tolerance_mm=0):
+        to_image, origin = np.eye(3), np.zeros(3)
+        middle = np.array(middle)
+    else:
+        middle = image.to_index(mask.to_world([middle]))[0]
+        origin = image.to_index(mask.to_world(np.zeros((1, 3))))[0]
+        to_image = (image.to_index(mask.to_world(np.eye(3))) - origin).T
     offset = middle - back @ (middle + perturbation.translation)
-    moved = [
-        ndimage.affine_transform(
-            array.astype(np.float64), back, offset, order=order, mode="nearest"
-        )
-        for array, order in ((values, 3), (inside, 1))
-    ]
+    moved = ndimage.affine_transform(
+        image.array.astype(np.float64), back, offset, order=3, mode="nearest"
+    )
+    # the same motion in voxels of the mask
+    from_image = np.linalg.inv(to_image)
+    share = ndimage.affine_transform(
+        mask.array.astype(np.float64),
+        from_image @ back @ to_image,
+        from_image @ (back @ origin + offset - origin),
+        order=1,
+        mode="nearest",
+    )
     # IBSI: a voxel half covered is in; rounded, so that no last digit decides
-    return moved[0], np.round(moved[1], 6) >= 0.5
+    return moved, np.round(share, 6) >= 0.5

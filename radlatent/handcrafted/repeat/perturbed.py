@@ -18,7 +18,8 @@ from radlatent.handcrafted.lesion import (
     Lesion,
     check_extent,
     measure_volumes,
-    read_lesion,
+    open_lesion,
+    prepare_grids,
 )
 from radlatent.handcrafted.plan import plan
 from radlatent.handcrafted.repeat.agreement import count_verdicts, icc
@@ -176,9 +177,10 @@ def measure_perturbed(lesion: Lesion, perturbations: Sequence[Perturbation]) -> 
     without values: kept with the result, as only files and settings decide them.
     """
     with single_thread():
-        image, mask = read_lesion(lesion)
-        box = _wide_box(mask, lesion.settings, perturbations)
-        image, mask = crop(image, box), crop(mask, box)
+        image, mask, _ = prepare_grids(lesion, open_lesion(lesion))
+        if lesion.settings.crops:
+            box = _wide_box(mask, lesion.settings, perturbations)
+            image, mask = crop(image, box), crop(mask, box)
         rows, refused = [], []
         for number, perturbation in enumerate(perturbations):
             try:

@@ -100,7 +100,7 @@ def measure_lesion(lesion: Lesion) -> dict:
     with single_thread():
         pair = open_lesion(lesion)
         image, mask, changes = prepare_grids(lesion, pair)
-        description = _describe(lesion, pair, (*pair.flags, *changes))
+        description = _describe(lesion, pair, mask, (*pair.flags, *changes))
         values = measure_volumes(lesion, image, mask)
     notes = {*header_warnings(lesion.image), *header_warnings(lesion.mask)}
     notes |= set(pair.notes)
@@ -210,8 +210,11 @@ def _check_finite(lesion, image, mask):
         raise ValueError(msg)
 
 
-def _describe(lesion: Lesion, pair: Pair, changes):
-    values, mask = pair.intensities(), pair.lesion
+def _describe(lesion: Lesion, pair: Pair, mask: Volume, changes):
+    if mask is pair.lesion:
+        values = pair.intensities()
+    else:
+        values = pair.image.array[mask.array]
     n_voxels, low, high = len(values), float(np.min(values)), float(np.max(values))
     levels = _gray_levels(low, high, lesion.settings)
     flags = [*changes, *_flags(n_voxels, low, high, levels)]

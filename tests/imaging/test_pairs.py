@@ -166,7 +166,8 @@ def test_a_lesion_that_the_image_cuts_is_refused_with_its_share(ball_files, n_sl
 def test_a_little_outside_is_told(ball_files):
     pair = open_pair(*ball_files(29), resample_mask=True)
     assert pair.outside == pytest.approx(1 / pair.lesion.array.sum())
-    assert pair.notes[0].startswith("cut: 0.03% of the lesion")
+    [flag] = pair.flags
+    assert flag.startswith("cut: 0.03% of the lesion")
 
 
 def test_the_share_outside_is_that_of_the_planes_left_out(ball_files):

@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
-from radlatent.errors import EmptyMaskError, GeometryError
+from radlatent.errors import EmptyMaskError
 from radlatent.handcrafted.repeat.contours import near_box
 from radlatent.handcrafted.repeat.perturb import (
     KINDS,
@@ -282,7 +282,35 @@ def test_a_mask_without_room_is_told(rng):
         perturb(image, mask, Perturbation(volume_change=0.1))
 
 
-def test_grids_that_differ_are_refused(rng):
+@pytest.mark.parametrize("kinds", [["rotation"], ["translation"], [*KINDS]])
+def test_a_lesion_on_a_finer_grid_moves_with_its_image(rng, kinds):
+    # a ball beside the middle: image of 1 mm, mask of 0.25 mm over the same box
+    middle, radius = np.array([9.5, 14.0, 22.0]), 6.0
+
+    def away(volume):
+        points = volume.to_world(np.argwhere(np.ones(volume.shape)))[:, ::-1]
+        return np.linalg.norm(points - middle, axis=1).reshape(volume.shape)
+
+    image = Volume(np.zeros((20, 36, 40)), (1.0, 1.0, 1.0))
+    edge = np.clip(radius + 0.5 - away(image), 0, 1)
+    image = image.with_array(100 * edge + rng.normal(0, 1, image.shape))
+    mask = Volume(np.zeros((80, 144, 160)), (0.25,) * 3, (-0.375,) * 3)
+    mask = mask.with_array(away(mask) <= radius)
+    for each in draw_perturbations(3, kinds=kinds, random_state=4):
+        moved, inside = perturb(image, mask, replace(each, contour=False))
+        assert inside.shape == mask.shape
+        assert moved.shape == image.shape
+        bright = moved.to_world(np.argwhere(moved.array > 50)).mean(axis=0)
+        held = inside.to_world(np.argwhere(inside.array)).mean(axis=0)
+        # centers of mass of voxels of 1 mm and of 0.25 mm
+        np.testing.assert_allclose(held, bright, atol=0.1)
+        assert np.linalg.norm(held[::-1] - middle) > 0.05 or each.rotation_deg
+
+
+def test_one_grid_and_its_copy_elsewhere_give_the_same(rng):
     image, mask = lesion(rng, ball(8))
-    with pytest.raises(GeometryError, match="mask grid differs"):
-        perturb(image, Volume(mask.array, (2.0, 1.0, 1.0)), Perturbation())
+    apart = Volume(mask.array, mask.spacing_mm, (1e-9, 0.0, 0.0))
+    for each in draw_perturbations(3, kinds=["rotation", "translation", "volume"]):
+        together, other = perturb(image, mask, each), perturb(image, apart, each)
+        np.testing.assert_allclose(other[0].array, together[0].array, atol=1e-5)
+        np.testing.assert_array_equal(other[1].array, together[1].array)

@@ -123,3 +123,66 @@ def test_a_yaml_file_can_run_no_code(tmp_path):
     with pytest.raises(SchemaError, match="not YAML"):
         schema.read_yaml(path, Outer)
     assert not target.exists()
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Return a function: text in, the path of a YAML file out."""
+
+    def write(text):
+        path = tmp_path / "file.yml"
+        path.write_text(text, "utf-8")
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("a: 1\nb: 2\na: 3\n", "key 'a' is given twice, in lines 1 and 3"),
+        ("b:\n  c: {d: 1, e: 2, d: 1}\n", "key 'd' is given twice, in lines 2 and 2"),
+        ("a: [{x: 1}, {x: 1,\n x: 2}]\n", "key 'x' is given twice, in lines 1 and 2"),
+        # one key in two spellings
+        ("yes: 1\ntrue: 2\n", "key 'True' is given twice"),
+        ("a: &t {k: 1, k: 2}\nb: *t\n", "key 'k' is given twice"),
+    ],
+)
+def test_a_key_given_twice_is_refused_with_its_lines(written, text, found):
+    with pytest.raises(SchemaError, match=found):
+        schema.read_yaml(written(text), Outer)
+
+
+def test_keys_given_twice_are_told_all_at_once(written):
+    with pytest.raises(SchemaError, match=r"'a' is given twice.*'b' is given twice"):
+        schema.read_yaml(written("a: 1\na: 2\nb: {b: 1, b: 2}\n"), Outer)
+
+
+def test_one_key_in_two_mappings_is_no_fault(written):
+    with pytest.raises(SchemaError) as refused:
+        schema.read_yaml(written("a: {k: 1}\nb: {k: 1}\n"), Outer)
+    assert "twice" not in str(refused.value)
+
+
+@pytest.mark.parametrize("opening", ["[", "{a: ", "- "])
+def test_a_file_that_nests_too_deep_is_refused(written, opening):
+    with pytest.raises(SchemaError, match=r"nested too deep|not YAML"):
+        schema.read_yaml(written("z: " + opening * 5000 + "\n"), Outer)
+
+
+def bomb(levels):
+    rows = ["&a0 [" + ",".join("x" * 9) + "]"]
+    rows += [f"&a{i} [" + ",".join([f"*a{i - 1}"] * 9) + "]" for i in range(1, levels)]
+    return "name: [" + ", ".join(rows) + "]\n"
+
+
+@pytest.mark.parametrize("text", [bomb(12), "name: &a [*a]\n", "name: &a {k: *a}\n"])
+def test_aliases_that_expand_without_end_are_refused(written, text):
+    with pytest.raises(SchemaError, match=r"expand to more than|recursive"):
+        schema.read_yaml(written(text), Outer)
+
+
+def test_a_large_value_in_a_message_is_not_written_out(written):
+    with pytest.raises(SchemaError) as refused:
+        schema.read_yaml(written(bomb(5)), Outer)
+    assert len(str(refused.value)) < 2000

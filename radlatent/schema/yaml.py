@@ -4,6 +4,7 @@ Everything wrong with a file is told at once, with the nearest name that is know
 """
 
 import difflib
+import reprlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeVar
@@ -15,6 +16,14 @@ from radlatent.errors import SchemaError
 __all__ = ["nearest", "parse", "read_yaml"]
 
 _Model = TypeVar("_Model")
+
+#: Of a value that is wrong, only the part that is shown is written out.
+_BRIEF = reprlib.Repr()
+_BRIEF.maxstring = _BRIEF.maxother = _BRIEF.maxlong = 60
+_BRIEF.maxlevel = 3
+
+#: A file with more values, aliases written out, is no card, study or settings.
+_MOST_VALUES = 100_000
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -50,22 +59,91 @@ def read_yaml(path: str | Path, model: type[_Model]) -> _Model:
     Raises
     ------
     SchemaError
-        The file is no YAML mapping, or keys are unknown, missing or of another kind:
-        all of them at once, with the nearest known key.
+        The file is no YAML mapping, a key is given twice, it nests or expands without
+        end, or keys are unknown, missing or of another kind: all of them at once, with
+        the nearest known key.
     """
     path = Path(path)
     try:
-        content = yaml.safe_load(path.read_text("utf-8"))
+        content = _load(path)
     except UnicodeDecodeError as error:
         msg = f"{path}: not UTF-8 at byte {error.start}. Save the file as UTF-8."
         raise SchemaError(msg) from error
     except yaml.YAMLError as error:
         msg = f"{path}: not YAML ({' '.join(str(error).split())})."
         raise SchemaError(msg) from error
+    except RecursionError as error:
+        msg = f"{path}: not YAML that can be read: it is nested too deep."
+        raise SchemaError(msg) from error
     if not isinstance(content, dict):
         msg = f"{path}: holds {type(content).__name__}, not keys and values."
         raise SchemaError(msg)
     return parse(content, model, source=str(path))
+
+
+def _load(path):
+    """Return the content of a file, whose values are looked at before they are made."""
+    loader = yaml.SafeLoader(path.read_text("utf-8"))
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        twice = _keys_twice(node, loader)
+        if _size(node, {}) > _MOST_VALUES:
+            msg = (
+                f"{path}: its aliases (*name) expand to more than {_MOST_VALUES:,} "
+                "values. Write the values out."
+            )
+            raise SchemaError(msg)
+        if twice:
+            msg = (
+                f"{path}: {'; '.join(twice)}. The last one would count alone: leave "
+                "one of each."
+            )
+            raise SchemaError(msg)
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _size(node, known):
+    """Return how many values a node holds once its aliases are written out."""
+    if id(node) not in known:
+        known[id(node)] = float("inf")  # a node inside of itself has no end
+        known[id(node)] = 1 + sum(_size(child, known) for child in _children(node))
+    return known[id(node)]
+
+
+def _children(node):
+    if isinstance(node, yaml.MappingNode):
+        return [part for pair in node.value for part in pair]
+    return node.value if isinstance(node, yaml.SequenceNode) else []
+
+
+def _keys_twice(root, loader):
+    """Return a text for every key that a mapping gives twice (YAML 1.2, 3.2.1.3)."""
+    found, seen, left = [], set(), [root]
+    while left:
+        node = left.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        left += reversed(_children(node))
+        if not isinstance(node, yaml.MappingNode):
+            continue
+        lines = {}
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue
+            # 1 and 1.0, yes and true are one key
+            value, line = loader.construct_object(key), key.start_mark.line + 1
+            if value in lines:
+                found.append(
+                    f"key {str(value)!r} is given twice, in lines {lines[value]} and "
+                    f"{line}"
+                )
+            lines.setdefault(value, line)
+    return found
 
 
 def parse(content: dict, model: type[_Model], *, source: str) -> _Model:
@@ -95,7 +173,7 @@ def _describe(error, model):
 
 
 def _shortened(value):
-    text = repr(value)
+    text = _BRIEF.repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

@@ -7,26 +7,21 @@ with grids that differ, labels that are absent, and images swapped with masks.
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
+from radlatent.cohort.copies import shared_images
+from radlatent.cohort.look import JUDGED_UNITS, Fault, Look, look
 from radlatent.cohort.manifest import Cohort, read_manifest
 from radlatent.cohort.problems import Problems
 from radlatent.cohort.rules import check_paths
 from radlatent.errors import SchemaError
-from radlatent.imaging import (
-    collapse_warnings,
-    geometry_difference,
-    header_warnings,
-    read_geometry,
-    read_volume,
-)
+from radlatent.imaging import collapse_warnings
 from radlatent.parallel import map_tasks
 
 __all__ = ["Check", "check"]
 
-#: More distinct values than this are intensities rather than labels.
-_MOST_LABELS = 100
+#: So many images of a modality are read, spread over the cohort.
+_LOOKED_AT = 10
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -87,6 +82,7 @@ def check(
     *,
     root: str | Path | None = None,
     jobs: int | None = None,
+    deep: bool = False,
 ) -> Check:
     """Check the tables and the files of a cohort, and report everything at once.
 
@@ -98,12 +94,16 @@ def check(
         Folder of the images, instead of the one in ``cohort.yml``.
     jobs
         Processes; see `radlatent.parallel.map_tasks`.
+    deep
+        Whether every image is read to its end.
 
     Notes
     -----
-    Every mask is read in full, of every image only the header (and the voxels where
-    image and mask look swapped). Grids agree when no corner differs by more than
-    `radlatent.imaging.TOLERANCE_MM`.
+    Every mask is read in full. Of an image the header is read and held against the size
+    of the file; the voxels of some images of each modality in HU or SUV are held to
+    that unit, and with ``deep`` all are read. Grids agree when no corner differs by
+    more than `radlatent.imaging.TOLERANCE_MM`. One image under several patients is a
+    problem: folds by patient cannot keep a copy out of the test.
     """
     if isinstance(cohort, Cohort):
         if root is not None:
@@ -115,19 +115,50 @@ def check(
     else:
         cohort, problems = read_manifest(cohort, root=root)
     pairs = _pairs(cohort)
+    seen = set(pairs) if deep else _sample(pairs, cohort)
     tasks = {
-        key: (*pair.paths, pair.labels, cohort.modalities[pair.modality])
-        for key, pair in pairs.items()
+        key: (Look(*p.paths, p.labels, cohort.modalities[p.modality], key in seen),)
+        for key, p in pairs.items()
     }
-    outcome = map_tasks(_look, tasks, jobs=jobs, description="Checking files")
-    notes = []
-    for key, found in outcome.results.items():
-        _report(cohort, pairs[key], found["faults"], problems)
-        notes += found["notes"]
+    outcome = map_tasks(look, tasks, jobs=jobs, description="Checking files")
+    notes = _sampled_notes(pairs, seen, cohort)
+    damaged = {pairs[key].image for key in outcome.failures}
+    for key, (faults, remarks) in outcome.results.items():
+        _report(cohort, pairs[key], faults, problems)
+        notes += remarks
+        damaged |= {pairs[key].image for fault in faults if fault.role == "image"}
     for key, (_, message) in outcome.failures.items():
-        fault = (None, message, "Mend the file, or exclude the case")
+        fault = Fault(message, "Mend the file, or exclude the case", "image")
         _report(cohort, pairs[key], [fault], problems)
+    for copies in shared_images(cohort, damaged):
+        problems.add(**copies)
     return Check(problems, cohort, collapse_warnings(notes))
+
+
+def _sample(pairs, cohort):
+    """Return the pairs whose image is read, so that its values can be held to its unit.
+
+    A conversion that went wrong went wrong for all: some of each modality tell.
+    """
+    found = set()
+    for name, modality in cohort.modalities.items():
+        own = [key for key, pair in pairs.items() if pair.modality == name]
+        if modality.unit in JUDGED_UNITS:
+            found |= set(own[:: max(1, -(-len(own) // _LOOKED_AT))])
+    return found
+
+
+def _sampled_notes(pairs, seen, cohort):
+    notes = []
+    for name, modality in cohort.modalities.items():
+        own = [key for key, pair in pairs.items() if pair.modality == name]
+        n = len(seen.intersection(own))
+        if modality.unit in JUDGED_UNITS and n < len(own):
+            notes.append(
+                f"values of {name} were held to the unit {modality.unit} in {n} of "
+                f"{len(own)} images; 'check --deep' reads them all"
+            )
+    return notes
 
 
 @dataclass(frozen=True)
@@ -135,13 +166,19 @@ class _Pair:
     """An image and its mask, looked into once for all cases that share them."""
 
     modality: str
-    mask: str  # as cases.csv names it
+    image: str  # as cases.csv names it
+    mask: str
     paths: tuple[Path, Path]
     wanted: dict[str, int | None]  # case_id to mask_label, None for every label
 
     @property
     def labels(self):
         return list(dict.fromkeys(self.wanted.values()))
+
+    def column(self, cohort, role):
+        if role == "image":
+            return f"image_{self.modality}"
+        return cohort.mask_column(self.modality)
 
 
 def _pairs(cohort):
@@ -156,91 +193,27 @@ def _pairs(cohort):
             if not all(path.is_file() for path in paths):
                 continue
             label = None if pd.isna(case["mask_label"]) else int(case["mask_label"])
-            pair = _Pair(modality, mask, paths, {})
+            pair = _Pair(modality, image, mask, paths, {})
             pairs.setdefault((modality, image, mask), pair).wanted[case_id] = label
     return pairs
 
 
-def _look(image_path, mask_path, labels, modality):
-    """Return faults (label or None, problem, remedy) and notes of one pair of files."""
-    notes = [*header_warnings(image_path), *header_warnings(mask_path)]
-    grid, mask = read_geometry(image_path), read_volume(mask_path)
-    faults = []
-    difference = geometry_difference(grid, mask)
-    if difference and not modality.resample_mask:
-        remedy = (
-            "Resample the mask onto the image grid, exclude the case, or, for a mask "
-            "common to several modalities, set 'resample_mask: true' in cohort.yml"
-        )
-        faults.append((None, f"mask and image grids differ: {difference}", remedy))
-    counts = _label_counts(mask.array)
-    if counts is None:
-        faults.append(_not_a_mask(image_path, mask_path))
-    else:
-        faults += [f for label in labels if (f := _label_fault(label, counts, mask))]
-    return {"faults": faults, "notes": sorted(set(notes))}
-
-
-def _label_counts(array):
-    """Return label to number of voxels without background, None for intensities."""
-    if array.dtype.kind == "f":
-        finite = array[np.isfinite(array)]
-        if len(finite) < array.size or (finite != np.round(finite)).any():
-            return None
-        array = finite.astype(np.int64)
-    lowest, highest = int(array.min()), int(array.max())
-    if lowest < 0 or highest > np.iinfo(np.uint16).max:
-        return None
-    counts = np.zeros(highest + 1, dtype=np.int64)
-    for section in array:  # bincount takes eight bytes a voxel
-        counts += np.bincount(section.ravel(), minlength=highest + 1)
-    found = {int(v): int(counts[v]) for v in np.flatnonzero(counts) if v != 0}
-    return found if len(found) <= _MOST_LABELS else None
-
-
-def _not_a_mask(image_path, mask_path):
-    found = _label_counts(read_volume(image_path).array)
-    if found is not None:
-        problem = (
-            f"image and mask look swapped: {mask_path.name} holds intensities, "
-            f"{image_path.name} holds the labels {sorted(found)}"
-        )
-        return None, problem, "Exchange the two columns"
-    problem = f"the mask {mask_path.name} holds intensities, not labels"
-    return None, problem, "Give a mask of whole numbers, 0 for background"
-
-
-def _label_fault(label, counts, mask):
-    present = ", ".join(f"{v} ({n} voxels)" for v, n in counts.items()) or "none"
-    voxels = sum(counts.values()) if label is None else counts.get(label, 0)
-    if not counts:
-        return label, "the mask is empty", "Draw the mask, or exclude the case"
-    if not voxels:
-        problem = f"mask_label {label} is absent; labels present: {present}"
-        return label, problem, "Correct mask_label in cases.csv, or exclude the case"
-    if voxels == 1:
-        volume = float(np.prod(mask.spacing_mm))
-        problem = f"the lesion is one voxel ({volume:.3g} mm3)"
-        return label, problem, "Exclude the case: no texture can be measured"
-    return None
-
-
 def _report(cohort, pair, faults, problems):
-    for label, problem, remedy in faults:
+    for fault in faults:
         concerned = [
             case_id
             for case_id, wanted in pair.wanted.items()
-            if label is None or wanted == label
+            if fault.label is None or wanted == fault.label
         ]
         first = concerned[0]
-        others = len(concerned) - 1
+        others, of_file = len(concerned) - 1, f"cases of this {fault.role}"
         problems.add(
-            problem + (f" (and {others} more cases of this mask)" if others else ""),
-            remedy,
+            fault.problem + (f" (and {others} more {of_file})" if others else ""),
+            fault.remedy,
             file="cases.csv",
             row=cohort.cases.loc[first, "line"],
             case_id=first,
-            column=cohort.mask_column(pair.modality),
-            value=pair.mask,
+            column=pair.column(cohort, fault.role),
+            value=getattr(pair, fault.role),
             cases=tuple(concerned),
         )

@@ -206,13 +206,35 @@ def check_paths(
                 "the case has no image", "Name one, or exclude the case", **where
             )
     for path, places in absent.items():
-        others = f" (and {len(places) - 1} more cases)" if len(places) > 1 else ""
-        concerned = tuple(place["case_id"] for place in places)
-        problems.add(
-            f"{path!r} is not there{others} (root {root})",
-            "Restore the file, correct the path, or exclude the case",
-            **places[0] | {"cases": concerned},
+        _not_there(path, places, root, problems)
+
+
+def _not_there(path, places, root, problems):
+    others = f" (and {len(places) - 1} more cases)" if len(places) > 1 else ""
+    concerned = tuple(place["case_id"] for place in places)
+    problem = f"{path!r} is not there{others} (root {root})"
+    remedy = "Restore the file, correct the path, or exclude the case"
+    if (root / path).is_dir():
+        problem, remedy = _folder(root / path)
+    problems.add(problem, remedy, **places[0] | {"cases": concerned})
+
+
+def _folder(path):
+    """Return what is wrong with a folder in the place of a volume, and the remedy."""
+    files = [each for each in path.iterdir() if each.is_file()]
+    dicom = sum(each.suffix.lower() in (".dcm", ".ima", "") for each in files)
+    if not dicom:
+        return (
+            f"{path.name!r} is a folder ({len(files)} files), not a volume",
+            "Name the file",
         )
+    return (
+        f"{path.name!r} is a folder of {dicom} DICOM files; a volume in one file is "
+        "needed",
+        "Convert the series first, as .nii.gz or .nrrd: with SimpleITK "
+        "(ImageSeriesReader, GetGDCMSeriesFileNames) or dcm2niix. For PET divide by "
+        "dose over weight (SUV)",
+    )
 
 
 def _is_sound(root, path, problems, where, *, anywhere):

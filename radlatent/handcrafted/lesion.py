@@ -211,10 +211,8 @@ def _check_finite(lesion, image, mask):
 
 
 def _describe(lesion: Lesion, pair: Pair, mask: Volume, changes):
-    if mask is pair.lesion:
-        values = pair.intensities()
-    else:
-        values = pair.image.array[mask.array]
+    drawn = mask is pair.lesion
+    values = pair.intensities() if drawn else pair.image.array[mask.array]
     n_voxels, low, high = len(values), float(np.min(values)), float(np.max(values))
     levels = _gray_levels(low, high, lesion.settings)
     flags = [*changes, *_flags(n_voxels, low, high, levels)]

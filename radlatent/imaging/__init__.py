@@ -57,6 +57,7 @@ from radlatent.imaging.itk import from_sitk, single_thread, to_sitk
 from radlatent.imaging.itk_filters import gradient_magnitude, interpolate, standardize
 from radlatent.imaging.labels import label_counts, whole_labels
 from radlatent.imaging.pairs import (
+    MOST_OUTSIDE,
     Pair,
     forget_pair,
     open_pair,
@@ -73,6 +74,7 @@ from radlatent.imaging.volume import (
 )
 
 __all__ = [
+    "MOST_OUTSIDE",
     "TOLERANCE_MM",
     "Geometry",
     "Pair",

@@ -250,7 +250,7 @@ def _itk_voxels(reader: sitk.ImageFileReader, path: str | os.PathLike) -> np.nda
 
 
 def _open(path: str | os.PathLike) -> tuple[sitk.ImageFileReader, Geometry]:
-    if not Path(path).is_file():
+    if not Path(path).exists():
         msg = f"{path}: there is no such file. Check the path in cases.csv."
         raise FileNotFoundError(msg)
     _check_format(path)
@@ -296,20 +296,47 @@ def _check_format(path: str | os.PathLike) -> None:
     A header whose voxels lie in another file would be hashed without them, and could
     name a file outside of the cohort.
     """
-    found = ""
-    if not Path(path).name.lower().endswith(_FORMATS):
-        found = f"the ending {''.join(Path(path).suffixes) or '(none)'}"
+    if Path(path).is_dir():
+        found, remedy = "a folder", _SERIES
+    elif not Path(path).name.lower().endswith(_FORMATS):
+        ending = "".join(Path(path).suffixes).lower()
+        found, remedy = f"the ending {ending or '(none)'}", _remedy_for(path, ending)
     elif not is_nifti(path):
         with Path(path).open("rb") as file:
-            if _DETACHED.search(file.read(_HEADER_BYTES).partition(b"\n\n")[0]):
-                found = "a header that names another file for its voxels"
-    if found:
-        msg = (
-            f"{path}: not a volume in one file, found {found}. Write it as one of "
-            f"{', '.join(_FORMATS)}, for instance with SimpleITK: "
-            "WriteImage(ReadImage('x.mhd'), 'x.mha')."
+            if not _DETACHED.search(file.read(_HEADER_BYTES).partition(b"\n\n")[0]):
+                return
+        found, remedy = "a header that names another file for its voxels", _JOIN
+    else:
+        return
+    msg = f"{path}: not a volume in one file, found {found}. {remedy}"
+    raise OSError(msg)
+
+
+_JOIN = (
+    f"Write it as one of {', '.join(_FORMATS)}, for instance with SimpleITK: "
+    "WriteImage(ReadImage('x.mhd'), 'x.mha')."
+)
+_SERIES = (
+    "One slice of a DICOM series is no volume: read the series with SimpleITK "
+    "(ImageSeriesReader, GetGDCMSeriesFileNames) or convert it with dcm2niix, and "
+    f"write it as one of {', '.join(_FORMATS)}."
+)
+_PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".npy", ".npz")
+
+
+def _remedy_for(path, ending):
+    """Return what to do with a file of another kind."""
+    if ending.endswith((".mhd", ".nhdr", ".hdr", ".img")):
+        return _JOIN
+    if ending.endswith(_PICTURES):
+        return (
+            "It does not say where its voxels lie. Stack the slices, with their spacing"
+            f" in mm, into one of {', '.join(_FORMATS)}."
         )
-        raise OSError(msg)
+    with Path(path).open("rb") as file:
+        if file.read(132).endswith(b"DICM") or ending.endswith((".dcm", ".ima")):
+            return _SERIES
+    return f"Write it as one of {', '.join(_FORMATS)}."
 
 
 def _sheared(path: str | os.PathLike) -> str:

@@ -165,8 +165,6 @@ def unit_fault(unit: str, image: Volume, low: float, high: float) -> str:
             f"unit SUV, but the lesion reaches {high:,.0f}: Bq/ml? Divide by the "
             "injected dose (decayed) over the weight"
         )
-    if unit == "SUV" and low < -1:
-        return f"unit SUV, but the lesion holds {low:,.3g}: SUV is not below 0"
     if unit == "HU" and low >= 0 and image.array.min() >= 0:
         largest = float(image.array.max())
         if largest > _STORED_HU:

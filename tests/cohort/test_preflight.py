@@ -1,5 +1,7 @@
 """Every fault of the files is found before the long work starts."""
 
+import gzip
+
 import nibabel as nib
 import numpy as np
 import pandas as pd
@@ -7,7 +9,7 @@ import pytest
 
 from radlatent.cohort import Cohort, check
 from radlatent.errors import CohortError, SchemaError
-from radlatent.imaging import Volume, read_volume, write_volume
+from radlatent.imaging import Volume, crop, read_volume, write_volume
 
 
 def rewrite(path, change):
@@ -16,8 +18,8 @@ def rewrite(path, change):
     write_volume(Volume(change(volume.array), volume.spacing_mm), path)
 
 
-def only_problem(folder):
-    found = check(folder).problems
+def only_problem(folder, **options):
+    found = check(folder, **options).problems
     assert len(found) == 1, found.to_string()
     return found.iloc[0]
 
@@ -91,8 +93,11 @@ def test_a_mask_of_one_voxel_is_named(tiny_folder):
 
 def test_a_mask_of_intensities_is_named(tiny_folder):
     rewrite(tiny_folder / "p1" / "ct_mask.nii.gz", lambda a: a + 0.5)
-    problem = only_problem(tiny_folder)["problem"]
-    assert problem == "the mask ct_mask.nii.gz holds intensities, not labels"
+    problem = only_problem(tiny_folder)
+    assert problem["problem"].startswith(
+        "the mask ct_mask.nii.gz holds intensities or probabilities, not labels: 0.5 at"
+    )
+    assert problem["column"] == "mask_ct"
 
 
 @pytest.mark.parametrize(
@@ -186,3 +191,135 @@ def test_a_cohort_that_was_read_can_be_checked(tiny_cohort):
     found = check(tiny_cohort)
     assert repr(found).endswith(": 0 problems)")
     assert "No problem" in found._repr_html_()
+
+
+def cut(path, share=0.5):
+    stored = path.read_bytes()
+    path.write_bytes(stored[: int(share * len(stored))])
+
+
+def test_an_image_that_was_cut_is_found_by_its_size(tiny_folder):
+    cut(tiny_folder / "p2" / "ct_image.nii.gz")
+    problem = only_problem(tiny_folder)
+    assert "was cut" in problem["problem"]
+    assert (problem["column"], problem["case_id"]) == ("image_ct", "p2")
+
+
+def test_a_stream_with_a_changed_byte_is_found_by_a_deep_look(tiny_folder):
+    path = tiny_folder / "p2" / "ct_image.nii.gz"
+    stored = bytearray(path.read_bytes())
+    stored[len(stored) // 2] ^= 0xFF
+    path.write_bytes(bytes(stored))
+    problem = only_problem(tiny_folder, deep=True)
+    assert (problem["column"], problem["case_id"]) == ("image_ct", "p2")
+
+
+@pytest.mark.parametrize(
+    ("name", "found", "remedy"),
+    [
+        ("scan.dcm", "DICOM series", "ImageSeriesReader"),
+        ("scan.mhd", "ending .mhd", "ReadImage('x.mhd')"),
+        ("scan.npy", "ending .npy", "spacing"),
+        ("scan.png", "ending .png", "Stack the slices"),
+    ],
+)
+def test_a_fault_of_an_image_names_its_column_and_what_helps(
+    tiny_folder, name, found, remedy
+):
+    (tiny_folder / name).write_bytes(bytes(128) + b"DICM")
+    cases = pd.read_csv(tiny_folder / "cases.csv", dtype=str)
+    cases.loc[0, "image_ct"] = name
+    cases.to_csv(tiny_folder / "cases.csv", index=False)
+    problem = only_problem(tiny_folder)
+    assert problem["column"] == "image_ct"
+    assert found in problem["problem"]
+    assert remedy in problem["problem"]
+
+
+def test_a_folder_of_dicom_files_is_there_and_is_no_volume(tiny_folder):
+    folder = tiny_folder / "series"
+    folder.mkdir()
+    for number in range(3):
+        (folder / f"{number}.dcm").write_bytes(bytes(128) + b"DICM")
+    cases = pd.read_csv(tiny_folder / "cases.csv", dtype=str)
+    cases.loc[0, "image_ct"] = "series"
+    cases.to_csv(tiny_folder / "cases.csv", index=False)
+    problem = only_problem(tiny_folder)
+    assert problem["problem"].startswith("'series' is a folder of 3 DICOM files")
+    assert "Convert the series" in problem["remedy"]
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_one_image_under_two_patients_is_found(tiny_folder, again):
+    first, second = (tiny_folder / p / "ct_image.nii.gz" for p in ("p1", "p3"))
+    content = gzip.decompress(first.read_bytes())
+    # packed again it has other bytes, and the same voxels
+    second.write_bytes(gzip.compress(content, 1) if again else first.read_bytes())
+    problems = check(tiny_folder).problems
+    [problem] = problems[problems["problem"].str.contains("one image")].to_dict(
+        "records"
+    )
+    assert "patients ['p1', 'p3'] have one image" in problem["problem"]
+    assert problem["column"] == "image_ct"
+
+
+def test_uncompressed_copies_are_found_and_equal_sizes_are_not(tiny_folder, rng):
+    cases = pd.read_csv(tiny_folder / "cases.csv", dtype=str)
+    first, other = rng.normal(0, 100, (2, 16, 16, 16)).astype(np.float32)
+    for row, (patient, array) in enumerate(
+        [("p1", first), ("p2", other), ("p3", first)]
+    ):
+        path = tiny_folder / patient / "ct_image.nii"
+        write_volume(Volume(array, (2.0, 2.0, 2.0)), path)
+        cases.loc[row, "image_ct"] = f"{patient}/ct_image.nii"
+    cases.to_csv(tiny_folder / "cases.csv", index=False)
+    problem = only_problem(tiny_folder)
+    assert "patients ['p1', 'p3'] have one image" in problem["problem"]
+
+
+def test_two_lesions_of_one_patient_may_share_an_image(tiny_folder):
+    cases = pd.read_csv(tiny_folder / "cases.csv", dtype=str)
+    twin = cases.iloc[[0]].assign(case_id="p1b", lesion_id="B")
+    cases["lesion_id"] = "A"
+    pd.concat([cases, twin]).to_csv(tiny_folder / "cases.csv", index=False)
+    assert check(tiny_folder).problems.empty
+
+
+def test_becquerels_are_not_taken_for_suv(tiny_folder):
+    for patient in ("p1", "p2", "p3"):
+        rewrite(tiny_folder / patient / "pet_image.nii.gz", lambda a: 2489.6 * a)
+    problems = check(tiny_folder).problems
+    assert problems["column"].tolist() == ["image_pet"] * 3
+    assert problems["problem"].str.startswith("unit SUV, but the lesion reaches").all()
+
+
+def test_a_ct_without_its_intercept_is_found(tiny_folder):
+    rewrite(tiny_folder / "p1" / "ct_image.nii.gz", lambda a: a + 1024)
+    problem = only_problem(tiny_folder)
+    assert problem["problem"].startswith("unit HU, but no voxel of the image is below")
+    assert problem["column"] == "image_ct"
+
+
+def test_a_mask_of_several_labels_without_a_label_is_noted(tiny_folder):
+    def two(array):
+        array = array.copy()
+        array[:2] = 2 * (np.indices(array[:2].shape)[2] > 8)
+        return array
+
+    rewrite(tiny_folder / "p1" / "ct_mask.nii.gz", two)
+    found = check(tiny_folder)
+    assert found.problems.empty
+    assert any("labels [1, 2] and mask_label is empty" in note for note in found.notes)
+
+
+def test_a_lesion_that_its_image_cuts_is_a_problem(tiny_folder):
+    card = tiny_folder / "cohort.yml"
+    text = card.read_text("utf-8")
+    card.write_text(text.replace("preset: hu", "preset: hu, resample_mask: true"))
+    image = read_volume(tiny_folder / "p3" / "ct_image.nii.gz")
+    write_volume(
+        crop(image, (slice(0, 8), slice(0, 16), slice(0, 16))),
+        tiny_folder / "p3" / "ct_image.nii.gz",
+    )
+    problem = only_problem(tiny_folder)
+    assert "50% of the lesion lie outside of ct_image.nii.gz" in problem["problem"]

@@ -1,0 +1,215 @@
+"""One image and its mask, looked into: two files enter, faults and notes leave.
+
+What is refused here is what measuring refuses, so that it is known before.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from radlatent.cohort.card import Modality
+from radlatent.errors import LabelError, RadlatentError
+from radlatent.imaging import (
+    MOST_OUTSIDE,
+    Pair,
+    Volume,
+    check_stored,
+    geometry_difference,
+    header_warnings,
+    label_counts,
+    read_geometry,
+    read_volume,
+    share_outside,
+    unit_fault,
+    whole_labels,
+)
+
+__all__ = ["JUDGED_UNITS", "Fault", "Look", "look"]
+
+#: Units that values can contradict.
+JUDGED_UNITS = ("HU", "SUV")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with an image or a mask.
+
+    Parameters
+    ----------
+    problem, remedy
+        What was found, and what to do.
+    role
+        ``"image"`` or ``"mask"``: whose column of ``cases.csv`` is at fault.
+    label
+        The label that it concerns; None concerns all of the mask.
+    """
+
+    problem: str
+    remedy: str
+    role: str
+    label: int | None = None
+
+
+@dataclass(frozen=True)
+class Look:
+    """What to look into.
+
+    Parameters
+    ----------
+    image, mask
+        The files.
+    labels
+        Labels that cases ask for; None is every voxel above 0.
+    modality
+        Its unit, and whether masks on other grids are welcome.
+    voxels
+        Whether the voxels of the image are read, not its header alone.
+    """
+
+    image: Path
+    mask: Path
+    labels: Sequence[int | None]
+    modality: Modality
+    voxels: bool
+
+
+def look(this: Look) -> tuple[list[Fault], list[str]]:
+    """Return the faults and the notes of an image and its mask."""
+    faults, notes = [], []
+    image = _attempt(_opened, this.image, this.voxels, "image", faults)
+    mask = _attempt(_opened, this.mask, True, "mask", faults)
+    for path, volume in ((this.image, image), (this.mask, mask)):
+        if volume is not None:
+            notes += header_warnings(path)
+    labels = None if mask is None else _labels(this, mask, image, faults, notes)
+    if image is not None and mask is not None:
+        faults += _grid_faults(this, image, mask)
+    if labels is not None:
+        counts = label_counts(labels.array)
+        faults += [f for one in this.labels if (f := _label_fault(one, counts, labels))]
+        notes += _union_notes(this, counts)
+        if not faults and image is not None:
+            faults += _lesion_faults(this, image, labels, notes)
+    return faults, sorted(set(notes))
+
+
+def _attempt(read, path, voxels, role, faults):
+    try:
+        return read(path, voxels)
+    except (OSError, RadlatentError, ValueError, MemoryError) as error:
+        text = str(error) or f"{path}: there is not enough memory for its voxels"
+        faults.append(Fault(text, "Mend the file, or exclude the case", role))
+        return None
+
+
+def _opened(path, voxels):
+    """Return a volume, or its grid where the header is held against the size alone."""
+    if voxels:
+        return read_volume(path)
+    grid = read_geometry(path)
+    check_stored(path)
+    return grid
+
+
+def _labels(this, mask, image, faults, notes):
+    try:
+        labels, note = whole_labels(mask, f"the mask {this.mask.name}")
+    except LabelError as error:
+        faults.append(_not_a_mask(this, str(error), image))
+        return None
+    notes += [note] if note else []
+    return labels
+
+
+def _not_a_mask(this, found, image):
+    remedy = "Give a mask of whole numbers, 0 for background"
+    if image is not None:
+        try:
+            swapped, _ = whole_labels(read_volume(this.image), this.image.name)
+        except (LabelError, OSError):
+            swapped = None
+        if swapped is not None and label_counts(swapped.array):
+            labels = sorted(label_counts(swapped.array))
+            problem = (
+                f"image and mask look swapped: {this.mask.name} holds intensities, "
+                f"{this.image.name} holds the labels {labels}"
+            )
+            return Fault(problem, "Exchange the two columns", "mask")
+    problem, _, told = found.rstrip(".").rpartition(". ")
+    return Fault(problem or found, told or remedy, "mask")
+
+
+def _grid_faults(this, image, mask):
+    difference = geometry_difference(image, mask)
+    if not difference or this.modality.resample_mask:
+        return []
+    remedy = (
+        "Resample the mask onto the image grid, exclude the case, or, for a mask "
+        "common to several modalities, set 'resample_mask: true' in cohort.yml"
+    )
+    return [Fault(f"mask and image grids differ: {difference}", remedy, "mask")]
+
+
+def _label_fault(label, counts, mask):
+    present = ", ".join(f"{v} ({n} voxels)" for v, n in counts.items()) or "none"
+    above = {value: n for value, n in counts.items() if value > 0}
+    voxels = sum(above.values()) if label is None else counts.get(label, 0)
+    if not counts:
+        problem, remedy = "the mask is empty", "Draw the mask, or exclude the case"
+    elif not voxels:
+        wanted = "no label is above 0" if label is None else f"{label} is absent"
+        problem = f"mask_label {wanted}; labels present: {present}"
+        remedy = "Correct mask_label in cases.csv, or exclude the case"
+    elif voxels == 1:
+        volume = float(np.prod(mask.spacing_mm))
+        problem = f"the lesion is one voxel ({volume:.3g} mm3)"
+        remedy = "Exclude the case: no texture can be measured"
+    else:
+        return None
+    return Fault(problem, remedy, "mask", label)
+
+
+def _union_notes(this, counts):
+    several = sorted(value for value in counts if value > 0)
+    if None not in this.labels or len(several) < 2:
+        return []
+    return [
+        f"{this.mask.name} holds the labels {several[:10]} and mask_label is empty: "
+        f"{len(several)} labels are measured as one lesion; 'radlatent index --labels' "
+        "writes a row a label"
+    ]
+
+
+def _lesion_faults(this, image, labels, notes):
+    """Yield what is wrong with where the lesions lie, and with their values."""
+    apart = geometry_difference(image, labels)
+    for label in this.labels:
+        inside = labels.array > 0 if label is None else labels.array == label
+        lesion = labels.with_array(inside)
+        outside = share_outside(lesion, image) if apart else 0.0
+        if outside > MOST_OUTSIDE:
+            problem = (
+                f"{outside:.0%} of the lesion lie outside of {this.image.name}, and at "
+                f"most {MOST_OUTSIDE:.0%} may"
+            )
+            remedy = "Give an image that holds the lesion, or exclude the case"
+            yield Fault(problem, remedy, "mask", label)
+            continue
+        if outside:
+            notes.append(f"{outside:.2%} of a lesion lie outside of its image")
+        if isinstance(image, Volume) and this.modality.unit in JUDGED_UNITS:
+            yield from _unit_faults(this, image, lesion, not apart, label)
+
+
+def _unit_faults(this, image: Volume, lesion: Volume, one_grid: bool, label):
+    values = Pair(image, lesion, one_grid, 0.0, (), "").intensities()
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return
+    low, high = float(values.min()), float(values.max())
+    fault = unit_fault(this.modality.unit, image, low, high)
+    if fault:
+        remedy = "Convert the image, or correct the unit in cohort.yml"
+        yield Fault(fault, remedy, "image", label)

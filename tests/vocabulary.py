@@ -19,6 +19,7 @@ PARAMETERS = {
     "cache": "folder of finished results",
     "cases": "the cases table",
     "clinical": "clinical columns by patient",
+    "deep": "whether files are read to their end",
     "record": "a run record",
     "cavity": "lesion_id of the cavity inside",
     "censoring": "expected fraction of censored times",

@@ -63,9 +63,14 @@ def _start(
 
 @app.command()
 @friendly
-def check(cohort: Path, root: Root = None, jobs: Jobs = None):
+def check(
+    cohort: Path,
+    root: Root = None,
+    jobs: Jobs = None,
+    deep: Annotated[bool, typer.Option(help="Read every image to its end.")] = False,
+):
     """Report every problem of a cohort's tables and files at once."""
-    found = rl.check(cohort, root=root, jobs=jobs)
+    found = rl.check(cohort, root=root, jobs=jobs, deep=deep)
     for note in found.notes:
         _log.warning("note: %s", note)
     found.raise_if_any()

@@ -13,13 +13,13 @@ from pathlib import Path
 from radlatent.cohort.manifest import Cohort
 from radlatent.provenance import file_hash
 
-__all__ = ["shared_images"]
+__all__ = ["one_path_notes", "shared_images"]
 
 _PIECE_BYTES = 1 << 16
 
 
 def shared_images(cohort: Cohort, damaged: Collection[str] = ()) -> Iterator[dict]:
-    """Yield a problem for every image that several patients have.
+    """Yield a problem for every image that several patients have under several names.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def shared_images(cohort: Cohort, damaged: Collection[str] = ()) -> Iterator[dic
                 owners[name].setdefault(case["patient_id"], (case_id, modality))
     for names in _alike(cohort.root, owners):
         cases = {p: case for name in names for p, case in owners[name].items()}
-        if len(cases) < 2:
+        if len(cases) < 2 or len(names) < 2:
             continue
         patients = sorted(cases)
         case_id, modality = cases[patients[0]]
@@ -59,6 +59,27 @@ def shared_images(cohort: Cohort, damaged: Collection[str] = ()) -> Iterator[dic
             "value": sorted(names)[0],
             "cases": tuple(case for case, _ in cases.values()),
         }
+
+
+def one_path_notes(cohort: Cohort) -> list[str]:
+    """Return a note for every image whose path several patients are given.
+
+    Whoever wrote the table may mean it, where models see no image; copies under other
+    names nobody means.
+    """
+    owners = defaultdict(set)
+    for modality in cohort.modalities:
+        for patient, name in cohort.included[
+            ["patient_id", f"image_{modality}"]
+        ].values:
+            if name is not None:
+                owners[name].add(patient)
+    return [
+        f"{len(patients)} patients have one image ({name}): {sorted(patients)[:5]}; a "
+        "model that sees it is tested on what it was fitted on"
+        for name, patients in owners.items()
+        if len(patients) > 1
+    ]
 
 
 def _alike(root, names):

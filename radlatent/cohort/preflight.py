@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from radlatent.cohort.copies import shared_images
+from radlatent.cohort.copies import one_path_notes, shared_images
 from radlatent.cohort.look import JUDGED_UNITS, Fault, Look, look
 from radlatent.cohort.manifest import Cohort, read_manifest
 from radlatent.cohort.problems import Problems
@@ -121,7 +121,7 @@ def check(
         for key, p in pairs.items()
     }
     outcome = map_tasks(look, tasks, jobs=jobs, description="Checking files")
-    notes = _sampled_notes(pairs, seen, cohort)
+    notes = one_path_notes(cohort) + _sampled_notes(pairs, seen, cohort)
     damaged = {pairs[key].image for key in outcome.failures}
     for key, (faults, remarks) in outcome.results.items():
         _report(cohort, pairs[key], faults, problems)

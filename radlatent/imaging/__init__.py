@@ -12,7 +12,8 @@
 :func:`collapse_warnings`
 :func:`open_pair`, :class:`Pair`,         an image and one lesion of its mask, each on
 :func:`read_pair`, :func:`forget_pair`,   its own grid; on one; what of it lies outside
-:func:`share_outside`
+:func:`share_outside`,
+:data:`MOST_OUTSIDE`
 :func:`whole_labels`,                     labels of a mask; how many voxels each has
 :func:`label_counts`
 :func:`check_stored`                      what a file claims, against what it holds

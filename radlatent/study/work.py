@@ -3,6 +3,7 @@
 A study file enters, a `Work` leaves: read, checked, with everybody dealt to folds.
 """
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from radlatent.handcrafted import Settings, read_settings
 from radlatent.study.plan import Study, read_study
 
 __all__ = ["Work", "begin"]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +90,8 @@ def begin(
     settings = _settings(plan, here)
     _make_folder(out)
     checked = check(here / plan.cohort, root=root, jobs=jobs)
+    for note in checked.notes:
+        _log.warning("%s", note)
     checked.raise_if_any(allow=allow_failures)
     cohort = checked.cohort
     endpoint = cohort.endpoint(plan.endpoint)

@@ -18,7 +18,7 @@ from radlatent.schema import nearest
 __all__ = ["Plan", "plan", "settings_of"]
 
 #: Raised when the content of a kept result changes, so that old ones are not read.
-_FORMAT = 3
+_FORMAT = 4
 
 #: Distributions that values may depend on.
 _DEPENDS = (

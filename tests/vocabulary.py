@@ -53,6 +53,7 @@ PARAMETERS = {
     "kind": "class or survival",
     "kinds": "kinds of perturbation",
     "l1_ratio": "share of the lasso in a penalty",
+    "labels": "whether each label of a mask is a case",
     "latent": "a features table of latent features",
     "layout": "name of a known folder layout",
     "learning_rate": "share of each tree that is added",

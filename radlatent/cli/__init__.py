@@ -113,9 +113,14 @@ def index(
         str, typer.Option(help="Where masks lie below ROOT.")
     ] = "{patient_id}/{modality}_mask.nii.gz",
     name: Annotated[str | None, typer.Option(help="Name of the cohort.")] = None,
+    labels: Annotated[
+        bool, typer.Option("--labels", help="A case a label: masks are read.")
+    ] = False,
 ):
     """Write the manifest of a folder of images in a known layout."""
-    cases = rl.index(root, out, layout=layout, image=image, mask=mask, name=name)
+    cases = rl.index(
+        root, out, layout=layout, image=image, mask=mask, name=name, labels=labels
+    )
     typer.echo(
         f"{cases['patient_id'].nunique()} patients, {len(cases)} cases in {out}. "
         "Look through cohort.yml, then: radlatent check "

@@ -13,12 +13,15 @@ from radlatent.cohort.card import Modality
 from radlatent.errors import LabelError, RadlatentError
 from radlatent.imaging import (
     MOST_OUTSIDE,
+    Label,
     Pair,
     Volume,
     check_stored,
+    chosen,
     geometry_difference,
     header_warnings,
     label_counts,
+    label_text,
     read_geometry,
     read_volume,
     share_outside,
@@ -43,13 +46,13 @@ class Fault:
     role
         ``"image"`` or ``"mask"``: whose column of ``cases.csv`` is at fault.
     label
-        The label that it concerns; None concerns all of the mask.
+        The label or region that it concerns; None concerns all of the mask.
     """
 
     problem: str
     remedy: str
     role: str
-    label: int | None = None
+    label: Label = None
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ class Look:
     image, mask
         The files.
     labels
-        Labels that cases ask for; None is every voxel above 0.
+        Labels and regions that cases ask for; None is every voxel above 0.
     modality
         Its unit, and whether masks on other grids are welcome.
     voxels
@@ -70,7 +73,7 @@ class Look:
 
     image: Path
     mask: Path
-    labels: Sequence[int | None]
+    labels: Sequence[Label]
     modality: Modality
     voxels: bool
 
@@ -154,13 +157,14 @@ def _grid_faults(this, image, mask):
 
 def _label_fault(label, counts, mask):
     present = ", ".join(f"{v} ({n} voxels)" for v, n in counts.items()) or "none"
-    above = {value: n for value, n in counts.items() if value > 0}
-    voxels = sum(above.values()) if label is None else counts.get(label, 0)
+    parts = [value for value in counts if value > 0] if label is None else [label]
+    parts = list(label) if isinstance(label, tuple) else parts
+    absent = [part for part in parts if part not in counts]
+    voxels = sum(counts.get(part, 0) for part in parts)
     if not counts:
         problem, remedy = "the mask is empty", "Draw the mask, or exclude the case"
-    elif not voxels:
-        wanted = "no label is above 0" if label is None else f"{label} is absent"
-        problem = f"mask_label {wanted}; labels present: {present}"
+    elif absent or not voxels:
+        problem = f"mask_label {_lack(label, absent)}; labels present: {present}"
         remedy = "Correct mask_label in cases.csv, or exclude the case"
     elif voxels == 1:
         volume = float(np.prod(mask.spacing_mm))
@@ -169,6 +173,15 @@ def _label_fault(label, counts, mask):
     else:
         return None
     return Fault(problem, remedy, "mask", label)
+
+
+def _lack(label, absent):
+    if label is None:
+        return "no label is above 0"
+    if not isinstance(label, tuple):
+        return f"{label} is absent"
+    verb = "is" if len(absent) == 1 else "are"
+    return f"{label_text(label)}: {', '.join(map(str, absent))} {verb} absent"
 
 
 def _union_notes(this, counts):
@@ -186,8 +199,7 @@ def _lesion_faults(this, image, labels, notes):
     """Yield what is wrong with where the lesions lie, and with their values."""
     apart = geometry_difference(image, labels)
     for label in this.labels:
-        inside = labels.array > 0 if label is None else labels.array == label
-        lesion = labels.with_array(inside)
+        lesion = labels.with_array(chosen(labels.array, label))
         outside = share_outside(lesion, image) if apart else 0.0
         if outside > MOST_OUTSIDE:
             problem = (

@@ -15,7 +15,7 @@ from radlatent.cohort.manifest import Cohort, read_manifest
 from radlatent.cohort.problems import Problems
 from radlatent.cohort.rules import check_paths
 from radlatent.errors import SchemaError
-from radlatent.imaging import collapse_warnings
+from radlatent.imaging import Label, collapse_warnings, region_of
 from radlatent.parallel import map_tasks
 
 __all__ = ["Check", "check"]
@@ -169,7 +169,7 @@ class _Pair:
     image: str  # as cases.csv names it
     mask: str
     paths: tuple[Path, Path]
-    wanted: dict[str, int | None]  # case_id to mask_label, None for every label
+    wanted: dict[str, Label]  # case_id to mask_label
 
     @property
     def labels(self):
@@ -192,7 +192,7 @@ def _pairs(cohort):
             # what is not there was noted when the tables were read
             if not all(path.is_file() for path in paths):
                 continue
-            label = None if pd.isna(case["mask_label"]) else int(case["mask_label"])
+            label = region_of(case["mask_label"])
             pair = _Pair(modality, image, mask, paths, {})
             pairs.setdefault((modality, image, mask), pair).wanted[case_id] = label
     return pairs

@@ -11,7 +11,12 @@ import pandas as pd
 
 from radlatent.cohort.card import Card
 from radlatent.cohort.problems import FileProblems
-from radlatent.cohort.tables import check_columns, parse_flags, parse_numbers
+from radlatent.cohort.tables import (
+    check_columns,
+    parse_flags,
+    parse_labels,
+    parse_numbers,
+)
 from radlatent.schema import nearest
 
 __all__ = ["check_paths", "read_cases", "read_endpoints"]
@@ -49,9 +54,7 @@ def read_cases(table: pd.DataFrame, card: Card, problems: FileProblems) -> pd.Da
             table = table.assign(**{column: ""})
     table = _identified(table, problems)
     flags = parse_flags(table["exclude"], problems)
-    labels = parse_numbers(
-        table["mask_label"], problems, lowest=1, highest=65_535, whole=True
-    )
+    labels = parse_labels(table["mask_label"], problems)
     _reasons(table, flags, problems)
     _repeated(table, flags, problems)
     _two_sites(table, flags, problems)
@@ -69,8 +72,6 @@ def _typed(table, flags, labels, paths, card):
     cases = cases.where(cases != "", None)
     for column in paths:
         cases[column] = cases[column].map(_plain, na_action="ignore")
-    # fractions were noted; a column of whole numbers cannot hold them
-    labels = labels.where((labels % 1 == 0) & (labels <= 65_535)).astype("Int64")
     cases["exclude"], cases["mask_label"] = flags, labels
     cases["line"] = table.index
     return cases.set_index("case_id")

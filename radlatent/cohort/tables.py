@@ -11,11 +11,23 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from radlatent.cohort.problems import FileProblems, Problems
+from radlatent.errors import LabelError
+from radlatent.imaging import label_text, region_of
 
-__all__ = ["check_columns", "parse_flags", "parse_numbers", "read_text_table"]
+__all__ = [
+    "check_columns",
+    "parse_flags",
+    "parse_labels",
+    "parse_numbers",
+    "read_text_table",
+]
+
+#: Labels of a mask lie between.
+_LOWEST, _HIGHEST = 1, 65_535
 
 _TRUE = {"1", "true", "yes", "y", "x"}
 _FALSE = {"", "0", "false", "no", "n"}
@@ -145,8 +157,6 @@ def parse_numbers(
     problems: FileProblems,
     *,
     lowest: float | None = None,
-    highest: float | None = None,
-    whole: bool = False,
 ) -> pd.Series:
     """Return a column of numbers as floats, NaN where the cell is empty.
 
@@ -155,18 +165,16 @@ def parse_numbers(
     texts
         Series of text, named as its column, indexed by line.
     problems
-        Grows by every cell that is no number, out of bounds, not ``whole``.
-    lowest, highest
-        Smallest and largest value allowed.
-    whole
-        Whether a fraction is refused.
+        Grows by every cell that is no number, or too small a one.
+    lowest
+        Smallest value allowed.
     """
     # pandas decides what is a number, but misses the last bit of many
     known = pd.to_numeric(texts, errors="coerce").notna()
     numbers = texts.astype(object).where(known, float("nan")).astype("float64")
     for line, text in texts.items():
         value = numbers[line]
-        fault = _fault(text, value, lowest, highest, whole)
+        fault = _fault(text, value, lowest)
         if fault:
             problems.add(
                 f"{text!r} {fault[0]}",
@@ -178,7 +186,64 @@ def parse_numbers(
     return numbers
 
 
-def _fault(text, value, lowest, highest, whole):
+def parse_labels(texts: pd.Series, problems: FileProblems) -> pd.Series:
+    """Return a column of labels and regions of several labels, missing where empty.
+
+    Parameters
+    ----------
+    texts
+        Series of text, named as its column, indexed by line: ``2``, or ``1+4``.
+    problems
+        Grows by every cell that is neither.
+
+    Returns
+    -------
+    pandas.Series
+        Whole numbers (Int64); where a cell names a region, text throughout, the labels
+        of a region ascending.
+    """
+    found = {}
+    for line, text in texts.items():
+        try:
+            found[line] = _label(text)
+        except ValueError as fault:
+            problems.add(
+                f"{text!r} {fault}",
+                "Write one label (2), the labels of one region (1+4), or nothing for "
+                "every voxel above 0",
+                row=line,
+                column=texts.name,
+                value=text,
+            )
+    column = pd.Series(found, texts.index, dtype=object)
+    if any(isinstance(label, tuple) for label in found.values()):
+        return column.map(label_text, na_action="ignore")
+    return column.astype("Int64")
+
+
+def _label(text):
+    # spreadsheets write 2 as 2.0
+    number = pd.to_numeric(text, errors="coerce") if text else float("nan")
+    if pd.notna(number):
+        if number in (float("inf"), float("-inf")):
+            raise ValueError("is not a number")
+        if number != int(number):
+            raise ValueError("is not a whole number")
+        label = int(number)
+    else:
+        try:
+            label = region_of(text)
+        except LabelError:
+            raise ValueError("is no label") from None
+    parts = [] if label is None else np.atleast_1d(label).tolist()
+    if any(part < _LOWEST for part in parts):
+        raise ValueError(f"is below {_LOWEST}")
+    if any(part > _HIGHEST for part in parts):
+        raise ValueError(f"is above {_HIGHEST}")
+    return label
+
+
+def _fault(text, value, lowest):
     if text == "":
         return None
     if _DECIMAL_COMMA.match(text):
@@ -187,8 +252,4 @@ def _fault(text, value, lowest, highest, whole):
         return "is not a number", "Write a number, or leave the cell empty"
     if lowest is not None and value < lowest:
         return f"is below {lowest}", "Correct the value, or leave the cell empty"
-    if highest is not None and value > highest:
-        return f"is above {highest}", "Correct the value, or leave the cell empty"
-    if whole and value != int(value):
-        return "is not a whole number", "Correct the value"
     return None

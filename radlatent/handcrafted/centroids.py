@@ -9,7 +9,7 @@ import pandas as pd
 from radlatent.cohort import Cohort
 from radlatent.errors import CohortError, SchemaError
 from radlatent.features.origin import mark_in_sample
-from radlatent.imaging import forget_pair, read_pair
+from radlatent.imaging import forget_pair, read_pair, region_of
 from radlatent.parallel import Shared, map_tasks
 from radlatent.schema import nearest
 
@@ -65,8 +65,7 @@ def lesion_centroids(
     for case_id, label in cohort.included["mask_label"].items():
         files = cohort.files(case_id, modality)
         if files is not None:
-            label = None if pd.isna(label) else int(label)
-            tasks[case_id] = files[1], label, case_id
+            tasks[case_id] = files[1], region_of(label), case_id
     shared = Shared(lambda case_id: tasks[case_id][0], forget_pair)
     outcome = map_tasks(
         _centroid, tasks, jobs=jobs, description="Locating lesions", shared=shared

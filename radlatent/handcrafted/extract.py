@@ -17,7 +17,7 @@ from radlatent.handcrafted.results import (
     fill_values,
 )
 from radlatent.handcrafted.settings import Settings
-from radlatent.imaging import collapse_warnings
+from radlatent.imaging import collapse_warnings, label_text
 from radlatent.parallel import map_tasks
 from radlatent.schema import check_features
 
@@ -243,7 +243,15 @@ def _provenance(work, results):
                 "notes": "" if result is None else " | ".join(result["notes"]),
             }
         )
-    return pd.DataFrame(rows, columns=[*_PROVENANCE]).astype({"mask_label": "Int64"})
+    table = pd.DataFrame(rows, columns=[*_PROVENANCE])
+    return table.assign(mask_label=_labels(table["mask_label"]))
+
+
+def _labels(labels):
+    """Return whole numbers, or text where a lesion is a region of several labels."""
+    if labels.map(lambda label: isinstance(label, tuple)).any():
+        return labels.map(label_text).replace("", None)
+    return labels.astype("Int64")
 
 
 def _tagged(digest):

@@ -15,6 +15,7 @@ import numpy as np
 from radlatent.errors import EmptyMaskError, SchemaError
 from radlatent.handcrafted.settings import Settings
 from radlatent.imaging import (
+    Label,
     Pair,
     Volume,
     bounding_box,
@@ -77,7 +78,7 @@ class Lesion:
     case_id: str
     image: Path
     mask: Path
-    mask_label: int | None
+    mask_label: Label
     resample_mask: bool
     settings: Settings
     engine: str

@@ -11,7 +11,7 @@ from scipy.ndimage import distance_transform_edt
 from radlatent.cohort import Cohort
 from radlatent.errors import SchemaError
 from radlatent.features.origin import mark_measured
-from radlatent.imaging import read_volume
+from radlatent.imaging import chosen, read_volume, region_of, whole_labels
 from radlatent.parallel import map_tasks
 from radlatent.schema import check_features
 
@@ -86,18 +86,22 @@ def wall_thickness(
 
 
 def _measure(case, column):
-    wall = read_volume(case[column])
-    inner = read_volume(case[f"{column}_cavity"])
+    wall, inner = (_structure(case, column, suffix) for suffix in ("", "_cavity"))
     # axes of the array are z, y, x; a short-axis slice is one z
     pixel = np.asarray(wall.spacing_mm)[1:]
-    found = [
-        slice_thickness(w == case["mask_label"], c == case["mask_label_cavity"], pixel)
-        for w, c in zip(wall.array, inner.array, strict=True)
-    ]
+    pairs = zip(wall.array, inner.array, strict=True)
+    found = [slice_thickness(w, c, pixel) for w, c in pairs]
     found = np.array([mm for mm in found if not np.isnan(mm)])
     if not len(found):
         return [np.nan] * 3
     return [float(found.mean()), float(found.max()), float(found.std())]
+
+
+def _structure(case, column, suffix):
+    path = case[f"{column}{suffix}"]
+    labels, _ = whole_labels(read_volume(path), str(path))
+    wanted = region_of(case[f"mask_label{suffix}"])
+    return labels.with_array(chosen(labels.array, wanted))
 
 
 def slice_thickness(

@@ -4,13 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
-
 from radlatent.cohort import Cohort
 from radlatent.errors import SchemaError
 from radlatent.handcrafted.lesion import Lesion, engine_of
 from radlatent.handcrafted.settings import Settings, read_settings
-from radlatent.imaging import forget_pair
+from radlatent.imaging import forget_pair, region_of
 from radlatent.parallel import Shared, map_tasks
 from radlatent.provenance import content_key, file_hash, versions
 from radlatent.schema import nearest
@@ -166,8 +164,9 @@ def _lesions(cohort, per_modality, engine):
 
 
 def _label(of_case, settings):
-    """Return the label of a case, or else the one of the settings, or else None."""
-    return settings.setting.label if pd.isna(of_case) else int(of_case)
+    """Return label or region of a case, or else the settings' label, or else None."""
+    own = region_of(of_case)
+    return settings.setting.label if own is None else own
 
 
 def _keys(lesions, hashes):

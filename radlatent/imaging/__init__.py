@@ -16,6 +16,8 @@
 :data:`MOST_OUTSIDE`
 :func:`whole_labels`,                     labels of a mask; how many voxels each has
 :func:`label_counts`
+:data:`Label`, :func:`region_of`,         one label, or the labels of one region: as
+:func:`label_text`, :func:`chosen`        a cell names it, as text, its voxels
 :func:`check_stored`                      what a file claims, against what it holds
 :func:`to_sitk`, :func:`from_sitk`        SimpleITK images
 :func:`single_thread`                     for workers that share the cores
@@ -56,7 +58,14 @@ from radlatent.imaging.intensity import (
 )
 from radlatent.imaging.itk import from_sitk, single_thread, to_sitk
 from radlatent.imaging.itk_filters import gradient_magnitude, interpolate, standardize
-from radlatent.imaging.labels import label_counts, whole_labels
+from radlatent.imaging.labels import (
+    Label,
+    chosen,
+    label_counts,
+    label_text,
+    region_of,
+    whole_labels,
+)
 from radlatent.imaging.pairs import (
     MOST_OUTSIDE,
     Pair,
@@ -78,12 +87,14 @@ __all__ = [
     "MOST_OUTSIDE",
     "TOLERANCE_MM",
     "Geometry",
+    "Label",
     "Pair",
     "Projection",
     "Volume",
     "bounding_box",
     "check_same_grid",
     "check_stored",
+    "chosen",
     "clip",
     "collapse_warnings",
     "crop",
@@ -96,12 +107,14 @@ __all__ = [
     "header_warnings",
     "interpolate",
     "label_counts",
+    "label_text",
     "maximum_intensity_projection",
     "normalize",
     "open_pair",
     "read_geometry",
     "read_pair",
     "read_volume",
+    "region_of",
     "resample",
     "resample_to",
     "share_outside",

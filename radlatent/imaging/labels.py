@@ -4,14 +4,31 @@ What holds intensities or probabilities is refused with the values found: measur
 "above 0" it would give features of a lesion that nobody drew.
 """
 
+import re
 from collections.abc import Sequence
+from numbers import Real
 
 import numpy as np
 
 from radlatent.errors import LabelError
 from radlatent.imaging.volume import Volume
 
-__all__ = ["LABEL_TOLERANCE", "MOST_LABELS", "label_counts", "whole_labels"]
+__all__ = [
+    "LABEL_TOLERANCE",
+    "MOST_LABELS",
+    "Label",
+    "chosen",
+    "label_counts",
+    "label_text",
+    "region_of",
+    "whole_labels",
+]
+
+#: What a case asks of a mask: one label, the labels of one region, or None for every
+#: voxel above 0.
+Label = int | tuple[int, ...] | None
+
+_REGION = re.compile(r"[0-9]+(?:\s*\+\s*[0-9]+)*")
 
 #: More distinct values than this are intensities rather than labels.
 MOST_LABELS = 100
@@ -126,10 +143,50 @@ def _check_number(array: np.ndarray, name: str) -> None:
         raise LabelError(msg)
 
 
-def chosen(array: np.ndarray, labels: Sequence[int] | None) -> np.ndarray:
-    """Return the voxels of some labels as booleans; None takes every one above 0."""
-    if labels is None:
+def region_of(cell: object) -> Label:
+    """Return the label, or the ascending labels, that a cell of ``mask_label`` names.
+
+    Parameters
+    ----------
+    cell
+        A whole number, text as ``2`` or ``1+4``, or what says that there is none:
+        empty text, NaN, `pandas.NA`, None.
+
+    Raises
+    ------
+    LabelError
+        The text is of another form.
+
+    Examples
+    --------
+    >>> region_of(2), region_of("4 + 1"), region_of("")
+    (2, (1, 4), None)
+    """
+    if isinstance(cell, Real):
+        return None if np.isnan(cell) else int(cell)
+    if not isinstance(cell, str) or not cell:
+        return None
+    if not _REGION.fullmatch(cell.strip()):
+        msg = (
+            f"mask_label is {cell!r}. Write one label (2), the labels of one region "
+            "(1+4), or nothing for every voxel above 0."
+        )
+        raise LabelError(msg)
+    labels = sorted({int(part) for part in cell.split("+")})
+    return labels[0] if len(labels) == 1 else tuple(labels)
+
+
+def label_text(label: Label) -> str:
+    """Return a label or a region as ``cases.csv`` has it; empty for None."""
+    if label is None:
+        return ""
+    return "+".join(map(str, label)) if isinstance(label, tuple) else str(label)
+
+
+def chosen(array: np.ndarray, label: int | Sequence[int] | None) -> np.ndarray:
+    """Return the voxels of a label or of some as booleans; None takes all above 0."""
+    if label is None:
         return array > 0
-    if len(labels) == 1:
-        return array == labels[0]
-    return np.isin(array, labels)
+    if isinstance(label, int | np.integer):
+        return array == label
+    return np.isin(array, label)

@@ -16,7 +16,12 @@ import numpy as np
 from radlatent.errors import EmptyMaskError, GeometryError
 from radlatent.imaging.files import read_volume
 from radlatent.imaging.grid import bounding_box, resample_to
-from radlatent.imaging.labels import chosen, label_counts, whole_labels
+from radlatent.imaging.labels import (
+    chosen,
+    label_counts,
+    label_text,
+    whole_labels,
+)
 from radlatent.imaging.volume import (
     TOLERANCE_MM,
     Geometry,
@@ -139,7 +144,8 @@ def open_pair(
     image_path, mask_path
         As in `read_volume`.
     mask_label
-        Value or values of the lesion in the mask; None takes every voxel above 0.
+        Value of the lesion in the mask, or values, each of which it has to hold; None
+        takes every voxel above 0.
     resample_mask
         Whether a mask on another grid is welcome.
     case_id
@@ -151,7 +157,7 @@ def open_pair(
     Raises
     ------
     EmptyMaskError
-        The mask has no voxel of that label.
+        The mask has no voxel of that label, or of one of them.
     GeometryError
         The grids differ, or more than `MOST_OUTSIDE` of the lesion lies outside of the
         image.
@@ -238,21 +244,22 @@ def _checked_outside(lesion, image, place, image_path):
 
 
 def _lesion(labels, wanted, path, case):
-    chosen_labels = [wanted] if isinstance(wanted, int | np.integer) else wanted
-    inside = chosen(labels, chosen_labels)
-    if not inside.any():
-        name = (
-            "is above 0"
-            if chosen_labels is None
-            else f"has label {'+'.join(map(str, chosen_labels))}"
-        )
-        found = [0, *label_counts(labels)][:10]
-        msg = (
-            f"{case}no voxel of {path} {name}; values found: {sorted(found)}. "
-            "Correct mask_label, or exclude the case in cases.csv."
-        )
-        raise EmptyMaskError(msg)
-    return inside
+    inside = chosen(labels, wanted)
+    one = wanted is None or isinstance(wanted, int | np.integer)
+    # a region without one of its parts is another region
+    absent = [] if one else [part for part in wanted if not (labels == part).any()]
+    if inside.any() and not absent:
+        return inside
+    name = "is above 0" if wanted is None else f"has label {wanted}"
+    if not one:
+        region = label_text(tuple(wanted))
+        name = f"has label {label_text(tuple(absent))} of the region {region}"
+    found = [0, *label_counts(labels)][:10]
+    msg = (
+        f"{case}no voxel of {path} {name}; values found: {sorted(found)}. "
+        "Correct mask_label, or exclude the case in cases.csv."
+    )
+    raise EmptyMaskError(msg)
 
 
 def _voxel_mm3(volume):

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from scipy.ndimage import gaussian_filter1d
 
 from radlatent.errors import EmptyMaskError, SchemaError
@@ -21,6 +20,7 @@ from radlatent.imaging import (
     maximum_intensity_projection,
     open_pair,
     read_volume,
+    region_of,
     resample,
     resample_to,
 )
@@ -143,7 +143,7 @@ class Box:
             pair = open_pair(
                 case[f"image_{modality}"],
                 case[f"mask_{modality}"],
-                mask_label=_label(case),
+                mask_label=region_of(case.get("mask_label")),
                 # missing where cohorts were joined
                 resample_mask=case.get(f"resample_mask_{modality}") in (True, 1),
                 case_id=case_id,
@@ -298,11 +298,6 @@ def _problems(inputs, n_axes):
         msg = "give two ascending numbers from 0 to 100, or None"
         found.append(f"percentiles is {limits!r}; {msg}")
     return found
-
-
-def _label(case):
-    label = case.get("mask_label")
-    return None if label is None or pd.isna(label) else int(label)
 
 
 def _onto(image, grid):

@@ -12,7 +12,13 @@ import pandas as pd
 
 from radlatent.cohort import Cohort
 from radlatent.errors import SchemaError
-from radlatent.imaging import Volume, read_volume
+from radlatent.imaging import (
+    Volume,
+    label_text,
+    read_volume,
+    region_of,
+    whole_labels,
+)
 from radlatent.schema import nearest
 
 __all__ = ["LabelMap", "MaskFile", "mask_files", "modality_of", "read_label_map"]
@@ -38,8 +44,8 @@ class LabelMap:
 
     def __post_init__(self):
         array = self.volume.array
-        if array.dtype.kind == "f" and np.array_equal(array, np.rint(array)):
-            array = array.astype(np.int32)
+        if array.dtype.kind == "f":
+            array = whole_labels(self.volume, self.name)[0].array.astype(np.int32)
         if array.dtype.kind not in "iu":
             msg = f"{self.name}: labels are {array.dtype}. Give integers."
             raise SchemaError(msg)
@@ -141,7 +147,7 @@ def mask_files(cohort: Cohort, *, modality: str | None = None) -> list[MaskFile]
     ------
     SchemaError
         Two included cases of a file share a structure, a file of several has no labels,
-        or one serves two patients.
+        one serves two patients, or a case is a region of several labels.
     """
     column = cohort.mask_column(modality_of(cohort, modality))
     cases = cohort.cases[cohort.cases[column].notna()]
@@ -174,7 +180,8 @@ def _structures(place, part):
     taken = names.isin(names[~part["exclude"]]) | names.duplicated()
     names = names.mask(part["exclude"] & taken, part.index.astype(str))
     labels = part.get("mask_label", pd.Series(index=part.index, dtype=object))
-    labels = [None if pd.isna(label) else int(label) for label in labels]
+    labels = [region_of(label) for label in labels]
+    _check_single(place, part.index, labels)
     structures = dict(zip(names, labels, strict=True))
     if len(structures) < len(part) or (len(part) > 1 and None in labels):
         msg = (
@@ -184,6 +191,18 @@ def _structures(place, part):
         )
         raise SchemaError(msg)
     return structures
+
+
+def _check_single(place, case_ids, labels):
+    """Refuse regions of several labels: a voxel of a label map has one structure."""
+    for case_id, label in zip(case_ids, labels, strict=True):
+        if isinstance(label, tuple):
+            msg = (
+                f"case {case_id!r} is the region {label_text(label)} of {place}; "
+                "structures of a label map have one label each. Write a mask in which "
+                "the region is one label, and name that in mask_label."
+            )
+            raise SchemaError(msg)
 
 
 def read_label_map(path: str, structures: Mapping[str, int | None]) -> LabelMap:
@@ -200,8 +219,13 @@ def read_label_map(path: str, structures: Mapping[str, int | None]) -> LabelMap:
     ------
     SchemaError
         The file holds a label that no structure has.
+    LabelError
+        Voxels are no whole numbers.
     """
     volume = read_volume(path)
+    labels, _ = whole_labels(volume, str(path))
+    if volume.array.dtype.kind == "f":
+        volume = labels.with_array(labels.array.astype(np.int32))
     if None in structures.values():
         volume = volume.with_array((volume.array > 0).astype(np.uint8))
         structures = dict.fromkeys(structures, 1)

@@ -19,8 +19,9 @@ class Table:
     text
         What it tells, in a line.
     columns
-        Column to kind: "string", "float", "int", "number", "bool" or "any". A kind that
-        ends in "?" may be missing in a row; missing text and missing floats always may.
+        Column to kind: "string", "float", "int", "number", "label", "bool" or "any". A
+        kind that ends in "?" may be missing in a row; missing text and missing floats
+        always may.
     index
         The names that its index may have; none: rows have no names.
     also
@@ -97,7 +98,8 @@ _MEASURED = {
             **_all("string", "mask_hash", "settings_key", "engine", "engine_version"),
             **_all("string", "key", "flags", "notes"),
             **_all("bool", "measured", "resample_mask"),
-            **_all("int?", "mask_label", "n_voxels", "n_gray_levels"),
+            "mask_label": "label",
+            **_all("int?", "n_voxels", "n_gray_levels"),
             **_all("float", "volume_mm3", "minimum", "maximum", "seconds"),
         },
         person=True,

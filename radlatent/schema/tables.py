@@ -40,6 +40,10 @@ _KINDS = {
     "int": pd.api.types.is_integer_dtype,
     # whole numbers of which some are missing are floats in older pandas and in CSV
     "int?": pd.api.types.is_numeric_dtype,
+    # a region of several labels is text
+    "label": lambda column: (
+        pd.api.types.is_numeric_dtype(column) or _all_are(column, str)
+    ),
     "number": pd.api.types.is_numeric_dtype,
     "bool": pd.api.types.is_bool_dtype,
     "bool?": lambda column: _all_are(column, (bool, np.bool_)),

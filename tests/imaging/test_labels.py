@@ -1,10 +1,18 @@
 """What is a label, what is a probability, and what is an image."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from radlatent.errors import LabelError
-from radlatent.imaging import Volume, label_counts, whole_labels
+from radlatent.imaging import (
+    Volume,
+    chosen,
+    label_counts,
+    label_text,
+    region_of,
+    whole_labels,
+)
 
 
 def volume(array):
@@ -73,3 +81,39 @@ def test_a_label_that_nobody_asks_for_spoils_no_other(ball, odd):
     array[0, 0, 0] = odd
     labels, _ = whole_labels(volume(array))
     assert label_counts(labels.array) == {2: int(ball.sum()), odd: 1}
+
+
+@pytest.mark.parametrize(
+    ("cell", "label", "text"),
+    [
+        (2, 2, "2"),
+        (np.int64(7), 7, "7"),
+        (3.0, 3, "3"),
+        ("12", 12, "12"),
+        ("1+4", (1, 4), "1+4"),
+        (" 4 + 1 +4", (1, 4), "1+4"),
+        ("2+2", 2, "2"),
+        ("", None, ""),
+        (None, None, ""),
+        (float("nan"), None, ""),
+        (pd.NA, None, ""),
+    ],
+)
+def test_a_cell_names_a_label_a_region_or_nothing(cell, label, text):
+    assert region_of(cell) == label
+    assert type(region_of(cell)) is type(label)
+    assert label_text(region_of(cell)) == text
+    assert region_of(label_text(region_of(cell))) == label
+
+
+@pytest.mark.parametrize("cell", ["1,4", "1;4", "1-4", "+", "1+", "tumor", "1.5+2"])
+def test_other_cells_are_told_what_is_possible(cell):
+    with pytest.raises(LabelError, match=r"\(2\), the labels of one region \(1\+4\)"):
+        region_of(cell)
+
+
+def test_voxels_of_a_label_of_a_region_of_all():
+    array = np.array([0, 1, 2, 4, -3])
+    assert chosen(array, 2).tolist() == [False, False, True, False, False]
+    assert chosen(array, (1, 4)).tolist() == [False, True, False, True, False]
+    assert chosen(array, None).tolist() == [False, True, True, True, False]

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from radlatent.cohort import Cohort
-from radlatent.errors import SchemaError
+from radlatent.errors import LabelError, SchemaError
 from radlatent.imaging import Volume, write_volume
 from radlatent.masks.labels import LabelMap, mask_files, modality_of, read_label_map
 
@@ -55,11 +55,18 @@ class TestLabelMap:
     def test_a_structure_may_be_missing(self):
         assert LabelMap(volume([0, 0]), STRUCTURES).array.sum() == 0
 
-    @pytest.mark.parametrize("dtype", [np.float64, bool])
-    def test_no_integers(self, dtype):
-        values = [0.5, 4] if dtype is not bool else [0, 1]
-        with pytest.raises(SchemaError, match=r"p1: labels are \w+\. Give integers"):
-            LabelMap(volume(values, dtype), STRUCTURES, "p1")
+    def test_no_integers(self):
+        with pytest.raises(SchemaError, match=r"p1: labels are bool\. Give integers"):
+            LabelMap(volume([0, 1], bool), STRUCTURES, "p1")
+
+    def test_fractions_are_refused_with_what_was_found(self):
+        with pytest.raises(LabelError, match=r"p1 holds .*: 0\.5 at \[0, 0, 0\]"):
+            LabelMap(volume([0.5, 4], np.float64), STRUCTURES, "p1")
+
+    @pytest.mark.parametrize("value", [np.float32(3.9999998), 4.0000001])
+    def test_labels_that_are_whole_but_for_rounding_are_whole(self, value):
+        found = LabelMap(volume([0, value], type(value)), STRUCTURES)
+        assert found.array.tolist() == [[[0, 4]]]
 
     def test_label_without_structure_is_named(self):
         with pytest.raises(SchemaError, match=r"p1: holds the labels \[5\] besides"):

@@ -24,6 +24,7 @@ from radlatent.cohort.layouts.file_names import (
     MASK_PATTERN,
     read_pattern,
 )
+from radlatent.cohort.layouts.label_rows import one_row_a_label
 from radlatent.errors import CohortError
 from radlatent.schema import nearest
 
@@ -61,6 +62,7 @@ def index(
     image: str = IMAGE_PATTERN,
     mask: str = MASK_PATTERN,
     name: str | None = None,
+    labels: bool = False,
 ) -> pd.DataFrame:
     """Write the tables of a folder of images, and return its cases.
 
@@ -81,6 +83,10 @@ def index(
         share the image.
     name
         Name of the cohort; by default that of the folder ``out``.
+    labels
+        Whether masks are read, and a case is one label of its mask: ``mask_label`` is
+        the label, ``case_id`` and ``lesion_id`` end in it. Cases that the layout gives
+        a label keep it. A label that the mask of one modality lacks has no image there.
 
     Returns
     -------
@@ -90,7 +96,8 @@ def index(
     Raises
     ------
     CohortError
-        The folder does not have the layout; every problem is listed.
+        The folder does not have the layout, or masks hold no labels; every problem is
+        listed.
     FileExistsError
         ``out`` holds a table already.
     """
@@ -107,6 +114,8 @@ def index(
         cases, endpoints = read_pattern(root, image=image, mask=mask)
     else:
         cases, endpoints = LAYOUTS[layout](root)
+    if labels:
+        cases = one_row_a_label(cases, root)
     out.mkdir(parents=True, exist_ok=True)
     if not (out / "cohort.yml").exists():
         text = _card(name or out.resolve().name, _relative(root, out), layout, cases)

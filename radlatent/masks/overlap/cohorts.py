@@ -9,7 +9,7 @@ import pandas as pd
 
 from radlatent.cohort import Cohort
 from radlatent.errors import CohortError, SchemaError
-from radlatent.imaging import check_same_grid, read_volume
+from radlatent.imaging import check_same_grid, chosen, region_of
 from radlatent.masks.overlap.compare import (
     METRICS,
     check_options,
@@ -17,7 +17,7 @@ from radlatent.masks.overlap.compare import (
     definitions_of,
     summarize_overlap,
 )
-from radlatent.masks.overlap.label_boxes import find_labels
+from radlatent.masks.overlap.label_boxes import find_labels, read_labels
 from radlatent.parallel import map_tasks
 from radlatent.schema import failures_table, nearest
 
@@ -179,8 +179,7 @@ def _pairs(masks, references):
             )
             failures[case_id] = "CohortError", msg
             continue
-        labels = (mask["mask_label"], reference["mask_label"])
-        labels = tuple(None if pd.isna(label) else int(label) for label in labels)
+        labels = [region_of(one["mask_label"]) for one in (mask, reference)]
         pairs.setdefault(files, []).append((case_id, *labels))
     return pairs, failures
 
@@ -195,8 +194,8 @@ def compare_files(
     mask, reference
         Files of labels.
     cases
-        ``case_id``, label in the mask and in the reference; None is every voxel above
-        0.
+        ``case_id``, label or region in the mask and in the reference; None is every
+        voxel above 0.
     options
         ``tolerance_mm`` and ``empty`` of `compare_masks`.
 
@@ -204,19 +203,18 @@ def compare_files(
     ------
     GeometryError
         The files do not share one grid.
-    ValueError
-        A voxel is no whole number from 0 to 65,535.
+    LabelError
+        The voxels are no labels, as `whole_labels` says.
     """
-    # labels of cases.csv are of this type; files often hold them as float
-    volumes = [read_volume(path, dtype=np.uint16) for path in (mask, reference)]
+    volumes = [read_labels(path) for path in (mask, reference)]
     check_same_grid(volumes[1], volumes[0], case_id=cases[0][0])
-    whole = [{}, {}]
+    united = [{}, {}]
     arrays = [volume.array for volume in volumes]
     found = [find_labels(array) for array in arrays]
     rows = {}
     for case_id, *labels in cases:
         sides = [
-            _side(arrays[side], found[side], label, whole[side])
+            _side(arrays[side], found[side], label, united[side])
             for side, label in enumerate(labels)
         ]
         rows[case_id] = compare_structure(
@@ -225,14 +223,14 @@ def compare_files(
     return rows
 
 
-def _side(array, found, label, whole):
+def _side(array, found, label, united):
     """Return array, label and place of a case in one file."""
-    if label is not None:
+    if isinstance(label, int):
         return array, label, found.get(label)
-    if not whole:
-        inside = (array > 0).view(np.uint8)
-        whole |= {"array": inside, "found": find_labels(inside).get(1)}
-    return whole["array"], 1, whole["found"]
+    if label not in united:
+        inside = chosen(array, label).view(np.uint8)
+        united[label] = inside, 1, find_labels(inside).get(1)
+    return united[label]
 
 
 def _table(cohort, rows):

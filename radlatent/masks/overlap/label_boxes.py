@@ -6,12 +6,21 @@ the structures need, not what the volume holds.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from os import PathLike
 
 import numpy as np
 
 from radlatent.errors import GeometryError, SchemaError
+from radlatent.imaging import Volume, read_volume, whole_labels
 
-__all__ = ["Found", "check_labels", "check_spacing", "check_structures", "find_labels"]
+__all__ = [
+    "Found",
+    "check_labels",
+    "check_spacing",
+    "check_structures",
+    "find_labels",
+    "read_labels",
+]
 
 
 @dataclass(frozen=True)
@@ -64,6 +73,21 @@ def check_labels(labels: np.ndarray, what: str) -> np.ndarray:
         msg = f"{what} holds the label {labels.min()}. Give labels from 0."
         raise SchemaError(msg)
     return labels.view(np.uint8) if labels.dtype.kind == "b" else labels
+
+
+def read_labels(path: str | PathLike) -> Volume:
+    """Return the labels of a file as unsigned integers; what is below 0 is background.
+
+    Raises
+    ------
+    LabelError
+        The voxels are no labels, as `whole_labels` says.
+    """
+    labels, _ = whole_labels(read_volume(path), str(path))
+    array = labels.array
+    if array.dtype.kind == "i":
+        array = np.maximum(array, 0)
+    return labels.with_array(array.astype(np.min_scalar_type(int(array.max()))))
 
 
 def check_spacing(spacing_mm: Sequence[float], n_axes: int) -> tuple[float, ...]:

@@ -15,7 +15,7 @@ from scipy.stats import binomtest
 
 from radlatent.cohort import Cohort
 from radlatent.errors import EmptyMaskError, SchemaError
-from radlatent.imaging import forget_pair, read_pair
+from radlatent.imaging import Label, forget_pair, read_pair, region_of
 from radlatent.masks.labels import mask_files, modality_of, read_label_map
 from radlatent.masks.rules.rules import RuleSet, keeps, measure, rule_set
 from radlatent.parallel import Shared, map_tasks
@@ -216,7 +216,9 @@ def score_file(
     EmptyMaskError
         No voxel is above 0.
     SchemaError
-        A label has no structure, or voxels are no whole numbers.
+        A label has no structure.
+    LabelError
+        Voxels are no whole numbers.
     """
     mask = read_label_map(path, structures)
     if not mask.array.any():
@@ -276,9 +278,8 @@ def _lesions(cohort, rules, modality):
     for case_id, label in labels.items():
         files = cohort.files(case_id, modality)
         if files is not None:
-            label = None if pd.isna(label) else int(label)
             paths = tuple(map(str, files))
-            tasks[case_id] = (*paths, label, resample, case_id, rules)
+            tasks[case_id] = (*paths, region_of(label), resample, case_id, rules)
     return tasks
 
 
@@ -314,7 +315,7 @@ def _score_volumes(cohort, rules, modality, jobs):
 def score_lesion(
     image: str,
     mask: str,
-    mask_label: int | None,
+    mask_label: Label,
     resample_mask: bool,
     case_id: str,
     rules: RuleSet,

@@ -7,7 +7,7 @@ import pytest
 from radlatent.cohort import Cohort
 from radlatent.errors import CohortError, SchemaError
 from radlatent.imaging import Volume, read_volume, write_volume
-from radlatent.masks.overlap import cohorts as cohort_overlap
+from radlatent.masks.overlap import label_boxes
 from radlatent.masks.overlap.cohorts import compare_cohorts
 from radlatent.masks.overlap.compare import compare_masks, summarize_overlap
 from radlatent.schema import check_failures
@@ -85,7 +85,7 @@ def test_files_that_cases_share_are_read_once(both, monkeypatch):
         read.append(str(path))
         return read_volume(path, **options)
 
-    monkeypatch.setattr(cohort_overlap, "read_volume", count)
+    monkeypatch.setattr(label_boxes, "read_volume", count)
     compare_cohorts(*both)
     assert len(read) == len(set(read)) == 4
 
@@ -126,7 +126,38 @@ def test_other_grids_fail_by_name(make_cohort, arrays):
 def test_a_mask_that_is_not_whole_numbers_fails(make_cohort, arrays):
     soft = {p: array + np.float32(0.5) for p, array in arrays[0].items()}
     found = compare_cohorts(make_cohort("a", soft), make_cohort("b", arrays[1]))
-    assert set(found.failures["error"]) == {"ValueError"}
+    assert set(found.failures["error"]) == {"LabelError"}
+    assert found.failures["message"].str.contains("voxels between whole").all()
+
+
+@pytest.mark.parametrize("factor", [0.9999999, 1.0000001])
+def test_labels_that_are_whole_but_for_rounding_are_labels(make_cohort, arrays, factor):
+    off = {p: array * np.float32(factor) for p, array in arrays[1].items()}
+    found = compare_cohorts(make_cohort("a", arrays[1]), make_cohort("b", off))
+    assert (found.table["dice"] == 1).all()
+
+
+@pytest.mark.parametrize("odd", [-3, 70_000])
+def test_a_label_that_no_case_asks_for_spoils_no_other(make_cohort, arrays, odd):
+    other = {p: array.astype(np.int32) for p, array in arrays[1].items()}
+    for array in other.values():
+        array[tuple(np.argwhere(array == 0)[0])] = odd
+    found = compare_cohorts(make_cohort("a", arrays[1]), make_cohort("b", other))
+    assert (found.table["dice"] == 1).all()
+
+
+def test_a_region_is_compared_as_one_structure(make_cohort, arrays):
+    first, second = (
+        make_cohort(name, one, mask_label="3+1")
+        for name, one in zip("ab", arrays, strict=True)
+    )
+    assert set(first.cases["mask_label"]) == {"1+3"}
+    region = [np.isin(one["p1"], (1, 3)) for one in arrays]
+    wanted = compare_masks(*region, structures={"core": 1}, spacing_mm=SPACING)
+    found = compare_cohorts(first, second).table.loc["p1_RV", "dice":"state"]
+    pd.testing.assert_series_equal(
+        found, wanted.loc["core"], rtol=1e-6, check_names=False
+    )
 
 
 def test_whole_numbers_stored_as_floats_are_labels(make_cohort, arrays):

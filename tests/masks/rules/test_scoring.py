@@ -165,7 +165,14 @@ def test_whole_numbers_in_a_file_of_floats(cohort_of):
     floats = cohort_of({"b": holed().astype(np.float32)})
     pd.testing.assert_frame_equal(score(floats).slices, plain)
     halves = score(cohort_of({"b": holed().astype(np.float32) / 2}))
-    assert halves.failures["message"].str.contains("labels are float32").all()
+    assert halves.failures["message"].str.contains("1.5 at|0.5 at").all()
+
+
+@pytest.mark.parametrize("factor", [0.9999999, 1.0000001])
+def test_labels_off_by_rounding_are_judged_as_whole(cohort_of, factor):
+    plain = score(cohort_of({"b": holed()})).slices
+    off = cohort_of({"b": holed().astype(np.float32) * np.float32(factor)})
+    pd.testing.assert_frame_equal(score(off).slices, plain)
 
 
 @pytest.mark.slow

@@ -1,5 +1,7 @@
 """Tables are checked where they are read, everything wrong with them at once."""
 
+import time
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -168,6 +170,19 @@ def test_one_key_in_two_mappings_is_no_fault(written):
 def test_a_file_that_nests_too_deep_is_refused(written, opening):
     with pytest.raises(SchemaError, match=r"nested too deep|not YAML"):
         schema.read_yaml(written("z: " + opening * 5000 + "\n"), Outer)
+
+
+def test_nesting_is_refused_before_it_takes_time(written):
+    start = time.perf_counter()
+    with pytest.raises(SchemaError, match="nested too deep"):
+        schema.read_yaml(written("z: " + "[" * 1_000_000 + "\n"), Outer)
+    assert time.perf_counter() - start < 5
+
+
+@pytest.mark.parametrize("value", ["2024-13-45", "9" * 5000, "!!int x"])
+def test_values_that_yaml_itself_cannot_hold_are_told_with_the_file(written, value):
+    with pytest.raises(SchemaError, match=r"file\.yml: not YAML"):
+        schema.read_yaml(written(f"name: {value}\n"), Outer)
 
 
 def bomb(levels):

@@ -17,7 +17,7 @@ from radlatent.cohort.problems import Problems
 from radlatent.errors import SchemaError
 from radlatent.features.origin import cohort_names
 from radlatent.provenance import content_key, file_hash
-from radlatent.schema import nearest, parse
+from radlatent.schema import inert, nearest, parse
 
 __all__ = [
     "derived_card",
@@ -312,8 +312,8 @@ def write_tables(
         msg = f"{folder} holds {there}. Move them away, or give another folder."
         raise FileExistsError(msg)
     folder.mkdir(parents=True, exist_ok=True)
-    cases.drop(columns="line").to_csv(folder / "cases.csv")
-    patients.to_csv(folder / "endpoints.csv")
+    inert(cases.drop(columns="line")).to_csv(folder / "cases.csv")
+    inert(patients).to_csv(folder / "endpoints.csv")
     # the tables are here: no layout is asked for them
     about = card.model_copy(update={"root": _root(root, folder), "layout": None})
     about = about.model_dump(mode="json", by_alias=True, exclude_defaults=True)

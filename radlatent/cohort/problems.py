@@ -14,6 +14,9 @@ __all__ = ["FileProblems", "Problems"]
 _COLUMNS = ("file", "row", "case_id", "column", "value", "problem", "remedy")
 _IN_MESSAGE = 50
 
+#: A cell of a megabyte would fill the screen.
+_LONGEST = 2_000
+
 #: A problem of tables stops everything; one of files concerns the cases it names.
 _CASES = "cases"
 
@@ -40,7 +43,8 @@ class Problems:
             ``value``; and ``cases``, the ids of all cases that a faulty image or mask
             concerns.
         """
-        texts = {"file": file, "problem": problem, "remedy": remedy}
+        texts = {"file": file, "problem": _brief(problem), "remedy": _brief(remedy)}
+        where = {key: _brief(value) for key, value in where.items()}
         self.rows.append(dict.fromkeys(_COLUMNS, "") | {_CASES: ()} | where | texts)
 
     def of(self, file: str) -> "FileProblems":
@@ -96,6 +100,14 @@ class FileProblems:
     def add(self, problem: str, remedy: str, **where) -> None:
         """Note one problem of the file; see `Problems.add`."""
         self.every.add(problem, remedy, file=self.file, **where)
+
+
+def _brief(value):
+    """Return a value as it is, a text without its middle where it is endless."""
+    if not isinstance(value, str) or len(value) <= _LONGEST:
+        return value
+    half = _LONGEST // 2
+    return f"{value[:half]} ... ({len(value):,} characters) ... {value[-half:]}"
 
 
 def _line(row):

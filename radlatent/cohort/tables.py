@@ -17,6 +17,7 @@ import pandas as pd
 from radlatent.cohort.problems import FileProblems, Problems
 from radlatent.errors import LabelError
 from radlatent.imaging import label_text, region_of
+from radlatent.schema import meant
 
 __all__ = [
     "check_columns",
@@ -39,7 +40,8 @@ def read_text_table(path: Path, problems: Problems) -> pd.DataFrame | None:
 
     Notes
     -----
-    UTF-8 with or without a byte-order mark, any line ending, commas between fields.
+    UTF-8 with or without a byte-order mark, any line ending, commas between fields. An
+    apostrophe that keeps a spreadsheet from executing a cell is left out.
     """
     problems = problems.of(path.name)
     if not path.is_file():
@@ -57,7 +59,7 @@ def read_text_table(path: Path, problems: Problems) -> pd.DataFrame | None:
         return None
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
-        header = [name.strip() for name in next(reader, [])]
+        header = [meant(name.strip()) for name in next(reader, [])]
         fault = _header_fault(header)
         if fault is None:
             return _rows(reader, header, problems)
@@ -96,7 +98,7 @@ def _rows(reader, header, problems):
                 value=",".join(row),
             )
             continue
-        rows.append([field.strip() for field in row])
+        rows.append([meant(field.strip()) for field in row])
         lines.append(reader.line_num)
     return pd.DataFrame(rows, columns=header, index=pd.Index(lines, name="line"))
 

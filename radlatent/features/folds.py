@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from sklearn.model_selection import StratifiedKFold
 
 from radlatent.errors import SchemaError
-from radlatent.schema import check_folds
+from radlatent.schema import check_folds, meant
 
 if TYPE_CHECKING:
     from radlatent.features.endpoint import Endpoint
@@ -163,6 +163,8 @@ def read_folds(path: str | Path) -> pd.DataFrame:
         The file does not hold a folds table.
     """
     table = pd.read_csv(path, dtype={"patient_id": str})
+    if "patient_id" in table:
+        table["patient_id"] = table["patient_id"].map(meant, na_action="ignore")
     return check_folds(table)
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 from radlatent.report.latex import latex
 from radlatent.report.sections import Table
 from radlatent.report.tables import pieces
+from radlatent.schema import inert
 
 __all__ = ["on_page", "render", "write_printed"]
 
@@ -42,7 +43,7 @@ def write_printed(
     cut
         The tables that it is printed as; None prints it whole.
     """
-    table.to_csv(f"{path}.csv", index=False, lineterminator="\n")
+    inert(table).to_csv(f"{path}.csv", index=False, lineterminator="\n")
     parts = [
         latex(part, caption=caption, label=f"tab:{path.name}-{number}")
         for number, part in enumerate(cut or [table], start=1)

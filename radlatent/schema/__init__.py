@@ -5,9 +5,11 @@
   `failures_table`, the one way to build one.
 - files: `write_table`, `write_extraction`, `read_features`; `write_run` and `read_run`,
   the tables of a run folder.
+- cells: `inert` and `meant`, texts of a CSV file that a spreadsheet would execute.
 - yaml: `read_yaml`, `parse`, `nearest`: what users write, checked key by key.
 """
 
+from radlatent.schema.cells import inert, meant
 from radlatent.schema.files import (
     read_features,
     read_run,
@@ -42,6 +44,8 @@ __all__ = [
     "check_predictions",
     "check_table",
     "failures_table",
+    "inert",
+    "meant",
     "nearest",
     "parse",
     "read_features",

@@ -12,6 +12,7 @@ import pandas as pd
 
 from radlatent.errors import SchemaError
 from radlatent.records import replace_file
+from radlatent.schema.cells import inert, meant
 from radlatent.schema.registry import TABLES
 from radlatent.schema.tables import check_features, check_table
 
@@ -47,6 +48,7 @@ def read_features(path: str | Path) -> pd.DataFrame:
         # as text first: pandas rounds numbers, and takes an id "NA" for missing
         table = pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[""])
         table = table.set_index(table.columns[0]).astype("float64")
+        table = table.rename(index=meant, columns=meant)
         beside = path.with_suffix(".attrs.json")
         if beside.is_file():
             table.attrs = json.loads(beside.read_text("utf-8"))
@@ -57,6 +59,8 @@ def read_features(path: str | Path) -> pd.DataFrame:
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
     """Write a table as Parquet or CSV, by its suffix, whole or not at all.
+
+    In CSV, texts that a spreadsheet would execute get an apostrophe in front (`inert`).
 
     Parameters
     ----------
@@ -77,10 +81,8 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
     if path.suffix == ".parquet":
         replace_file(path, table.to_parquet)
         return
-    index = table.index.name is not None
-    replace_file(
-        path, lambda part: table.to_csv(part, index=index, lineterminator="\n")
-    )
+    index, safe = table.index.name is not None, inert(table)
+    replace_file(path, lambda part: safe.to_csv(part, index=index, lineterminator="\n"))
 
 
 def write_extraction(extraction: Measured, out: str | Path) -> None:

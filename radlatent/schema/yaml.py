@@ -25,6 +25,9 @@ _BRIEF.maxlevel = 3
 #: A file with more values, aliases written out, is no card, study or settings.
 _MOST_VALUES = 100_000
 
+#: Brackets in brackets, of a file that a person wrote.
+_DEEPEST = 50
+
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for the nearest known name, or an empty text.
@@ -69,11 +72,11 @@ def read_yaml(path: str | Path, model: type[_Model]) -> _Model:
     except UnicodeDecodeError as error:
         msg = f"{path}: not UTF-8 at byte {error.start}. Save the file as UTF-8."
         raise SchemaError(msg) from error
-    except yaml.YAMLError as error:
+    except SchemaError:
+        raise
+    # a date as 2024-13-45, or a number of 5,000 digits, is a ValueError in Python
+    except (yaml.YAMLError, ValueError) as error:
         msg = f"{path}: not YAML ({' '.join(str(error).split())})."
-        raise SchemaError(msg) from error
-    except RecursionError as error:
-        msg = f"{path}: not YAML that can be read: it is nested too deep."
         raise SchemaError(msg) from error
     if not isinstance(content, dict):
         msg = f"{path}: holds {type(content).__name__}, not keys and values."
@@ -81,9 +84,24 @@ def read_yaml(path: str | Path, model: type[_Model]) -> _Model:
     return parse(content, model, source=str(path))
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses what nests without end, before memory and time go into it."""
+
+    depth = 0
+
+    def compose_node(self, parent, index):
+        self.depth += 1
+        if self.depth > _DEEPEST:
+            msg = f"it is nested too deep, by more than {_DEEPEST} levels"
+            raise yaml.YAMLError(msg)
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+
 def _load(path):
     """Return the content of a file, whose values are looked at before they are made."""
-    loader = yaml.SafeLoader(path.read_text("utf-8"))
+    loader = _Loader(path.read_text("utf-8"))
     try:
         node = loader.get_single_node()
         if node is None:

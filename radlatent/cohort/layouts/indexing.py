@@ -26,7 +26,7 @@ from radlatent.cohort.layouts.file_names import (
 )
 from radlatent.cohort.layouts.label_rows import one_row_a_label
 from radlatent.errors import CohortError
-from radlatent.schema import nearest
+from radlatent.schema import inert, nearest
 
 __all__ = ["LAYOUTS", "index"]
 
@@ -120,8 +120,8 @@ def index(
     if not (out / "cohort.yml").exists():
         text = _card(name or out.resolve().name, _relative(root, out), layout, cases)
         (out / "cohort.yml").write_text(text, encoding="utf-8")
-    endpoints.to_csv(out / "endpoints.csv", index=False)
-    cases.to_csv(out / "cases.csv", index=False)
+    inert(endpoints).to_csv(out / "endpoints.csv", index=False)
+    inert(cases).to_csv(out / "cases.csv", index=False)
     return cases.set_index("case_id")
 
 

@@ -60,11 +60,14 @@ def check_fitted(features: pd.DataFrame | FoldedFeatures, splits: _Splits) -> No
     """
     if isinstance(features, FoldedFeatures):
         _check_folds(features, splits)
-        for key, (_, test) in splits.items():
-            _check_table(features.at(*key), test, features.fitted_blocks)
+        fitted = features.fitted_blocks
+        parts = [(features.at(*key), test) for key, (_, test) in splits.items()]
     else:
         tested = sorted({patient for _, test in splits.values() for patient in test})
-        _check_table(features, tested, ())
+        fitted, parts = (), [(features, tested)]
+    _log_names(
+        pair for table, test in parts for pair in _check_table(table, test, fitted)
+    )
     silent = [
         block
         for told in _words(features, splits).values()
@@ -152,7 +155,21 @@ def _check_folds(features, splits):
             raise LeakageError(msg)
 
 
+def _log_names(pairs):
+    """Log the patients of each pair of cohorts who share a name, once."""
+    found = {}
+    for pair, names in pairs:
+        found.setdefault(pair, set()).update(names)
+    for (block, cohort, encoded), names in found.items():
+        _log.warning(
+            "block %r: cohorts %r, fitted on, and %r, tested on, share %d names of "
+            "patients: %s. If they are the same people, this is leakage.",
+            *(block, cohort, encoded, len(names), sorted(names)[:5]),
+        )
+
+
 def _check_table(table, test, fitted_blocks):
+    """Raise as `check_fitted`; yield the cohorts of a fit and the names they share."""
     for fit in mask_fits(table):
         _check_masks(fit, test)
     known = origin_of_blocks(table)
@@ -173,6 +190,9 @@ def _check_table(table, test, fitted_blocks):
             continue
         for fit in origin.fits:
             _check_fit(block, fit, origin.told, test)
+            shared = fit.shared(test)
+            if shared and fit.is_foreign:
+                yield (block, cohort_label(fit.cohorts), cohort_label(fit.rows)), shared
 
 
 def _check_masks(fit, test):
@@ -189,15 +209,9 @@ def _check_masks(fit, test):
 
 
 def _check_fit(block, fit: Fit, told, test):
-    seen, shared = fit.saw(test), fit.shared(test)
+    seen = fit.saw(test)
     nobody = not (fit.patients or fit.is_foreign)
     cohort, encoded = cohort_label(fit.cohorts), cohort_label(fit.rows)
-    if shared and not seen:
-        _log.warning(
-            "block %r: cohorts %r, fitted on, and %r, tested on, share %d names of "
-            "patients: %s. If they are the same people, this is leakage.",
-            *(block, cohort, encoded, len(shared), shared[:5]),
-        )
     if not told and (seen or nobody):
         whom = f"{len(seen)} of {len(test)} test patients: {seen[:5]}"
         msg = (

@@ -13,8 +13,9 @@ from sklearn.base import BaseEstimator, clone
 
 from radlatent.errors import SchemaError
 from radlatent.features.folded import FoldedFeatures
+from radlatent.fusion.metrics.evaluate import evaluate
 from radlatent.fusion.validation.inputs import check_inputs
-from radlatent.fusion.validation.validate import cross_validate
+from radlatent.fusion.validation.validate import key_of, predict_folds
 
 if TYPE_CHECKING:
     from radlatent.features.endpoint import Endpoint
@@ -79,10 +80,12 @@ def learning_curve(
         msg = f"sizes {wrong} are not between 2 and {most}, the patients in training."
         raise SchemaError(msg)
     seed = int(np.random.default_rng(random_state).integers(2**31))
-    parts = []
+    # not cross_validate, which would tell of each size what the tables do not
+    parts, key = [], key_of(model, endpoint)
     for size in sorted({int(size) for size in sizes}):
         fewer = _Fewer(model, size, seed)
-        metrics = cross_validate(fewer, features, endpoint, folds).metrics
+        predictions, _ = predict_folds(fewer, features, endpoint, splits, key)
+        metrics = evaluate(predictions)
         metrics.insert(0, "n_train", size)
         parts.append(metrics)
     return pd.concat(parts, ignore_index=True)

@@ -146,7 +146,7 @@ def cross_validate(
     """
     splits = check_inputs(features, endpoint, folds)
     _log_empty(features, endpoint.frame.index)
-    key = _key(name or _name(model), blocks, endpoint)
+    key = key_of(model, endpoint, name, blocks)
     predictions, fits = predict_folds(model, features, endpoint, splits, key, jobs)
     return Result(predictions, evaluate(predictions), folds, fits)
 
@@ -193,7 +193,8 @@ def predict_folds(
         [part.assign(repeat=repeat, fold=fold) for part in parts]
         for (repeat, fold), parts in zip(splits, outcome.results.values(), strict=True)
     ]
-    predictions, fits = _named(found, key or _key("", "", endpoint))
+    key = key or {"model": "", "blocks": "", "endpoint": endpoint.name}
+    predictions, fits = _named(found, key)
     origins = origin_of_fits(features, splits)
     return predictions, fits.assign(origin=[origins[fold] for fold in splits])
 
@@ -241,7 +242,7 @@ def validate_externally(
         raise SchemaError(f"the model cannot be fitted: {error}") from error
     folds = pd.DataFrame({"patient_id": test, "repeat": 0, "fold": 0})
     found = [[part.assign(repeat=0, fold=0) for part in parts]]
-    key = _key(name or _name(model), blocks, endpoint)
+    key = key_of(model, endpoint, name, blocks)
     predictions, fits = _named(found, key)
     fits["origin"] = origin_of_fits(theirs.features, splits)[0, 0]
     return Result(predictions, evaluate(predictions), folds, fits)
@@ -290,8 +291,24 @@ def _check_external(ours, theirs):
         raise SchemaError("the cohorts do not fit: " + "; ".join(problems) + ".")
 
 
-def _key(model, blocks, endpoint):
-    return {"model": model, "blocks": blocks, "endpoint": endpoint.name}
+def key_of(
+    model: BaseEstimator,
+    endpoint: "Endpoint",
+    name: str | None = None,
+    blocks: str = "all",
+) -> dict[str, str]:
+    """Return what the tables call a model, its blocks and the endpoint.
+
+    Parameters
+    ----------
+    model, endpoint, name, blocks
+        As in `cross_validate`.
+    """
+    return {
+        "model": name or _name(model),
+        "blocks": blocks,
+        "endpoint": endpoint.name,
+    }
 
 
 def _named(found, key):

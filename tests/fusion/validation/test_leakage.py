@@ -15,13 +15,18 @@ from radlatent.features.origin import (
 from radlatent.fusion import (
     aggregate,
     check_inputs,
+    coefficient_shares,
     cross_validate,
     join,
+    learning_curve,
     logistic,
     make_folds,
+    permutation_importance,
+    permute_outcomes,
     select_blocks,
     validate_externally,
 )
+from radlatent.fusion.validation.validate import fit_folds
 
 
 @pytest.fixture
@@ -144,6 +149,37 @@ def test_patients_of_one_name_in_two_cohorts_are_logged(setup, caplog):
     with caplog.at_level(logging.WARNING, "radlatent.fusion"):
         check_inputs(told(latent, "elsewhere", ["p001", "x2"]), endpoint, folds)
     assert "share 1 names of patients: ['p001']" in caplog.text
+
+
+def test_names_that_two_cohorts_share_are_logged_once_a_call(setup, caplog):
+    latent, hand, endpoint, folds = setup
+    features = join(hand, told(latent, "elsewhere", ["p001", "p004", "x2"]))
+    seen = dict(fold_by_fold(latent, folds).fitted_on)
+    folded = FoldedFeatures(dict.fromkeys(seen, features), seen)
+    with caplog.at_level(logging.WARNING, "radlatent.fusion"):
+        check_inputs(folded, endpoint, folds)
+    told_of = [t for t in caplog.messages if "share 2 names of patients" in t]
+    assert len(told_of) == 1
+    assert "['p001', 'p004']" in told_of[0]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        cross_validate,
+        lambda *args: list(fit_folds(*args)),
+        lambda *args: permute_outcomes(*args, n_permutations=2),
+        learning_curve,
+        permutation_importance,
+        coefficient_shares,
+    ],
+)
+def test_a_table_by_hand_is_told_once_a_call(setup, caplog, call):
+    _, hand, endpoint, folds = setup
+    by_hand = pd.concat([hand, hand.add_suffix("_again")], axis=1)
+    with caplog.at_level(logging.WARNING, "radlatent.fusion"):
+        call(logistic(), by_hand, endpoint, folds)
+    assert sum("do not tell" in text for text in caplog.messages) == 1
 
 
 def test_encoder_of_the_same_cohort_passes_on_disjoint_patients_only(setup):

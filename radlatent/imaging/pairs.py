@@ -63,7 +63,7 @@ class Pair:
     outside
         Share of the lesion that lies outside of the image, at most `MOST_OUTSIDE`.
     notes
-        What was done to the labels of the mask.
+        What was done to the labels of the mask, and which were taken together.
     place
         What messages call the lesion.
     """
@@ -183,7 +183,10 @@ def open_pair(
     outside = 0.0 if one_grid else _checked_outside(lesion, image, place, image_path)
     if one_grid:  # the engines want one grid to the last digit
         lesion = image.with_array(lesion.array)
-    return Pair(image, lesion, one_grid, outside, (note,) if note else (), place)
+    notes = (note,) if note else ()
+    if mask_label is None:
+        notes += _union(labels.array)
+    return Pair(image, lesion, one_grid, outside, notes, place)
 
 
 def read_pair(
@@ -260,6 +263,13 @@ def _lesion(labels, wanted, path, case):
         "Correct mask_label, or exclude the case in cases.csv."
     )
     raise EmptyMaskError(msg)
+
+
+def _union(labels):
+    several = sorted(value for value in label_counts(labels) if value > 0)
+    if len(several) < 2:
+        return ()
+    return (f"the labels {several[:10]} of the mask are measured as one lesion",)
 
 
 def _voxel_mm3(volume):

@@ -3,6 +3,8 @@
 ==========================================  ========================================
 :func:`compare_masks`, `compare_cohorts`    overlap, distances, volumes by structure
 :func:`summarize_overlap`                   means with n, and empty masks counted
+:func:`match_lesions`,                      lesions matched by overlap: missed, false,
+`match_cohort_lesions`                      F1; of arrays, of cohorts
 :class:`Rule`, `RuleSet`, `rule_set`        anatomical rules; the named sets
 :func:`measure`, `keeps`, `judge`           values and verdicts of a mask
 :func:`offending`                           the voxels that break a rule
@@ -23,8 +25,10 @@ import importlib
 
 _HOMES = {
     "overlap.cohorts": ("MaskComparison", "compare_cohorts"),
+    "overlap.cohort_matches": ("match_cohort_lesions",),
     "overlap.compare": ("METRICS", "compare_masks", "summarize_overlap"),
     "overlap.dice": ("slice_dice",),
+    "overlap.matches": ("LesionMatches", "match_lesions"),
     "rules.rules": (
         "Rule",
         "RuleSet",

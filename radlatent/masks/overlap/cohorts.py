@@ -1,5 +1,6 @@
 """Agreement of the masks of two cohorts: cohorts enter, one row a case leaves."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,17 +12,21 @@ from radlatent.cohort import Cohort
 from radlatent.errors import CohortError, SchemaError
 from radlatent.imaging import check_same_grid, chosen, region_of
 from radlatent.masks.overlap.compare import (
+    ELSEWHERE,
     METRICS,
     check_options,
     compare_structure,
     definitions_of,
+    elsewhere,
     summarize_overlap,
 )
 from radlatent.masks.overlap.label_boxes import find_labels, read_labels
 from radlatent.parallel import map_tasks
 from radlatent.schema import failures_table, nearest
 
-__all__ = ["MaskComparison", "compare_cohorts", "compare_files"]
+_log = logging.getLogger(__name__)
+
+__all__ = ["MaskComparison", "compare_cohorts", "compare_files", "masks_of"]
 
 _COLUMNS = [name for name in METRICS if "area" not in name]
 
@@ -40,11 +45,14 @@ class MaskComparison:
         **failures** table: why.
     definitions
         Metric to its definition.
+    notes
+        Cases of Dice 0 whose mask lies on another label of the reference.
     """
 
     table: pd.DataFrame
     failures: pd.DataFrame
     definitions: Mapping[str, str]
+    notes: tuple[str, ...] = ()
 
     @property
     def summary(self) -> pd.DataFrame:
@@ -88,7 +96,7 @@ def compare_cohorts(
     Returns
     -------
     MaskComparison
-        ``table``, ``failures`` and ``definitions``.
+        ``table``, ``failures``, ``definitions`` and ``notes``, which are logged too.
 
     Raises
     ------
@@ -112,7 +120,7 @@ def compare_cohorts(
     """
     check_options(tolerance_mm=tolerance_mm, empty=empty)
     _check_same_cases(cohort, reference)
-    masks, references = (_masks(one, modality) for one in (cohort, reference))
+    masks, references = (masks_of(one, modality) for one in (cohort, reference))
     pairs, failures = _pairs(masks, references)
     options = {"tolerance_mm": tolerance_mm, "empty": empty}
     outcome = map_tasks(
@@ -128,9 +136,19 @@ def compare_cohorts(
         else:
             rows |= outcome.results[files]
     table = _table(cohort, rows)
+    notes = [
+        ELSEWHERE % (f"case {case_id!r}", others)
+        for case_id in table.index
+        if (others := rows.get(case_id, {}).get("elsewhere"))
+    ]
+    for note in notes:
+        _log.warning("%s", note)
     table.attrs = definitions_of(table.columns, **options)
     return MaskComparison(
-        table, _failures(table.index, failures), table.attrs["definitions"]
+        table,
+        _failures(table.index, failures),
+        table.attrs["definitions"],
+        tuple(notes),
     )
 
 
@@ -147,8 +165,14 @@ def _check_same_cases(cohort, reference):
         raise CohortError(msg)
 
 
-def _masks(cohort, modality):
-    """Return ``mask`` (an absolute path, or None) and ``mask_label`` of each case."""
+def masks_of(cohort: Cohort, modality: str | None) -> pd.DataFrame:
+    """Return ``mask`` (an absolute path, or None) and ``mask_label`` of each case.
+
+    Raises
+    ------
+    SchemaError
+        The modality is unknown, or needed and not given.
+    """
     known = list(cohort.modalities)
     columns = {cohort.mask_column(one) for one in known}
     if modality is None and len(columns) > 1:
@@ -189,6 +213,8 @@ def compare_files(
 ) -> dict[str, dict]:
     """Return metrics and state of the cases that share two files, by ``case_id``.
 
+    ``elsewhere`` are the labels that a mask of Dice 0 lies on.
+
     Parameters
     ----------
     mask, reference
@@ -217,9 +243,13 @@ def compare_files(
             _side(arrays[side], found[side], label, united[side])
             for side, label in enumerate(labels)
         ]
-        rows[case_id] = compare_structure(
+        row = compare_structure(
             *zip(*sides, strict=True), spacing_mm=volumes[0].spacing_mm, **options
         )
+        if row["state"] == "both" and not row["dice"]:
+            array, value, at = sides[0]
+            row["elsewhere"] = elsewhere(array[at.box] == value, arrays[1][at.box])
+        rows[case_id] = row
     return rows
 
 

@@ -5,6 +5,7 @@ both arrays. Tools define the distances differently, so that each variant has a 
 its own and a result carries its definitions.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -26,14 +27,24 @@ from radlatent.masks.overlap.label_boxes import (
 from radlatent.schema import nearest
 
 __all__ = [
+    "ELSEWHERE",
     "METRICS",
     "STATES",
     "check_options",
     "compare_masks",
     "compare_structure",
     "definitions_of",
+    "elsewhere",
     "summarize_overlap",
 ]
+
+#: Of a structure and what `elsewhere` returns.
+ELSEWHERE = (
+    "%s has a Dice of 0, but lies on the labels %s of the reference: are the same "
+    "lesions numbered otherwise? masks.match_lesions matches them by overlap"
+)
+
+_log = logging.getLogger(__name__)
 
 #: Metric to its definition; of ``nsd`` for a tolerance that a result names.
 METRICS = {
@@ -124,9 +135,10 @@ def compare_masks(
     -----
     Where one of the two is empty, overlaps are 0, where both are, they are NaN, and so
     are distances, whatever ``empty`` says: nothing was to be found, and nothing was.
-    `summarize_overlap` counts both. Surfaces are those of MedPy: `SURFACE`. The surface
-    of DeepMind's surface-distance lies on the corners of voxels and is weighted by
-    area; its distances are not offered.
+    `summarize_overlap` counts both. A structure of Dice 0 that lies on another label
+    of the reference is logged: `match_lesions` is for numbers that do not agree.
+    Surfaces are those of MedPy: `SURFACE`. The surface of DeepMind's surface-distance
+    lies on corners of voxels and is weighted by area; its distances are not offered.
 
     References
     ----------
@@ -168,7 +180,27 @@ def compare_masks(
     }
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("structure")
     table.attrs = definitions_of(table.columns, tolerance_mm=tolerance_mm, empty=empty)
+    for name, label in structures.items():
+        if rows[name]["state"] == "both" and not rows[name]["dice"]:
+            box = found[0][label].box
+            others = elsewhere(mask[box] == label, reference[box])
+            if others:
+                _log.warning(ELSEWHERE, f"structure {name!r}", others)
     return table
+
+
+def elsewhere(inside: np.ndarray, reference: np.ndarray) -> list[int]:
+    """Return the labels of a reference that a structure lies on, five at most.
+
+    Parameters
+    ----------
+    inside
+        Booleans: the structure in the mask.
+    reference
+        Labels of the same shape.
+    """
+    others = np.unique(reference[inside])
+    return others[others > 0][:5].tolist()
 
 
 def check_options(*, tolerance_mm: float, empty: str) -> None:

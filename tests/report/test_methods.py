@@ -74,6 +74,14 @@ def test_metrics_are_told_from_their_table(class_run, record):
     assert "Folds held 40 patients in 2 folds, 2 times, random state 7" in text
 
 
+def test_folds_of_sites_have_no_seed_and_no_repeats(class_run, record):
+    record["settings"]["folds"]["leave_site_out"] = True
+    text = methods_paragraph(record, read_run(class_run / "data", record["outputs"]))
+    assert "Folds held 40 patients in 2 folds, one a site; each is tested once" in text
+    assert "random state" not in text
+    assert "times" not in text
+
+
 def test_features_that_do_not_tell_where_they_come_from_are_told(class_run, record):
     data = read_run(class_run / "data", record["outputs"])
     fits = pd.DataFrame({"blocks": ["ct", "pet", "pet"], "origin": "measured"})

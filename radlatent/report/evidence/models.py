@@ -58,11 +58,16 @@ def _split(record, folds, predictions):
         return None
     n_folds = folds.groupby("repeat")["fold"].nunique().max()
     plan = record["settings"].get("folds")
-    seed = plan.get("random_state") if isinstance(plan, dict) else "none"
+    plan = plan if isinstance(plan, dict) else {"random_state": "none"}
+    dealt = (
+        "one a site; each is tested once"  # nothing is dealt: no seed, no repeats
+        if plan.get("leave_site_out")
+        else f"{folds['repeat'].nunique()} times, random state "
+        f"{plan.get('random_state')}; each is tested once a repeat"
+    )
     return Found(
-        f"{folds['patient_id'].nunique()} patients in {n_folds} folds, "
-        f"{folds['repeat'].nunique()} times, random state {seed}; each is tested once "
-        "a repeat, and every prediction is of the fold that was left out",
+        f"{folds['patient_id'].nunique()} patients in {n_folds} folds, {dealt}, and "
+        "every prediction is of the fold that was left out",
         "tables/folds.csv",
     )
 

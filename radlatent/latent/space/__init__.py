@@ -1,3 +1,7 @@
-"""How good a latent space is, and how it looks."""
+"""How good a latent space is, and how it looks.
+
+- diagnostics: errors of reconstruction, correlations, activity, extremes.
+- ranks: the rank of every case in its pool. maps: two coordinates a case.
+"""
 
 __all__ = []

@@ -3,9 +3,11 @@
 - `Cohort`: a validated cohort, read from a folder with ``cohort.yml``.
 - `check`: every problem of the tables and of the files, at once.
 - `index`: write the manifest of a known folder layout.
+- `shared_images`: patients who have one image.
 - `simulate`: write a cohort with a known answer.
 """
 
+from radlatent.cohort.copies import shared_images
 from radlatent.cohort.layouts.indexing import LAYOUTS, index
 from radlatent.cohort.manifest import Cohort
 from radlatent.cohort.preflight import Check, check
@@ -19,5 +21,6 @@ __all__ = [
     "Endpoint",
     "check",
     "index",
+    "shared_images",
     "simulate",
 ]

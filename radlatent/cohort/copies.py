@@ -1,25 +1,25 @@
 """One image under several patients: the leak that folds by patient cannot see.
 
-A cohort enters, problems leave. Copies are found without reading every file: what
+A cohort enters, notes leave. Copies are found without reading every file: what
 cannot be a copy differs in size, or in the checksum at the end of a gzip stream.
 """
 
 import hashlib
 import os
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
 
 from radlatent.cohort.manifest import Cohort
 from radlatent.provenance import file_hash
 
-__all__ = ["one_path_notes", "shared_images"]
+__all__ = ["shared_images"]
 
 _PIECE_BYTES = 1 << 16
 
 
-def shared_images(cohort: Cohort, damaged: Collection[str] = ()) -> Iterator[dict]:
-    """Yield a problem for every image that several patients have under several names.
+def shared_images(cohort: Cohort, damaged: Collection[str] = ()) -> list[str]:
+    """Return a note for every group of patients who have one image.
 
     Parameters
     ----------
@@ -27,59 +27,36 @@ def shared_images(cohort: Cohort, damaged: Collection[str] = ()) -> Iterator[dic
         Included cases alone are looked at. Lesions of one patient may share an image.
     damaged
         Images, as ``cases.csv`` names them, that have a problem of their own.
+
+    Notes
+    -----
+    It is no refusal: published cohorts hold scans twice. Whoever reads the note decides
+    which patient is left out.
     """
-    owners = defaultdict(dict)  # path -> {patient: first case}
-    for case_id, case in cohort.included.iterrows():
-        for modality in cohort.modalities:
-            name = case[f"image_{modality}"]
+    owners = defaultdict(set)  # path -> patients
+    for modality in cohort.modalities:
+        columns = cohort.included[["patient_id", f"image_{modality}"]]
+        for patient, name in columns.itertuples(index=False):
             if name is None or name in damaged:
                 continue
             if (cohort.root / name).is_file():
-                owners[name].setdefault(case["patient_id"], (case_id, modality))
-    for names in _alike(cohort.root, owners):
-        cases = {p: case for name in names for p, case in owners[name].items()}
-        if len(cases) < 2 or len(names) < 2:
-            continue
-        patients = sorted(cases)
-        case_id, modality = cases[patients[0]]
-        yield {
-            "problem": (
-                f"patients {patients[:8]}{' ...' if len(patients) > 8 else ''} have "
-                f"one image ({', '.join(sorted(names)[:3])}): tested on a copy, a "
-                "model has seen its patient"
-            ),
-            "remedy": (
-                "Give one person one patient_id, or exclude the copies (exclude, "
-                "exclude_reason)"
-            ),
-            "file": "cases.csv",
-            "row": cohort.cases.loc[case_id, "line"],
-            "case_id": case_id,
-            "column": f"image_{modality}",
-            "value": sorted(names)[0],
-            "cases": tuple(case for case, _ in cases.values()),
-        }
-
-
-def one_path_notes(cohort: Cohort) -> list[str]:
-    """Return a note for every image whose path several patients are given.
-
-    Whoever wrote the table may mean it, where models see no image; copies under other
-    names nobody means.
-    """
-    owners = defaultdict(set)
-    for modality in cohort.modalities:
-        for patient, name in cohort.included[
-            ["patient_id", f"image_{modality}"]
-        ].values:
-            if name is not None:
                 owners[name].add(patient)
+    shared = defaultdict(list)  # patients -> paths
+    for names in _alike(cohort.root, owners):
+        patients = frozenset().union(*(owners[name] for name in names))
+        if len(patients) > 1:
+            shared[patients] += names
     return [
-        f"{len(patients)} patients have one image ({name}): {sorted(patients)[:5]}; a "
-        "model that sees it is tested on what it was fitted on"
-        for name, patients in owners.items()
-        if len(patients) > 1
+        f"patients {_some(patients)} have one image ({_some(names)}): folds by patient "
+        "do not keep a copy out of the test; give one person one patient_id, or "
+        "exclude the copies"
+        for patients, names in shared.items()
     ]
+
+
+def _some(names):
+    found = sorted(names)
+    return ", ".join(found[:6]) + (f" and {len(found) - 6} more" if found[6:] else "")
 
 
 def _alike(root, names):

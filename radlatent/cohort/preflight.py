@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from radlatent.cohort.copies import one_path_notes, shared_images
+from radlatent.cohort.copies import shared_images
 from radlatent.cohort.look import JUDGED_UNITS, Fault, Look, look
 from radlatent.cohort.manifest import Cohort, read_manifest
 from radlatent.cohort.problems import Problems
@@ -102,8 +102,8 @@ def check(
     Every mask is read in full. Of an image the header is read and held against the size
     of the file; the voxels of some images of each modality in HU or SUV are held to
     that unit, and with ``deep`` all are read. Grids agree when no corner differs by
-    more than `radlatent.imaging.TOLERANCE_MM`. One image under several patients is a
-    problem: folds by patient cannot keep a copy out of the test.
+    more than `radlatent.imaging.TOLERANCE_MM`. One image under several patients is
+    noted: folds by patient do not keep a copy out of the test.
     """
     if isinstance(cohort, Cohort):
         if root is not None:
@@ -121,7 +121,7 @@ def check(
         for key, p in pairs.items()
     }
     outcome = map_tasks(look, tasks, jobs=jobs, description="Checking files")
-    notes = one_path_notes(cohort) + _sampled_notes(pairs, seen, cohort)
+    notes = _sampled_notes(pairs, seen, cohort)
     damaged = {pairs[key].image for key in outcome.failures}
     for key, (faults, remarks) in outcome.results.items():
         _report(cohort, pairs[key], faults, problems)
@@ -130,9 +130,9 @@ def check(
     for key, (_, message) in outcome.failures.items():
         fault = Fault(message, "Mend the file, or exclude the case", "image")
         _report(cohort, pairs[key], [fault], problems)
-    for copies in shared_images(cohort, damaged):
-        problems.add(**copies)
-    return Check(problems, cohort, collapse_warnings(notes))
+    # names differ in their numbers, as what is collapsed does
+    shared = shared_images(cohort, damaged)
+    return Check(problems, cohort, (*collapse_warnings(notes), *shared))
 
 
 def _sample(pairs, cohort):

@@ -114,6 +114,7 @@ def _patients(record, tables):
             f"were included, {counts.get('patients with the endpoint')} of them with "
             f"the endpoint {record['settings']['endpoint']}: "
             f"{outcome(record, tables)}.",
+            *(f"Note: {note}." for note in about.get("shared_images") or ()),
             *derivations(record),
             *_judged(tables),
             *told,

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from radlatent.cohort import shared_images
 from radlatent.fusion import Result
 from radlatent.handcrafted import Extraction, read_settings
 from radlatent.provenance import environment, file_hash, run_record
@@ -101,6 +102,7 @@ def _about(cohort):
         "freeze": cohort.card.freeze,
         "units": {name: spec.unit for name, spec in cohort.modalities.items()},
         "manifest": cohort.key,
+        "shared_images": shared_images(cohort),
         "derived": cohort.card.model_dump(mode="json", by_alias=True)["derived"],
         "license": cohort.card.license,
         "citation": cohort.card.citation,

@@ -156,8 +156,10 @@ def test_acdc_is_sound_and_its_headers_are_told_in_one_line(real_data, project_r
     assert found.problems.empty
     assert found.flow["patients"] == 80
     assert found.flow["cases"] == 480
-    assert len(found.notes) == 1
-    assert "160 times" in found.notes[0]
+    headers, copies = found.notes
+    assert "160 times" in headers
+    # the published data hold one scan twice
+    assert copies.startswith("patients patient074, patient076 have one image")
 
 
 @pytest.mark.parametrize(
@@ -255,12 +257,10 @@ def test_one_image_under_two_patients_is_found(tiny_folder, again):
     content = gzip.decompress(first.read_bytes())
     # packed again it has other bytes, and the same voxels
     second.write_bytes(gzip.compress(content, 1) if again else first.read_bytes())
-    problems = check(tiny_folder).problems
-    [problem] = problems[problems["problem"].str.contains("one image")].to_dict(
-        "records"
+    [note] = [note for note in check(tiny_folder).notes if "one image" in note]
+    assert note.startswith(
+        "patients p1, p3 have one image (p1/ct_image.nii.gz, p3/ct_image.nii.gz)"
     )
-    assert "patients ['p1', 'p3'] have one image" in problem["problem"]
-    assert problem["column"] == "image_ct"
 
 
 def test_uncompressed_copies_are_found_and_equal_sizes_are_not(tiny_folder, rng):
@@ -273,8 +273,18 @@ def test_uncompressed_copies_are_found_and_equal_sizes_are_not(tiny_folder, rng)
         write_volume(Volume(array, (2.0, 2.0, 2.0)), path)
         cases.loc[row, "image_ct"] = f"{patient}/ct_image.nii"
     cases.to_csv(tiny_folder / "cases.csv", index=False)
-    problem = only_problem(tiny_folder)
-    assert "patients ['p1', 'p3'] have one image" in problem["problem"]
+    found = check(tiny_folder)
+    assert found.problems.empty
+    [note] = [note for note in found.notes if "one image" in note]
+    assert note.startswith("patients p1, p3 have one image")
+
+
+def test_one_path_given_to_several_patients_is_found(tiny_folder):
+    cases = pd.read_csv(tiny_folder / "cases.csv", dtype=str)
+    cases[["image_pet", "mask_pet"]] = cases.loc[1, ["image_pet", "mask_pet"]].tolist()
+    cases.to_csv(tiny_folder / "cases.csv", index=False)
+    [note] = [note for note in check(tiny_folder).notes if "one image" in note]
+    assert note.startswith("patients p1, p2, p3 have one image (p2/pet_image.nii.gz)")
 
 
 def test_two_lesions_of_one_patient_may_share_an_image(tiny_folder):
@@ -282,7 +292,9 @@ def test_two_lesions_of_one_patient_may_share_an_image(tiny_folder):
     twin = cases.iloc[[0]].assign(case_id="p1b", lesion_id="B")
     cases["lesion_id"] = "A"
     pd.concat([cases, twin]).to_csv(tiny_folder / "cases.csv", index=False)
-    assert check(tiny_folder).problems.empty
+    found = check(tiny_folder)
+    assert found.problems.empty
+    assert found.notes == ()
 
 
 def test_becquerels_are_not_taken_for_suv(tiny_folder):

@@ -111,6 +111,6 @@ def test_a_map_draws_itself_with_the_names_of_its_axes(rng):
     found = latent_map(features(rng.normal(size=(9, 3))))
     _, ax = plt.subplots()
     assert found.plot(ax) is ax
-    assert ax.get_xlabel().startswith("Principal component 1 (")
+    assert ax.get_xlabel().startswith("Principal component 1\n(")
     assert found.summary is found.axes
     assert repr(found).startswith("LatentMap(9 cases: principal component 1")

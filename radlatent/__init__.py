@@ -65,6 +65,7 @@
 ``table_one``       patients by outcome
 ``checklist``, ``methods_paragraph``  what a journal asks for, from a run's record
 ``run``             the whole path of a study file
+``draft_study``     a study file for a cohort, with comments, to be edited
 ``report.report``   the report of a run, made again
 ``performance``     a metrics table as a journal prints it
 ``doctor``          what is installed, what works, what to mend
@@ -74,6 +75,7 @@ Importing it loads neither torch nor matplotlib: names are loaded when first use
 """
 
 import importlib
+import importlib.metadata
 
 _HOMES = {
     "cohort": ("Cohort", "check", "index", "simulate"),
@@ -162,7 +164,7 @@ _HOMES = {
         "summarize_overlap",
     ),
     "imaging": ("Volume", "read_volume"),
-    "study": ("run",),
+    "study": ("draft_study", "run"),
     "report": (
         "checklist",
         "methods_paragraph",
@@ -186,10 +188,12 @@ def __getattr__(name):
     # rooms: a function of the name of its room is report.report
     if name in _ROOMS:
         return importlib.import_module(f"radlatent.{name}")
+    if name == "__version__":
+        return importlib.metadata.version("radlatent")
     if name not in _HOME:
         raise AttributeError(f"module 'radlatent' has no attribute {name!r}")
     return getattr(importlib.import_module(f"radlatent.{_HOME[name]}"), name)
 
 
 def __dir__():
-    return sorted({*__all__, *_ROOMS})
+    return sorted({*__all__, *_ROOMS, "__version__"})

@@ -10,6 +10,7 @@ __all__ = [
     "GeometryError",
     "LabelError",
     "LeakageError",
+    "OutputError",
     "RadlatentError",
     "SchemaError",
 ]
@@ -54,3 +55,7 @@ class SchemaError(RadlatentError, ValueError):
 
 class LeakageError(RadlatentError, ValueError):
     """Something would be fitted on patients it is then tested on."""
+
+
+class OutputError(RadlatentError, OSError):
+    """What was made cannot be written: a disk is full, or closed to this user."""

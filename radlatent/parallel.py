@@ -6,10 +6,11 @@ kept. The function runs wherever ``joblib.parallel_config`` says.
 """
 
 import contextlib
+import errno
 import importlib.util
 import json
 import logging
-import os
+import sys
 import tempfile
 import time
 import warnings
@@ -31,7 +32,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from radlatent.errors import RadlatentError
+from radlatent.errors import OutputError, RadlatentError
+from radlatent.outputs import as_output_error, check_folder, replace_text, sweep
 
 __all__ = ["Outcome", "Shared", "forget", "map_tasks", "progress_bar"]
 
@@ -115,10 +117,15 @@ def map_tasks(
     ------
     RadlatentError
         A worker process died, which one task too large for the memory can cause.
+    OutputError
+        A disk is full or closed: no fault of one task. What is finished is kept.
     """
     if jobs == 0:
         msg = "jobs is 0; give 1 or more, or -1 for every core."
         raise RadlatentError(msg)
+    if cache is not None:
+        check_folder(cache, what="cache")
+        sweep(cache)
     finished = {} if cache is None else _finished(cache, tasks, keys)
     waiting = {name: task for name, task in tasks.items() if name not in finished}
     results, failures = dict(finished), {}
@@ -183,8 +190,13 @@ def _attempt(function, name, arguments):
     """Run one task; the one place where any exception becomes a failure."""
     try:
         return name, function(*arguments), None
-    except Exception as error:  # noqa: BLE001 - a case that fails keeps its row
+    except OutputError:
+        raise
+    except Exception as error:
         _log.debug("task %s failed", name, exc_info=True)
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            where = error.filename or tempfile.gettempdir()
+            raise as_output_error(error, Path(where).parent) from error
         return name, None, (type(error).__name__, " ".join(str(error).split()))
 
 
@@ -221,13 +233,11 @@ def forget(cache: Path, key: str, lost: Callable[[Any], bool]) -> None:
 
 def _keep(cache, key, result):
     path = _path(cache, key)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(
-        "w", encoding="utf-8", dir=path.parent, suffix=".part", delete=False
-    ) as part:
-        json.dump(result, part)
-    # the name appears only when the content is whole, whenever the run is killed
-    os.replace(part.name, path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise as_output_error(error, cache) or error from error
+    replace_text(path, json.dumps(result))
 
 
 @contextlib.contextmanager
@@ -243,13 +253,15 @@ def progress_bar(description: str, total: int, done: int = 0) -> Iterator[Callab
 
     Notes
     -----
-    A bar with the time left on a terminal, or in Jupyter with ipywidgets, a line in the
-    log every half minute elsewhere.
+    A bar with the time left on a terminal, or in Jupyter with ipywidgets; elsewhere a
+    line every half minute, in the log or, in a notebook without one, below the cell.
     """
+    # where somebody asked for quiet, as --quiet does
+    quiet = logging.getLogger("radlatent").level > logging.INFO
     console = Console(stderr=True)
     # without ipywidgets every bar in a notebook would be a warning to install them
-    widgets = console.is_jupyter and importlib.util.find_spec("ipywidgets")
-    if not description or not total:
+    widgets = console.is_jupyter and _has_widgets()
+    if not description or not total or quiet:
         yield lambda n=1: None
     elif widgets or (console.is_terminal and not console.is_jupyter):
         columns = (
@@ -264,15 +276,27 @@ def progress_bar(description: str, total: int, done: int = 0) -> Iterator[Callab
             task = bar.add_task(description, total=total, completed=done)
             yield lambda n=1: bar.advance(task, n)
     else:
-        yield _logged_progress(description, total, done)
+        # nobody reads the log of a notebook unless somebody asked for it
+        heard = _log.isEnabledFor(logging.INFO) and _log.hasHandlers()
+        told = _tell if console.is_jupyter and not heard else _log.info
+        yield _told_progress(description, total, done, told)
 
 
-def _logged_progress(description, total, done):
-    """Return a function that logs a line now and then, for files and clusters."""
-    state = {"done": done, "said": time.monotonic()}
+def _has_widgets():
+    return importlib.util.find_spec("ipywidgets") is not None
+
+
+def _tell(text, *values):
+    sys.stdout.write(f"{text % values}\n")
+    sys.stdout.flush()
+
+
+def _told_progress(description, total, done, tell):
+    """Return a function that tells a line now and then, for files and clusters."""
     start = time.monotonic()
+    state = {"done": done, "said": start}
     if done:
-        _log.info("%s: %d of %d finished by an earlier run", description, done, total)
+        tell("%s: %d of %d finished by an earlier run", description, done, total)
 
     def advance(n=1):
         state["done"] += n
@@ -281,7 +305,6 @@ def _logged_progress(description, total, done):
             state["said"] = now
             rate = (now - start) / max(state["done"] - done, 1)
             left = rate * (total - state["done"])
-            said = (description, state["done"], total, left)
-            _log.info("%s: %d of %d, %.0f s left", *said)
+            tell("%s: %d of %d, %.0f s left", description, state["done"], total, left)
 
     return advance

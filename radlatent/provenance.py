@@ -8,23 +8,30 @@ import hashlib
 import importlib.metadata
 import json
 import platform
+import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = [
     "content_key",
     "doctor",
     "environment",
+    "examine",
     "file_hash",
+    "is_sound",
     "run_record",
     "versions",
 ]
 
-_CORE = (
+#: What a result depends on, where it is installed.
+_TOLD = (
     "numpy",
     "pandas",
     "scipy",
@@ -35,20 +42,31 @@ _CORE = (
     "joblib",
     "numba",
     "scikit-image",
+    "pyradiomics",
+    "torch",
+    "dask",
 )
 _CHUNK_BYTES = 1 << 20
 
-#: distribution: (module, what it is for, how to get it)
-_OPTIONAL = {
-    "pyradiomics": (
-        "radiomics",
+#: What an extra of ours is for, and how to get it where pip alone does not do.
+_EXTRAS = {
+    "deep": ("deep latent features", 'pip install "radlatent[deep]"'),
+    "dask": ("clusters", 'pip install "radlatent[dask]"'),
+    "reference": (
         "reference engine of the hand-crafted features",
         "Python 3.11 and a C compiler: pip install numpy setuptools && "
-        "pip install --no-build-isolation pyradiomics==3.0.1",
+        'pip install --no-build-isolation "radlatent[reference]"',
     ),
-    "torch": ("torch", "deep latent features", 'pip install "radlatent[deep]"'),
-    "dask": ("distributed", "clusters", 'pip install "radlatent[dask]"'),
 }
+
+#: A requirement of metadata: ``dask[distributed]>=2024.5; extra == "dask"``.
+_REQUIREMENT = re.compile(
+    r"(?P<name>[\w.-]+)\s*(\[(?P<extras>[^]]*)\])?\s*\(?(?P<bounds>[^;)]*)\)?\s*"
+    r"(;.*extra\s*==\s*['\"](?P<extra>[\w.-]+)['\"])?"
+)
+
+#: Seconds after which an import is taken for hanging.
+_IMPORT_S = 120.0
 
 
 def file_hash(path: str | Path) -> str:
@@ -89,7 +107,7 @@ def content_key(*parts) -> str:
 def versions() -> dict[str, str]:
     """Return the versions that a result depends on, by name of distribution."""
     found = {"python": platform.python_version(), "radlatent": _version("radlatent")}
-    for name in (*_CORE, *_OPTIONAL):
+    for name in _TOLD:
         version = _version(name)
         if version is not None:
             found[name] = version
@@ -145,7 +163,7 @@ def run_record(
     }
 
 
-def doctor() -> pd.DataFrame:
+def doctor() -> "pd.DataFrame":
     """Tell what is installed, which engines and devices work, and how to mend the rest.
 
     Returns
@@ -154,10 +172,45 @@ def doctor() -> pd.DataFrame:
         One row a component: ``component, purpose, version, status, remedy``. Every
         import is tried in a process of its own, so a broken one breaks nothing.
     """
-    rows = [_core_row(name) for name in _CORE]
-    rows += [_optional_row(name, *what) for name, what in _OPTIONAL.items()]
-    rows.append(_device_row())
-    return pd.DataFrame(rows)
+    # what cannot be imported is what this is asked about
+    import pandas as pd
+
+    return pd.DataFrame(examine())
+
+
+def examine() -> list[dict[str, str]]:
+    """Return the rows of `doctor`, and need no library for it.
+
+    What is listed are the requirements in the metadata of the installed radlatent: its
+    own (purpose ``required``), and those of its extras but ``dev``, each with a row
+    that says whether all of the extra works.
+    """
+    needed = _needed()
+    if not needed:
+        remedy = "pip install radlatent, or pip install -e . in its folder"
+        return [_row("radlatent", "required", "missing", remedy)]
+    modules = _modules()
+    # imports take seconds, most of them waiting for the disk
+    with ThreadPoolExecutor() as pool:
+        rows = list(pool.map(lambda one: _examined(one, modules), needed))
+    rows += [_extra_row(extra, rows) for extra in _EXTRAS]
+    return [*rows, _device_row(rows)]
+
+
+def is_sound(rows: Iterable[Mapping[str, str]]) -> bool:
+    """Return whether everything required works, and nothing installed is broken.
+
+    An extra that is not installed is none of the two.
+    """
+    return all(
+        row["status"] == "works"
+        or (row["purpose"] != "required" and not row["status"].startswith(_BROKEN))
+        for row in rows
+    )
+
+
+#: How the status of what is there and does not work begins.
+_BROKEN = ("does not import", "is too old")
 
 
 def _version(distribution):
@@ -167,46 +220,117 @@ def _version(distribution):
         return None
 
 
-def _core_row(name):
-    version = _version(name)
-    return {
-        "component": name,
-        "purpose": "core",
-        "version": version or "",
-        "status": "works" if version else "missing",
-        "remedy": "" if version else f"pip install {name}",
-    }
+def _needed():
+    """Return what our metadata asks for: name, extra ("" is required) and bounds."""
+    found = {}
+    for one in _requirements("radlatent"):
+        extra = one["extra"] or ""
+        if extra and extra not in _EXTRAS:
+            continue
+        found.setdefault(one["name"], one | {"extra": extra})
+        # dask[distributed]: what the other distribution asks for under that name
+        for inner in filter(None, re.split(r"[\s,]+", one["extras"] or "")):
+            for other in _requirements(one["name"]):
+                if other["extra"] == inner and not other["extras"]:
+                    found.setdefault(other["name"], other | {"extra": extra})
+    return list(found.values())
 
 
-def _optional_row(name, module, purpose, remedy):
+def _requirements(distribution):
+    try:
+        texts = importlib.metadata.requires(distribution) or []
+    except importlib.metadata.PackageNotFoundError:
+        return []
+    return [_REQUIREMENT.match(text).groupdict() for text in texts]
+
+
+def _modules():
+    """Return what each installed distribution lets one import, by its plain name."""
+    found = {}
+    for module, owners in importlib.metadata.packages_distributions().items():
+        for owner in owners:
+            found.setdefault(_plain(owner), set()).add(module)
+    return found
+
+
+def _plain(name):
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _examined(needed, modules):
+    name, extra = needed["name"], needed["extra"]
+    purpose, remedy = _EXTRAS.get(extra, ("required", f'pip install "{name}"'))
+    if extra:
+        purpose = f"of radlatent[{extra}]"
     version = _version(name)
-    row = {"component": name, "purpose": purpose, "version": version or ""}
     if version is None:
-        return row | {"status": "not installed", "remedy": remedy}
-    ok, said = _python(f"import {module}")
+        status = "not installed" if extra else "missing"
+        return _row(name, purpose, status, remedy)
+    least = re.search(r">=\s*([\d.]+)", needed["bounds"])
+    if least and _numbers(version) < _numbers(least[1]):
+        status = f"is too old: {needed['bounds'].strip()} is needed"
+        remedy = f'pip install --upgrade "{name}{needed["bounds"].strip()}"'
+        return _row(name, purpose, status, remedy, version)
+    ok, said = _python(f"import {', '.join(_imported(name, modules))}")
     if ok:
-        return row | {"status": "works", "remedy": ""}
-    return row | {"status": f"does not import: {said}", "remedy": remedy}
+        return _row(name, purpose, "works", "", version)
+    remedy = remedy if extra else f"pip install --force-reinstall {name}"
+    return _row(name, purpose, f"does not import: {said}", remedy, version)
 
 
-def _device_row():
-    row = {"component": "device", "purpose": "training of encoders", "version": ""}
-    if _version("torch") is None:
-        return row | {"status": "cpu", "remedy": "a GPU is looked for once torch is in"}
-    code = "import torch; print(torch.cuda.device_count())"
-    ok, said = _python(code)
+def _imported(name, modules):
+    """Return the modules whose import tells that a distribution works."""
+    own = _plain(name).replace("-", "_")
+    known = {m for m in modules.get(_plain(name), ()) if not m.startswith("_")}
+    by_name = {m for m in known if m.lower() == own}
+    return sorted(by_name or known) or [own]
+
+
+def _numbers(version):
+    return [int(part) for part in re.findall(r"\d+", version.split("+")[0])[:3]]
+
+
+def _extra_row(extra, rows):
+    """Return the row of an extra: all that it asks for works, or what does not."""
+    purpose, remedy = _EXTRAS[extra]
+    parts = [row for row in rows if row["purpose"] == f"of radlatent[{extra}]"]
+    lost = [row["component"] for row in parts if row["status"] != "works"]
+    status = f"needs {', '.join(lost)}" if lost else "works"
+    return _row(f"radlatent[{extra}]", purpose, status, remedy if lost else "")
+
+
+def _device_row(rows):
+    told = ("device", "training of encoders")
+    status = {row["component"]: row["status"] for row in rows}
+    if status.get("torch") != "works":
+        return _row(*told, "cpu", "a GPU is looked for once torch is in")
+    ok, said = _python("import torch; print(torch.cuda.device_count())")
     count = int(said) if ok and said.isdigit() else 0
     remedy = "" if count else "without a GPU training runs on the CPU"
-    return row | {"status": f"cpu, {count} GPU", "remedy": remedy}
+    return _row(*told, f"cpu, {count} GPU", remedy)
+
+
+def _row(component, purpose, status, remedy, version=""):
+    return {
+        "component": component,
+        "purpose": purpose,
+        "version": version,
+        "status": status,
+        "remedy": remedy,
+    }
 
 
 def _python(code):
     """Run code in a fresh interpreter; return success and its last line."""
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False
-    )
+    told = {"capture_output": True, "text": True, "check": False}
+    try:
+        done = subprocess.run([sys.executable, "-c", code], timeout=_IMPORT_S, **told)
+    except subprocess.TimeoutExpired:
+        return False, f"no end after {_IMPORT_S:.0f} s"
     lines = (done.stdout if done.returncode == 0 else done.stderr).strip().splitlines()
-    return done.returncode == 0, lines[-1] if lines else ""
+    # a library that crashes says nothing
+    silent = f"exit code {done.returncode}" if done.returncode else ""
+    return done.returncode == 0, lines[-1] if lines else silent
 
 
 def _git_state():

@@ -7,7 +7,6 @@ appear. What a record means is known by the room that wrote it: a model gives it
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import TypeVar
 import numpy as np
 
 from radlatent.errors import SchemaError
+from radlatent.outputs import replace_file, replace_text
 
 __all__ = [
     "Kind",
@@ -244,25 +244,3 @@ def read_record(
 def write_record(path: str | Path, about: dict) -> None:
     """Write a record whose name appears only when its content is whole."""
     replace_text(path, json.dumps(about, indent=1) + "\n")
-
-
-def replace_text(path: str | Path, text: str) -> None:
-    """Write a text file whose name appears only when its content is whole."""
-    replace_file(path, lambda part: Path(part).write_text(text, "utf-8"))
-
-
-def replace_file(path: str | Path, write: Callable[[str], object]) -> None:
-    """Write a file whose name appears only when its content is whole.
-
-    Parameters
-    ----------
-    path
-        The file.
-    write
-        Called with the path of the draft, in the same folder.
-    """
-    path = Path(path)
-    part = path.with_name(f"{path.name}.part")
-    # whenever the run is killed, the name holds the old content or the new one
-    write(str(part))
-    os.replace(part, path)

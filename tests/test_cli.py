@@ -1,19 +1,27 @@
 """One verb is one function, and an error is a message, never a traceback."""
 
+import errno
+import importlib.metadata
 import inspect
+import logging
+import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
 import pytest
+import typer
 from typer.testing import CliRunner
 
 import radlatent as rl
 from radlatent.cli import app
+from radlatent.cohort import LAYOUTS
 from radlatent.errors import CohortError
 from radlatent.imaging import Volume, write_volume
 
 #: What only the command line has: where to write, and when to exit with 1.
-EXTRA = {"out", "allow_failures"}
+EXTRA = {"out", "allow_failures", "quiet"}
 
 
 def invoke(*arguments):
@@ -29,6 +37,7 @@ def invoke(*arguments):
         "extract",
         "stability",
         "describe_features",
+        "draft_study",
         "run",
         "report",
         "doctor",
@@ -40,7 +49,7 @@ def test_a_verb_has_the_parameters_of_its_function(verb):
     ours = set(inspect.signature(callbacks[verb]).parameters)
     theirs = set(inspect.signature(function).parameters)
     assert ours - EXTRA == theirs - EXTRA
-    name = "features" if verb == "describe_features" else verb
+    name = {"describe_features": "features", "draft_study": "init"}.get(verb, verb)
     assert invoke(name, "--help").exit_code == 0
 
 
@@ -192,11 +201,201 @@ def test_a_study_of_classes_prints_its_metrics(study, tmp_path):
     assert "C (Harrell)" not in done.output
 
 
-def test_the_doctor_prints_a_table():
+@pytest.mark.parametrize(
+    ("status", "purpose", "code"),
+    [
+        ("works", "required", 0),
+        ("missing", "required", 1),
+        ("does not import: ImportError: broken on purpose", "required", 1),
+        ("is too old: >=2.0 is needed", "required", 1),
+        ("not installed", "of radlatent[deep]", 0),
+        ("does not import: OSError: libcudart.so", "of radlatent[deep]", 1),
+    ],
+)
+def test_the_exit_code_of_the_doctor(monkeypatch, status, purpose, code):
+    row = {"component": "numpy", "purpose": purpose, "version": "1", "remedy": ""}
+    rows = [row | {"status": status}]
+    monkeypatch.setattr("radlatent.cli.examine", lambda: rows)
     done = invoke("doctor")
-    assert done.exit_code == 0
+    assert done.exit_code == code
     assert "numpy" in done.output
-    assert "device" in done.output
+    assert status in done.output
+
+
+def commands(group, words=()):
+    """Yield the words of every command, and the command."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, (*words, name))
+        else:
+            yield (*words, name), command
+
+
+COMMANDS = dict(commands(typer.main.get_command(app)))
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_a_verb_says_what_each_of_its_words_is(words):
+    command = COMMANDS[words]
+    told = {one.name: one for one in command.params}
+    assert all(one.help for one in told.values()), words
+    assert f"radlatent {' '.join(words)}" in command.epilog
+    positional = [one for one in told.values() if one.param_type_name == "argument"]
+    assert all(one.metavar.isupper() for one in positional)
+    short, long = invoke(*words, "-h"), invoke(*words, "--help")
+    assert short.exit_code == long.exit_code == 0
+    assert short.output == long.output
+
+
+def test_the_help_of_index_names_every_layout_and_placeholder():
+    told = {one.name: one.help for one in COMMANDS["index",].params}
+    assert [name for name in LAYOUTS if name not in told["layout"]] == []
+    for place in ("patient_id", "lesion_id", "timepoint", "site", "modality"):
+        assert f"{{{place}}}" in told["image"]
+
+
+@pytest.mark.parametrize("module", ["radlatent", "radlatent.cli"])
+def test_the_package_runs_as_a_module_and_tells_its_version(module):
+    done = subprocess.run(
+        [sys.executable, "-m", module, "--version"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == f"radlatent {rl.__version__}\n"
+    assert rl.__version__ == importlib.metadata.version("radlatent")
+
+
+def test_completion_is_offered(monkeypatch):
+    monkeypatch.setenv("_RADLATENT_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", "radlatent ex")
+    monkeypatch.setenv("COMP_CWORD", "1")
+    done = CliRunner().invoke(app, [], prog_name="radlatent")
+    assert done.output.split() == ["extract"]
+    assert "--show-completion" in invoke("-h").output
+
+
+@pytest.mark.parametrize(
+    "arguments", [("-q", "masks", "score"), ("masks", "-q", "score"), ("check",)]
+)
+def test_quiet_is_heard_before_the_verb_and_after_it(arguments):
+    after = ("--quiet",) if "-q" not in arguments else ()
+    out = ("--out", "x.csv") if "score" in arguments else ()
+    assert invoke(*arguments, "nowhere", *out, *after).exit_code == 1
+    assert logging.getLogger("radlatent").level == logging.WARNING
+    assert invoke("check", "nowhere").exit_code == 1
+    assert logging.getLogger("radlatent").level == logging.INFO
+
+
+OUTPUTS = {
+    "extract": ("x.csv", ("x.failures.csv", "x.provenance.csv"), ("x.cache",)),
+    "stability": ("x.csv", ("x.perturbations.csv",), ("x.cache",)),
+    "masks score": ("x.csv", ("x.slices.csv", "x.failures.csv"), ()),
+    "features": ("x.csv", (), ()),
+}
+
+
+@pytest.mark.parametrize("verb", OUTPUTS)
+def test_an_output_that_cannot_be_is_told_before_the_work(verb, tmp_path, monkeypatch):
+    table, files, folders = OUTPUTS[verb]
+    # the work would tell that the cohort is not there
+    cohort = () if verb == "features" else ("nowhere",)
+    monkeypatch.chdir(tmp_path)
+    for name in (table, *files):
+        (tmp_path / name).mkdir()
+        done = invoke(*verb.split(), *cohort, "--out", table)
+        assert done.exit_code == 1
+        assert "is a folder; give a file" in done.output, name
+        (tmp_path / name).rmdir()
+    for name in folders:
+        (tmp_path / name).write_text("")
+        done = invoke(*verb.split(), *cohort, "--out", table)
+        assert "is a file; give a folder" in done.output, name
+        (tmp_path / name).unlink()
+    (tmp_path / "file").write_text("")
+    done = invoke(*verb.split(), *cohort, "--out", "file/below/x.csv")
+    assert "is a file, not a folder" in done.output
+    monkeypatch.setattr("tempfile.TemporaryFile", closed)
+    done = invoke(*verb.split(), *cohort, "--out", f"new/{table}")
+    assert done.exit_code == 1
+    assert f"{tmp_path}: there is no permission to write" in done.output.replace(
+        "\n", ""
+    )
+
+
+def closed(*arguments, **options):
+    raise PermissionError(errno.EACCES, "Permission denied")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("simulate", "OUT", "--n-patients", "2"),
+        ("index", "IMAGES", "--out", "OUT"),
+        ("run", "STUDY", "--out", "OUT"),
+        ("init", "IMAGES", "--out", "OUT/study.yml"),
+        ("masks", "fit", "IMAGES", "--out", "OUT"),
+    ],
+)
+def test_a_folder_that_cannot_be_is_told_before_the_work(
+    tiny_folder, study, tmp_path, monkeypatch, arguments
+):
+    places = {"IMAGES": tiny_folder, "STUDY": study}
+    given = [str(places.get(one, one)) for one in arguments]
+    (tmp_path / "file").write_text("")
+    below = [one.replace("OUT", str(tmp_path / "file" / "out")) for one in given]
+    done = invoke(*below)
+    assert done.exit_code == 1
+    assert "is a file, not a folder" in done.output
+    monkeypatch.setattr("tempfile.TemporaryFile", closed)
+    done = invoke(*(one.replace("OUT", str(tmp_path / "out")) for one in given))
+    assert done.exit_code == 1
+    assert "there is no permission to write" in done.output
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["data", "figures", "index.html", "run.json"])
+def test_what_a_run_cannot_replace_is_told_before_the_work(study, tmp_path, name):
+    (tmp_path / "out").mkdir()
+    if "." in name:
+        (tmp_path / "out" / name).mkdir()
+    else:
+        (tmp_path / "out" / name).write_text("")
+    done = invoke("run", study, "--out", tmp_path / "out")
+    assert done.exit_code == 1
+    assert "give a f" in done.output
+    assert not (tmp_path / "out" / "cache").exists()
+
+
+def test_a_full_disk_that_nobody_named_is_told(monkeypatch, tmp_path):
+    def full(*arguments, **options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(rl.report, "report", full)
+    done = invoke("report", tmp_path)
+    assert done.exit_code == 1
+    assert "the disk is full" in done.output
+    assert "start again" in done.output
+
+
+def test_a_study_that_was_drafted_runs(study, tmp_path):
+    cohort = shutil.copytree(study.with_name("cohort"), tmp_path / "cohort")
+    cases = pd.read_csv(cohort / "cases.csv")
+    cases["image_mr"] = cases["case_id"] + ".nii.gz"
+    cases.to_csv(cohort / "cases.csv", index=False)
+    for number, name in enumerate(cases["image_mr"]):
+        image = np.random.default_rng(number).normal(100, 20, (8, 8, 8))
+        write_volume(Volume(image.astype("f4"), (1.0, 1.0, 1.0)), cohort / name)
+    drafted = tmp_path / "new" / "study.yml"
+    done = invoke("init", cohort, "--out", drafted)
+    assert done.exit_code == 0, done.output
+    assert "radlatent run" in done.output
+    again = invoke("init", cohort, "--out", drafted)
+    assert again.exit_code == 1
+    assert "may have been edited" in again.output
+    done = invoke("run", drafted, "--out", tmp_path / "out", "--jobs", "1", "-q")
+    assert done.exit_code == 0, done.output
+    assert "C (Harrell)" in done.output
 
 
 def test_an_index_can_be_checked_at_once(tiny_folder, tmp_path):

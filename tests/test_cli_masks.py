@@ -15,7 +15,7 @@ from radlatent.cli.masks import app as verbs
 from radlatent.cli.outcome import friendly
 
 #: What only the command line has: where to write, where to look, when to exit with 1.
-EXTRA = {"out", "root", "allow_failures"}
+EXTRA = {"out", "root", "allow_failures", "quiet"}
 
 SETTINGS = """\
 imageType: {Original: {}}

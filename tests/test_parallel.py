@@ -1,5 +1,6 @@
 """Tasks in, results and failures out; what is finished is never done again."""
 
+import errno
 import gc
 import json
 import logging
@@ -9,9 +10,11 @@ import os
 import joblib
 import pandas as pd
 import pytest
+import rich.console
 
-from radlatent.errors import RadlatentError
+from radlatent.errors import OutputError, RadlatentError, SchemaError
 from radlatent.handcrafted import extract
+from radlatent.outputs import replace_text
 from radlatent.parallel import Shared, forget, map_tasks
 
 
@@ -115,6 +118,93 @@ def test_progress_is_logged_where_there_is_no_terminal(caplog):
     caplog.set_level(logging.INFO, "radlatent")
     map_tasks(tenth, {n: (n,) for n in (1, 2)}, description="Counting")
     assert "Counting: 2 of 2, 0 s left" in caplog.text
+
+
+def notebook(monkeypatch):
+    """Make the console take this process for a notebook."""
+    monkeypatch.setattr(rich.console, "_is_jupyter", lambda: True)
+    monkeypatch.setattr("radlatent.parallel._has_widgets", lambda: False)
+    # a kernel has no handler, and the level of Python
+    monkeypatch.setattr(logging.getLogger("radlatent"), "propagate", False)
+
+
+def test_progress_is_a_line_in_a_notebook_without_widgets(capsys, monkeypatch):
+    notebook(monkeypatch)
+    map_tasks(tenth, {n: (n,) for n in (1, 2)}, description="Counting")
+    said = capsys.readouterr()
+    assert said.out == "Counting: 2 of 2, 0 s left\n"
+    assert said.err == ""
+    monkeypatch.setattr("radlatent.parallel._LOG_EVERY_S", 0.0)
+    map_tasks(tenth, {n: (n,) for n in (1, 2)}, description="Counting")
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+def test_a_notebook_with_a_log_is_told_there_alone(capsys, monkeypatch, caplog):
+    notebook(monkeypatch)
+    logging.getLogger("radlatent").addHandler(caplog.handler)
+    caplog.set_level(logging.INFO, "radlatent")
+    map_tasks(tenth, {1: (1,)}, description="Counting")
+    assert "Counting: 1 of 1" in caplog.text
+    assert capsys.readouterr().out == ""
+
+
+def test_quiet_is_quiet_in_a_notebook_and_on_a_terminal(capsys, monkeypatch):
+    notebook(monkeypatch)
+    logging.getLogger("radlatent").setLevel(logging.WARNING)
+    map_tasks(tenth, {1: (1,)}, description="Counting")
+    monkeypatch.setattr(rich.console, "_is_jupyter", lambda: False)
+    monkeypatch.setattr(rich.console.Console, "is_terminal", True)
+    map_tasks(tenth, {1: (1,)}, description="Counting")
+    said = capsys.readouterr()
+    assert said.out == said.err == ""
+
+
+@pytest.mark.slow
+def test_an_extraction_tells_its_progress_in_a_kernel():
+    nbformat = pytest.importorskip("nbformat")
+    nbclient = pytest.importorskip("nbclient")
+    code = (
+        "import math\n"
+        "from radlatent import parallel\n"
+        "parallel._has_widgets = lambda: False\n"
+        "_ = parallel.map_tasks(math.sqrt, {'x': (4,)}, description='Counting')"
+    )
+    cells = [nbformat.v4.new_code_cell(code)]
+    book = nbformat.v4.new_notebook(cells=cells)
+    nbclient.NotebookClient(book, kernel_name="python3", timeout=300).execute()
+    outputs = [one for one in book.cells[0].outputs if one.output_type == "stream"]
+    assert [one.text for one in outputs] == ["Counting: 1 of 1, 0 s left\n"]
+
+
+def fill(path):
+    replace_text(path, "x" * 100)
+
+
+def test_a_full_disk_is_no_fault_of_a_task(tmp_path, monkeypatch):
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    tasks, keys = {"a": (tmp_path / "a",)}, {"a": "key"}
+    cache = tmp_path / "cache"
+    with monkeypatch.context() as patch:
+        patch.setattr("radlatent.outputs.os.replace", full)
+        with pytest.raises(OutputError, match=f"{tmp_path}: the disk is full"):
+            map_tasks(fill, tasks)
+    with pytest.raises(OutputError, match="the disk is full"):
+        map_tasks(full, tasks)
+    # a result that cannot be kept
+    with monkeypatch.context() as patch:
+        patch.setattr("radlatent.outputs.os.replace", full)
+        with pytest.raises(OutputError, match="cache/ke: the disk is full"):
+            map_tasks(tenth, {"a": (1,)}, keys=keys, cache=cache)
+    assert list(tmp_path.rglob("*.part")) == []
+
+
+def test_a_cache_that_cannot_be_is_told_before_the_work(tmp_path):
+    (tmp_path / "cache").write_text("")
+    tasks, keys = {"a": (1,)}, {"a": "key"}
+    with pytest.raises(SchemaError, match=r"cache .* is a file; give a folder"):
+        map_tasks(os._exit, tasks, keys=keys, cache=tmp_path / "cache")
 
 
 @pytest.mark.slow

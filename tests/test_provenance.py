@@ -1,13 +1,21 @@
 """The run record: hashes that mean the content, and what to mend."""
 
 import hashlib
+import importlib.metadata
 import json
+import os
+import re
 
+import pytest
+
+from radlatent import provenance
 from radlatent.provenance import (
     content_key,
     doctor,
     environment,
+    examine,
     file_hash,
+    is_sound,
     run_record,
     versions,
 )
@@ -47,9 +55,68 @@ def test_a_record_can_be_written_and_names_the_versions():
     assert record["git"] is None or len(record["git"]["commit"]) == 40
 
 
-def test_the_doctor_has_a_remedy_for_what_is_missing():
-    found = doctor().set_index("component")
-    assert (found.loc[["numpy", "SimpleITK"], "status"] == "works").all()
-    missing = found[found["status"] == "not installed"]
-    assert (missing["remedy"] != "").all()
+@pytest.fixture(scope="module")
+def found():
+    return doctor().set_index("component")
+
+
+def test_the_doctor_lists_every_requirement(found):
+    required = [r for r in importlib.metadata.requires("radlatent") if "extra" not in r]
+    names = {re.match(r"[\w-]+", one)[0] for one in required}
+    assert names == set(found.index[found["purpose"] == "required"])
+    assert {"lifelines", "pyarrow", "pyyaml", "xgboost"} <= names
+    assert (found.loc[sorted(names), "status"] == "works").all()
+    deep = found.index[found["purpose"] == "of radlatent[deep]"]
+    assert set(deep) == {"lightning", "optuna", "safetensors", "torch"}
+    assert {"dask", "distributed", "pyradiomics"} <= set(found.index)
+    assert not {"pytest", "ruff"} & set(found.index)
+
+
+def test_the_doctor_has_a_remedy_for_what_is_missing(found):
+    lost = found[~found["status"].isin(["works"])].drop(index="device")
+    assert (lost["remedy"] != "").all()
     assert found.loc["device", "status"].startswith("cpu")
+
+
+def test_what_is_installed_and_does_not_import_is_told(tmp_path, monkeypatch):
+    # modules of these names go before those of the environment
+    for name in ("numba", "safetensors"):
+        (tmp_path / f"{name}.py").write_text('raise ImportError("broken on purpose")')
+    (tmp_path / "lifelines.py").write_text("import os; os._exit(3)")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    some = ("numba", "safetensors", "lifelines", "jinja2")
+    needed = [one for one in provenance._needed() if one["name"] in some]
+    monkeypatch.setattr(provenance, "_needed", lambda: needed)
+    rows = examine()
+    status = {row["component"]: row["status"] for row in rows}
+    said = "does not import: ImportError: broken on purpose"
+    assert status["numba"] == status["safetensors"] == said
+    assert status["lifelines"] == "does not import: exit code 3"
+    assert status["jinja2"] == "works"
+    assert status["radlatent[deep]"] == "needs safetensors"
+    assert not is_sound(rows)
+
+
+def test_what_is_not_there_or_too_old_is_told(monkeypatch):
+    needed = [
+        {"name": "absent-of-us", "extra": "", "bounds": ">=1"},
+        {"name": "numpy", "extra": "", "bounds": ">=99.5"},
+        {"name": "absent-too", "extra": "deep", "bounds": ">=1"},
+    ]
+    monkeypatch.setattr(provenance, "_needed", lambda: needed)
+    rows = examine()
+    assert [row["status"] for row in rows[:3]] == [
+        "missing",
+        "is too old: >=99.5 is needed",
+        "not installed",
+    ]
+    assert rows[0]["remedy"] == 'pip install "absent-of-us"'
+    assert rows[1]["remedy"] == 'pip install --upgrade "numpy>=99.5"'
+    assert not is_sound(rows)
+    assert not is_sound(rows[:1])
+    assert is_sound(rows[2:])
+
+
+def test_without_metadata_nothing_is_vouched_for(monkeypatch):
+    monkeypatch.setattr(provenance, "_needed", lambda: [])
+    assert not is_sound(examine())

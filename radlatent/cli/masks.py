@@ -13,15 +13,25 @@ import radlatent as rl
 from radlatent.cli.options import (
     Allow,
     Cache,
+    Cohort,
     Engine,
     Jobs,
+    RandomState,
     Root,
     Settings,
-    check_folder,
+    check_new_folder,
     check_out,
     settings_of,
 )
-from radlatent.cli.outcome import friendly, judge, print_table, write_tables
+from radlatent.cli.outcome import (
+    Quiet,
+    be_quiet,
+    friendly,
+    judge,
+    print_table,
+    write_tables,
+)
+from radlatent.outputs import check_folder
 
 __all__ = ["app"]
 
@@ -32,18 +42,41 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
+
+@app.callback()
+def _start(quiet: Quiet = False):
+    be_quiet(quiet)
+
+
 _Modality = Annotated[
-    str | None, typer.Option(help="Whose masks, where there are several.")
+    str | None,
+    typer.Option(metavar="NAME", help="Whose masks, where there are several."),
 ]
-_Rules = Annotated[str, typer.Option(help="Name of a set of anatomical rules.")]
-_Corrector = Annotated[Path, typer.Option(help="Folder that 'masks fit' wrote.")]
+_Rules = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="Anatomical rules: short_axis_16, short_axis_7, apical_12 or lesion.",
+    ),
+]
+_Alternatives = Annotated[
+    int, typer.Option("-n", "--n", metavar="N", help="Alternatives of a mask.", min=1)
+]
+_Corrector = Annotated[
+    Path, typer.Option(metavar="FOLDER", help="What 'masks fit' wrote.")
+]
+
+#: Tables of a stability, beside its ICCs.
+_BESIDE = ("features", "failures", "alternatives")
 
 
-@app.command()
+@app.command(epilog="Example: radlatent masks score cohorts/hearts --out quality.csv")
 @friendly
 def score(
-    cohort: Path,
-    out: Annotated[Path, typer.Option(help="Quality table, .parquet or .csv.")],
+    cohort: Cohort,
+    out: Annotated[
+        Path, typer.Option(metavar="FILE", help="Quality table, .parquet or .csv.")
+    ],
     rules: _Rules = "short_axis_16",
     modality: _Modality = None,
     root: Root = None,
@@ -54,7 +87,7 @@ def score(
 
     Beside OUT lie the values of every slice and the failures.
     """
-    check_out(out)
+    check_out(out, "slices", "failures")
     chosen = rl.masks.rule_set(rules)
     found = rl.check(cohort, root=root, jobs=jobs)
     found.raise_if_any(allow=allow_failures)
@@ -65,19 +98,20 @@ def score(
     judge(scores.failures, allow_failures)
 
 
-@app.command()
+@app.command(epilog="Example: radlatent masks fit cohorts/hearts --out corrector")
 @friendly
 def fit(  # noqa: PLR0913 - the parameters of the class and of its fit
-    cohort: Path,
-    out: Annotated[Path, typer.Option(help="Folder of the corrector.")],
+    cohort: Cohort,
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Of the corrector.")],
     method: Annotated[
-        str, typer.Option(help="decode, nearest or nearest_drawn.")
+        str, typer.Option(metavar="NAME", help="decode, nearest or nearest_drawn.")
     ] = "decode",
     rules: _Rules = "short_axis_16",
     calibration_fraction: Annotated[
-        float, typer.Option(help="Share of the patients that set the gate.")
+        float,
+        typer.Option(metavar="X", help="Share of the patients that set the gate."),
     ] = 0.35,
-    random_state: int = 0,
+    random_state: RandomState = 0,
     modality: _Modality = None,
     root: Root = None,
 ):
@@ -85,7 +119,7 @@ def fit(  # noqa: PLR0913 - the parameters of the class and of its fit
 
     It corrects masks of other patients.
     """
-    check_folder(out, "corrector.json")
+    check_new_folder(out, "corrector.json")
     corrector = rl.MaskCorrector(
         method=method,
         rules=rules,
@@ -104,14 +138,18 @@ def fit(  # noqa: PLR0913 - the parameters of the class and of its fit
     typer.echo(f"corrector: {out}")
 
 
-@app.command()
+@app.command(
+    epilog="Example: radlatent masks correct cohorts/other --corrector corrector "
+    "--out cohorts/corrected"
+)
 @friendly
 def correct(  # noqa: PLR0913 - the parameters of the function, and where to look
-    cohort: Path,
+    cohort: Cohort,
     corrector: _Corrector,
-    out: Annotated[Path, typer.Option(help="Folder of the derived cohort.")],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Of the derived cohort.")],
     name: Annotated[
-        str | None, typer.Option(help="Of the derived cohort; COHORT_corrected.")
+        str | None,
+        typer.Option(metavar="NAME", help="Of the derived cohort; COHORT_corrected."),
     ] = None,
     modality: _Modality = None,
     root: Root = None,
@@ -123,7 +161,7 @@ def correct(  # noqa: PLR0913 - the parameters of the function, and where to loo
     The masks of COHORT stay as they are; its patients are not those of the corrector.
     """
     loaded = rl.load_corrector(corrector)
-    check_folder(out)
+    check_new_folder(out)
     found = rl.check(cohort, root=root, jobs=jobs)
     found.raise_if_any(allow=allow_failures)
     corrected = rl.masks.correct(
@@ -142,21 +180,24 @@ def correct(  # noqa: PLR0913 - the parameters of the function, and where to loo
     judge(corrected.failures, allow_failures)
 
 
-@app.command()
+@app.command(
+    epilog="Example: radlatent masks stability cohorts/other --corrector corrector "
+    "--out icc.csv"
+)
 @friendly
 def stability(  # noqa: PLR0913 - the parameters of two functions
-    cohort: Path,
+    cohort: Cohort,
     corrector: _Corrector,
-    out: Annotated[Path, typer.Option(help="Table of ICCs, .parquet or .csv.")],
-    n: Annotated[
-        int, typer.Option("-n", "--n", help="Alternatives of a mask.", min=1)
-    ] = 3,
+    out: Annotated[
+        Path, typer.Option(metavar="FILE", help="Table of ICCs, .parquet or .csv.")
+    ],
+    n: _Alternatives = 3,
     settings: Settings = None,
     by: Annotated[
         bool, typer.Option("--by-structure", help="ICCs of each lesion_id.")
     ] = False,
     engine: Engine = "radlatent",
-    random_state: int = 0,
+    random_state: RandomState = 0,
     modality: _Modality = None,
     root: Root = None,
     jobs: Jobs = None,
@@ -168,7 +209,9 @@ def stability(  # noqa: PLR0913 - the parameters of two functions
     The alternatives, beside OUT, tell what a contour leaves open; no model is to be
     fitted on them, and the corrector may know the patients.
     """
-    check_out(out)
+    cache = cache or out.with_suffix(".cache")
+    check_out(out, *_BESIDE, cache=cache)
+    check_folder(out.with_suffix(".alternatives"), what="--out")
     chosen = settings_of(settings)
     loaded = rl.load_corrector(corrector)
     found = rl.check(cohort, root=root, jobs=jobs)
@@ -189,10 +232,9 @@ def stability(  # noqa: PLR0913 - the parameters of two functions
         by="lesion_id" if by else None,
         engine=engine,
         jobs=jobs,
-        cache=cache or out.with_suffix(".cache"),
+        cache=cache,
     )
-    others = ("features", "failures", "alternatives")
-    write_tables(out, measured.table, **{k: getattr(measured, k) for k in others})
+    write_tables(out, measured.table, **{k: getattr(measured, k) for k in _BESIDE})
     print_table(measured.summary)
     typer.echo(f"ICCs: {out}")
     judge(measured.failures, allow_failures)

@@ -10,31 +10,62 @@ import typer
 
 import radlatent as rl
 from radlatent.errors import SchemaError
+from radlatent.outputs import check_file, check_folder, sweep
 
 __all__ = [
     "Allow",
     "Cache",
+    "Cohort",
     "Engine",
     "Jobs",
+    "RandomState",
     "Root",
     "Settings",
-    "check_folder",
+    "check_new_folder",
     "check_out",
     "settings_of",
 ]
 
-Root = Annotated[Path | None, typer.Option(help="Folder of the images.")]
-Jobs = Annotated[int | None, typer.Option(help="Processes; -1 is every core.")]
-Engine = Annotated[str, typer.Option(help="radlatent, or pyradiomics, the reference.")]
+Cohort = Annotated[
+    Path,
+    typer.Argument(
+        metavar="COHORT",
+        help="Folder of a cohort: cohort.yml, cases.csv and endpoints.csv, as 'index' "
+        "and 'simulate' write them.",
+    ),
+]
+Root = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER", help="Folder of the images, instead of that in cohort.yml."
+    ),
+]
+Jobs = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Processes: 1 by default, -1 is every core."),
+]
+Engine = Annotated[
+    str,
+    typer.Option(metavar="NAME", help="radlatent, or pyradiomics, the reference."),
+]
 Settings = Annotated[
     list[str] | None,
-    typer.Option(help="Preset or parameter file; MODALITY=FILE for one of them."),
+    typer.Option(
+        metavar="FILE",
+        help="Preset (hu, suv, mr) or parameter file; MODALITY=FILE, several times, "
+        "for one modality each. Without it the presets of cohort.yml.",
+    ),
 ]
 Cache = Annotated[
-    Path | None, typer.Option(help="Finished results; beside OUT by default.")
+    Path | None,
+    typer.Option(metavar="FOLDER", help="Finished results; beside OUT by default."),
 ]
 Allow = Annotated[
-    int, typer.Option(help="Cases put up with that cannot be measured.", min=0)
+    int,
+    typer.Option(metavar="N", help="Cases put up with that cannot be measured.", min=0),
+]
+RandomState = Annotated[
+    int, typer.Option(metavar="N", help="The same number gives the same result.")
 ]
 
 
@@ -79,36 +110,51 @@ def _sources(values):
     return {modality: source for modality, _, source in pairs}
 
 
-def check_out(out: Path) -> None:
+def check_out(
+    out: Path,
+    *beside: str,
+    cache: Path | None = None,
+    suffixes: tuple[str, ...] = (".parquet", ".csv"),
+) -> None:
     """Refuse before the work what could not be written after it.
 
     Parameters
     ----------
     out
         File of a table.
+    beside
+        What comes between stem and suffix of the tables beside it.
+    cache
+        Folder of finished results.
+    suffixes
+        Of the files that can be written.
 
     Raises
     ------
     SchemaError
         It is no file of a table, or cannot be one.
+    OutputError
+        Its folder cannot be written to.
     """
-    if out.suffix not in (".parquet", ".csv"):
-        msg = f"--out {str(out)!r}: tables are written as .parquet or .csv."
+    if out.suffix not in suffixes:
+        known = " or ".join((", ".join(suffixes[:-1]), suffixes[-1]))
+        msg = f"--out {str(out)!r}: tables are written as {known}."
         raise SchemaError(msg)
-    if out.is_dir():
-        msg = f"--out {str(out)!r} is a folder; give a file."
-        raise SchemaError(msg)
-    _check_parents(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
+    files = [out, *(out.with_name(f"{out.stem}.{name}{out.suffix}") for name in beside)]
+    for file in files:
+        check_file(file, what="--out")
+    if cache is not None:
+        check_folder(cache, what="--cache")
+    sweep(out.parent, deep=False)
 
 
-def check_folder(out: Path, *names: str) -> None:
+def check_new_folder(out: Path, *names: str) -> None:
     """Refuse before the work a folder that could not be written after it.
 
     Parameters
     ----------
     out
-        The folder; made where it is absent.
+        The folder.
     names
         Files that it must not hold yet.
 
@@ -116,19 +162,12 @@ def check_folder(out: Path, *names: str) -> None:
     ------
     SchemaError
         It holds one of them, or cannot be a folder.
+    OutputError
+        It cannot be written to.
     """
-    if out.exists() and not out.is_dir():
-        msg = f"--out {str(out)!r} is a file; give a folder."
-        raise SchemaError(msg)
+    check_folder(out, what="--out")
     there = [name for name in names if (out / name).exists()]
     if there:
         msg = f"--out {str(out)!r} holds {', '.join(there)}; give another folder."
         raise SchemaError(msg)
-    _check_parents(out)
-    out.mkdir(parents=True, exist_ok=True)
-
-
-def _check_parents(out):
-    if any(parent.exists() and not parent.is_dir() for parent in out.parents):
-        msg = f"--out {str(out)!r}: a part of the path is a file, not a folder."
-        raise SchemaError(msg)
+    sweep(out)

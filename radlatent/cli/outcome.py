@@ -3,30 +3,81 @@
 Tables and errors enter, lines of text leave.
 """
 
+import errno
 import functools
+import inspect
+import logging
+import shutil
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.highlighter import NullHighlighter
+from rich.logging import RichHandler
 from rich.table import Table
 
 import radlatent as rl
-from radlatent.errors import RadlatentError
+from radlatent.errors import OutputError, RadlatentError
+from radlatent.outputs import as_output_error
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["friendly", "judge", "print_table", "write_tables"]
+__all__ = [
+    "Quiet",
+    "be_quiet",
+    "friendly",
+    "judge",
+    "print_rows",
+    "print_table",
+    "start_log",
+    "write_tables",
+]
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Warnings and errors only.")]
+
+_log = logging.getLogger("radlatent")
+
+#: What keeps a disk from taking more.
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 # cells may hold brackets that rich would take for markup; a file has no width
 _out = Console(markup=False, width=None if sys.stdout.isatty() else 200)
 
 
+def start_log(*, quiet: bool) -> None:
+    """Let the package tell what it does on the standard error.
+
+    Parameters
+    ----------
+    quiet
+        Whether only warnings and errors are told.
+    """
+    handler = logging.StreamHandler()
+    if sys.stderr.isatty():
+        # the handler that knows of progress bars
+        plain = {"show_time": False, "show_path": False, "show_level": False}
+        console = Console(stderr=True, highlight=False)
+        handler = RichHandler(console=console, highlighter=NullHighlighter(), **plain)
+    _log.handlers = [handler]
+    _log.setLevel(logging.WARNING if quiet else logging.INFO)
+    _log.propagate = False
+
+
+def be_quiet(quiet: bool) -> None:
+    """Tell warnings and errors only, where that is asked for."""
+    if quiet:
+        _log.setLevel(logging.WARNING)
+
+
 def friendly(verb: Callable) -> Callable:
     """Turn the errors that a user can act on into a message and exit code 1.
+
+    The verb takes ``--quiet`` besides, as the command before it does.
 
     Parameters
     ----------
@@ -35,16 +86,36 @@ def friendly(verb: Callable) -> Callable:
     """
 
     @functools.wraps(verb)
-    def wrapped(*args, **kwargs):
+    def wrapped(*args, quiet=False, **kwargs):
+        be_quiet(quiet)
         try:
             return verb(*args, **kwargs)
         except (RadlatentError, OSError, ImportError) as error:
-            absent = isinstance(error, ModuleNotFoundError)
-            hint = "; radlatent doctor says how to install it" if absent else ""
-            typer.secho(f"error: {error}{hint}", err=True, fg="red")
+            typer.secho(f"error: {_told(error, kwargs)}", err=True, fg="red")
             raise typer.Exit(1) from error
 
+    signature = inspect.signature(verb, eval_str=True)
+    option = inspect.Parameter(
+        "quiet", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Quiet
+    )
+    # typer reads the options of a verb from its signature
+    parameters = [*signature.parameters.values(), option]
+    wrapped.__signature__ = signature.replace(parameters=parameters)
     return wrapped
+
+
+def _told(error, arguments):
+    if isinstance(error, ModuleNotFoundError):
+        return f"{error}; radlatent doctor says how to install it"
+    if isinstance(error, OutputError) or getattr(error, "errno", None) not in _DISK:
+        return error
+    # what no file of ours raised does not say where: the disk with the least room
+    named = [error.filename] if error.filename else []
+    paths = [value for value in arguments.values() if isinstance(value, Path)]
+    there = [Path(p).absolute() for p in (*named, *paths, tempfile.gettempdir(), ".")]
+    folders = [next(f for f in (p, *p.parents) if f.is_dir()) for p in there]
+    fullest = min(folders, key=lambda folder: shutil.disk_usage(folder).free)
+    return as_output_error(error, folders[0] if named else fullest)
 
 
 def judge(failures: "pd.DataFrame", allowed: int) -> None:
@@ -97,12 +168,32 @@ def print_table(frame: "pd.DataFrame", *, digits: int = 1) -> None:
     digits
         After the point of numbers that are not whole.
     """
+    rows = (
+        dict(zip(frame.columns, row, strict=True)) for row in frame.to_numpy(object)
+    )
+    print_rows(list(frame.columns), rows, digits=digits)
+
+
+def print_rows(
+    columns: Sequence[str], rows: Iterable[Mapping[str, object]], *, digits: int = 1
+) -> None:
+    """Print what is a table, though it may be none of pandas.
+
+    Parameters
+    ----------
+    columns
+        Their names.
+    rows
+        Column to cell.
+    digits
+        As in `print_table`.
+    """
     table = Table(box=None, pad_edge=False)
-    for column in frame.columns:
+    for column in columns:
         wide = column in ("Features", "remedy", "status")
         table.add_column(str(column), overflow="fold", no_wrap=not wide)
-    for row in frame.itertuples(index=False):
-        table.add_row(*(_cell(value, digits) for value in row))
+    for row in rows:
+        table.add_row(*(_cell(row[column], digits) for column in columns))
     _out.print(table)
 
 

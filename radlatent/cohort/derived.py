@@ -16,6 +16,7 @@ from radlatent.cohort.card import Card, Derivation, MadeBy
 from radlatent.cohort.problems import Problems
 from radlatent.errors import SchemaError
 from radlatent.features.origin import cohort_names
+from radlatent.outputs import replace_file, replace_text
 from radlatent.provenance import content_key, file_hash
 from radlatent.schema import inert, nearest, parse
 
@@ -312,14 +313,14 @@ def write_tables(
         msg = f"{folder} holds {there}. Move them away, or give another folder."
         raise FileExistsError(msg)
     folder.mkdir(parents=True, exist_ok=True)
-    inert(cases.drop(columns="line")).to_csv(folder / "cases.csv")
-    inert(patients).to_csv(folder / "endpoints.csv")
+    replace_file(folder / "cases.csv", inert(cases.drop(columns="line")).to_csv)
+    replace_file(folder / "endpoints.csv", inert(patients).to_csv)
     # the tables are here: no layout is asked for them
     about = card.model_copy(update={"root": _root(root, folder), "layout": None})
     about = about.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     text = yaml.safe_dump(about, sort_keys=False, allow_unicode=True)
     # last: its presence says that the tables are there
-    (folder / "cohort.yml").write_text(text, encoding="utf-8")
+    replace_text(folder / "cohort.yml", text)
     return folder
 
 

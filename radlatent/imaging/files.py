@@ -20,6 +20,7 @@ from radlatent.errors import GeometryError
 from radlatent.imaging.itk import grid_of, silence, to_sitk
 from radlatent.imaging.stored import check_stored, is_nifti, is_nifti2
 from radlatent.imaging.volume import Geometry, Volume
+from radlatent.outputs import drafting_folder
 
 __all__ = [
     "collapse_warnings",
@@ -113,11 +114,8 @@ def write_volume(volume: Volume, path: str | os.PathLike) -> Path:
         )
         raise ValueError(msg)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-") as folder:
-        draft = Path(folder) / path.name
-        with silence:
-            sitk.WriteImage(to_sitk(volume), str(draft), useCompression=True)
-        os.replace(draft, path)
+    with drafting_folder(path) as draft, silence:
+        sitk.WriteImage(to_sitk(volume), str(draft), useCompression=True)
     return path
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from radlatent.errors import SchemaError
+from radlatent.outputs import replace_text
 from radlatent.provenance import file_hash
 from radlatent.report.parts import on_page, render
 from radlatent.report.planned import FITS_PHONE_IN
@@ -103,7 +104,7 @@ def page_of(
         hashes={path.name: file_hash(path) for path in written},
         **shown,
     )
-    page.write_text(text, "utf-8")
+    replace_text(page, text)
     return page
 
 

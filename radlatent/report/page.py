@@ -4,12 +4,14 @@ Everything is read from disk, so that a report can be made again without the ima
 """
 
 import base64
+import io
 import json
 import re
 from pathlib import Path
 
 from radlatent import figures
 from radlatent.errors import SchemaError
+from radlatent.outputs import replace_bytes, replace_text
 from radlatent.provenance import file_hash
 from radlatent.report.checklists import (
     CHECKLISTS,
@@ -79,7 +81,7 @@ def report(folder: str | Path) -> Path:
     }
     _write_unrounded(data, folder)
     page = folder / "index.html"
-    page.write_text(_page(record, shown), "utf-8")
+    replace_text(page, _page(record, shown))
     return page
 
 
@@ -147,15 +149,22 @@ def _figures(data, folder):
         size = figure.size(rows)
         with figures.canvas(size) as (drawing, ax):
             figure.draw(ax, rows, data)
-            paths = [folder / "figures" / f"{name}.{kind}" for kind in ("png", "pdf")]
-            for path in paths:
-                drawing.savefig(path, dpi=_RESOLUTION_DPI)
-        png = base64.b64encode(paths[0].read_bytes()).decode("ascii")
+            files = {kind: _file(drawing, kind) for kind in ("png", "pdf")}
+        for kind, content in files.items():
+            replace_bytes(folder / "figures" / f"{name}.{kind}", content)
+        png = base64.b64encode(files["png"]).decode("ascii")
         about = {"name": name, "section": figure.section, "caption": caption}
         kind = "wide" if size[0] > 6.6 else ""
         kind = "fits" if size[0] <= FITS_PHONE_IN else kind
         shown.append(about | {"png": png, "kind": kind})
     return shown
+
+
+def _file(drawing, kind):
+    # in memory: on a full disk the writer of PDF fails with something else
+    content = io.BytesIO()
+    drawing.savefig(content, dpi=_RESOLUTION_DPI, format=kind)
+    return content.getvalue()
 
 
 def _checklists(record, data, folder):

@@ -10,6 +10,7 @@ from pathlib import Path
 import jinja2
 import pandas as pd
 
+from radlatent.outputs import replace_text
 from radlatent.report.latex import latex
 from radlatent.report.sections import Table
 from radlatent.report.tables import pieces
@@ -43,12 +44,13 @@ def write_printed(
     cut
         The tables that it is printed as; None prints it whole.
     """
-    inert(table).to_csv(f"{path}.csv", index=False, lineterminator="\n")
+    csv = inert(table).to_csv(index=False, lineterminator="\n")
+    replace_text(f"{path}.csv", csv)
     parts = [
         latex(part, caption=caption, label=f"tab:{path.name}-{number}")
         for number, part in enumerate(cut or [table], start=1)
     ]
-    path.with_suffix(".tex").write_text("\n".join(parts), "utf-8")
+    replace_text(path.with_suffix(".tex"), "\n".join(parts))
 
 
 def on_page(table: Table, text: pd.DataFrame, folder: Path) -> list[dict]:

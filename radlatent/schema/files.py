@@ -11,7 +11,7 @@ from typing import Protocol
 import pandas as pd
 
 from radlatent.errors import SchemaError
-from radlatent.records import replace_file
+from radlatent.outputs import replace_file, replace_text
 from radlatent.schema.cells import inert, meant
 from radlatent.schema.registry import TABLES
 from radlatent.schema.tables import check_features, check_table
@@ -102,7 +102,7 @@ def write_extraction(extraction: Measured, out: str | Path) -> None:
     beside.unlink(missing_ok=True)
     if attrs and out.suffix == ".csv":
         out.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_text(json.dumps(attrs, indent=2) + "\n", "utf-8")
+        replace_text(beside, json.dumps(attrs, indent=2) + "\n")
     write_table(extraction.features, out)
     write_table(extraction.failures, out.with_suffix(".failures.csv"))
     write_table(extraction.provenance, out.with_suffix(".provenance.csv"))

@@ -1,10 +1,12 @@
 """A study file walks the whole path: cohort, features, models, report.
 
 - `read_study`: ``study.yml``, checked key by key.
+- `draft_study`: a study file for a cohort, to begin with.
 - `run`: from the cohort to ``index.html``.
 """
 
+from radlatent.study.draft import draft_study
 from radlatent.study.path import Run, run
 from radlatent.study.plan import Study, read_study
 
-__all__ = ["Run", "Study", "read_study", "run"]
+__all__ = ["Run", "Study", "draft_study", "read_study", "run"]

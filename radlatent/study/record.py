@@ -11,8 +11,8 @@ import pandas as pd
 from radlatent.cohort import shared_images
 from radlatent.fusion import Result
 from radlatent.handcrafted import Extraction, read_settings
+from radlatent.outputs import replace_text
 from radlatent.provenance import environment, file_hash, run_record
-from radlatent.records import replace_text
 from radlatent.schema import write_run
 from radlatent.study import models
 from radlatent.study.images import EXTRACTED

@@ -10,14 +10,18 @@ from pathlib import Path
 import pandas as pd
 
 from radlatent.cohort import Cohort, Endpoint, check
-from radlatent.errors import SchemaError
 from radlatent.fusion import make_folds, site_folds
 from radlatent.handcrafted import Settings, read_settings
+from radlatent.outputs import check_file, check_folder, sweep
 from radlatent.study.plan import Study, read_study
 
 __all__ = ["Work", "begin"]
 
 _log = logging.getLogger(__name__)
+
+#: What a run writes into its folder, itself and by its report.
+_FOLDERS = ("data", "cache", "tables", "figures")
+_FILES = ("run.json", "index.html", "failures.csv")
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,10 +119,13 @@ def _settings(plan, here):
 
 def _make_folder(out):
     """Make the run folder: one that cannot be written is told before the work."""
-    if out.exists() and not out.is_dir():
-        msg = f"out {str(out)!r} is a file; give a folder."
-        raise SchemaError(msg)
+    check_folder(out)
+    for name in _FOLDERS:
+        check_folder(out / name)
+    for name in _FILES:
+        check_file(out / name)
     out.mkdir(parents=True, exist_ok=True)
+    sweep(out)
 
 
 def _sites(cohort):

@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Callable
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -26,6 +27,7 @@ from radlatent.cohort.layouts.file_names import (
 )
 from radlatent.cohort.layouts.label_rows import one_row_a_label
 from radlatent.errors import CohortError
+from radlatent.outputs import check_folder, replace_file, replace_text
 from radlatent.schema import inert, nearest
 
 __all__ = ["LAYOUTS", "index"]
@@ -110,6 +112,7 @@ def index(
                 "give another folder; nothing was written."
             )
             raise FileExistsError(msg)
+    check_folder(out)
     if layout == "pattern":
         cases, endpoints = read_pattern(root, image=image, mask=mask)
     else:
@@ -119,9 +122,10 @@ def index(
     out.mkdir(parents=True, exist_ok=True)
     if not (out / "cohort.yml").exists():
         text = _card(name or out.resolve().name, _relative(root, out), layout, cases)
-        (out / "cohort.yml").write_text(text, encoding="utf-8")
-    inert(endpoints).to_csv(out / "endpoints.csv", index=False)
-    inert(cases).to_csv(out / "cases.csv", index=False)
+        replace_text(out / "cohort.yml", text)
+    for stem, table in (("endpoints", endpoints), ("cases", cases)):
+        write = partial(inert(table).to_csv, index=False)
+        replace_file(out / f"{stem}.csv", write)
     return cases.set_index("case_id")
 
 

@@ -29,6 +29,7 @@ the usual tables. Two factors of a patient drive the outcome:
 
 import json
 from dataclasses import dataclass
+from functools import partial
 from numbers import Integral, Real
 from pathlib import Path
 
@@ -40,7 +41,7 @@ from radlatent.cohort.simulation.lesion import GRIDS, Draw, draw, mirror, render
 from radlatent.cohort.simulation.outcome import censoring_limit, draw_outcome, oracle
 from radlatent.errors import CohortError
 from radlatent.imaging import Volume, write_volume
-from radlatent.records import replace_text
+from radlatent.outputs import check_folder, replace_file, replace_text, sweep
 
 __all__ = [
     "FINISHED",
@@ -200,7 +201,9 @@ def simulate(
     out = Path(out)
     record = {"generator_version": GENERATOR_VERSION, "arguments": arguments}
     if not is_finished(out, record):
+        check_folder(out)
         out.mkdir(parents=True, exist_ok=True)
+        sweep(out)
         replace_text(out / STARTED, json.dumps(record))
         _write(out, record)
     return Cohort.read(out)
@@ -269,9 +272,9 @@ def _write(out, record):
         factors |= {"linear_predictor": lp, "n_lesions": len(drawn.lesions)}
         truth.append({"patient_id": patient_id} | factors | {"site": drawn.site})
     endpoints, truth = pd.DataFrame(endpoints), pd.DataFrame(truth)
-    pd.DataFrame(cases).to_csv(out / "cases.csv", index=False)
-    endpoints.to_csv(out / "endpoints.csv", index=False)
-    truth.to_csv(out / "truth.csv", index=False)
+    tables = {"cases": pd.DataFrame(cases), "endpoints": endpoints, "truth": truth}
+    for name, table in tables.items():
+        replace_file(out / f"{name}.csv", partial(table.to_csv, index=False))
     replace_text(out / "cohort.yml", _card(endpoints))
     finished = record | {"oracle": oracle(truth, endpoints)}
     # last: its presence says that everything else is there

@@ -1,7 +1,7 @@
 """What validation is given may be wrong: it says so, or does what is written here.
 
 Cases that belong to one module alone stand with it: classes and events that training
-lacks and times that are not positive in ``test_splits.py`` and ``test_validate.py``, a
+lacks and times that are not positive in ``test_inputs.py`` and ``test_validate.py``, a
 site of one patient in ``test_combat.py``, blocks that nobody has in ``test_blocks.py``,
 ratios of a column that separates in ``test_inference.py``.
 """

@@ -18,7 +18,7 @@ import SimpleITK as sitk
 
 from radlatent.errors import GeometryError
 from radlatent.imaging.itk import grid_of, silence, to_sitk
-from radlatent.imaging.stored import check_stored, is_nifti, is_nifti2
+from radlatent.imaging.stored import check_stored, check_zlib, is_nifti, is_nifti2
 from radlatent.imaging.volume import Geometry, Volume
 from radlatent.outputs import drafting_folder
 
@@ -40,6 +40,9 @@ _HEADER_BYTES = 1 << 16
 # pixdim and srow are float32, accurate to 1e-7 of their value; 1e-4 of a spacing is
 # 0.03 voxels over 300
 _SCALE_TOLERANCE = 1e-4
+
+#: From a nanometer to a meter a voxel, and a kilometer from the origin.
+_SPACINGS_MM, _FARTHEST_MM = (1e-6, 1e3), 1e6
 
 
 def read_volume(path: str | os.PathLike, *, dtype: np.dtype | None = None) -> Volume:
@@ -66,6 +69,7 @@ def read_volume(path: str | os.PathLike, *, dtype: np.dtype | None = None) -> Vo
     """
     reader, grid = _open(path)
     check_stored(path)
+    check_zlib(path)
     array = _nifti_voxels(path) if is_nifti(path) else _itk_voxels(reader, path)
     if dtype is not None:
         array = _cast(array, np.dtype(dtype), path)
@@ -261,10 +265,29 @@ def _open(path: str | os.PathLike) -> tuple[sitk.ImageFileReader, Geometry]:
         raise OSError(_unreadable(path, error)) from error
     _check_single_volume(reader, path)
     try:
-        return reader, grid_of(reader)
+        grid = grid_of(reader)
     except GeometryError as error:
         msg = f"{path}: {error}"
         raise GeometryError(msg) from error
+    _check_place(path, grid)
+    return reader, grid
+
+
+def _check_place(path: str | os.PathLike, grid: Geometry) -> None:
+    """Refuse coordinates that no scanner gives, as headers with wrong bytes do."""
+    spacing, origin = np.array(grid.spacing_mm), np.array(grid.origin)
+    low, high = _SPACINGS_MM
+    if ((spacing >= low) & (spacing <= high)).all() and (
+        np.abs(origin) <= _FARTHEST_MM
+    ).all():
+        return
+    msg = (
+        f"{path}: the header says spacings of {_numbers(spacing)} mm (z, y, x) and an "
+        f"origin of {_numbers(origin)} mm (x, y, z); spacings from {low:g} to {high:g} "
+        f"mm and origins up to {_FARTHEST_MM:g} mm are taken. It is damaged, or its "
+        "unit is not the mm: correct the header."
+    )
+    raise GeometryError(msg)
 
 
 def _read_header(reader: sitk.ImageFileReader, path: str | os.PathLike) -> None:

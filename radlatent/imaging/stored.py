@@ -15,9 +15,20 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-__all__ = ["check_stored", "gzip_length", "is_nifti", "is_nifti2", "memory_bytes"]
+__all__ = [
+    "check_stored",
+    "check_zlib",
+    "gzip_length",
+    "is_nifti",
+    "is_nifti2",
+    "memory_bytes",
+]
 
 _NIFTI = (".nii", ".nii.gz")
+
+#: What MetaImage headers say of the grid: readers of ITK take 0 for what is no number.
+_MHA_GRID = ("offset", "position", "origin", "elementspacing", "transformmatrix")
+_MHA_GRID += ("rotation", "orientation")
 _HEADER_BYTES = 1 << 16
 _CHUNK_BYTES = 1 << 20
 
@@ -78,6 +89,37 @@ def check_stored(path: str | os.PathLike) -> None:
         _check_length(path, claim, claim.get("packed_bytes"))
     else:
         _check_length(path, claim, claim["bytes"])
+
+
+def check_zlib(path: str | os.PathLike) -> None:
+    """Refuse a compressed MetaImage file whose stream is not what its header claims.
+
+    The stream is unpacked in pieces, up to its checksum: readers of ITK take a part of
+    one that is longer than claimed for the whole.
+
+    Raises
+    ------
+    OSError
+        As `check_stored`.
+    """
+    if not Path(path).name.lower().endswith(".mha"):
+        return
+    claim = _mha_claim(path)
+    if claim is None or claim["packed"] != "zlib":
+        return
+    unpacker, found = zlib.decompressobj(), 0
+    try:
+        with Path(path).open("rb") as file:
+            file.seek(claim["start"])
+            while not unpacker.eof and found < claim["bytes"] + _surplus(claim):
+                piece = unpacker.unconsumed_tail or file.read(_HEADER_BYTES)
+                if not piece:
+                    raise zlib.error("it ends before its checksum")
+                found += len(unpacker.decompress(piece, _CHUNK_BYTES))
+    except zlib.error as error:
+        raise OSError(_damaged(path, error)) from error
+    if found != claim["bytes"]:
+        raise OSError(_other(path, claim, found))
 
 
 def is_nifti(path: str | os.PathLike) -> bool:
@@ -192,6 +234,7 @@ def _mha_claim(path):
     sizes = fields.get("dimsize", "").split()
     if itemsize is None or not sizes or not all(s.isdigit() for s in sizes):
         return None
+    _check_numbers(path, fields, len(sizes))
     channels = fields.get("elementnumberofchannels", "1")
     itemsize *= int(channels) if channels.isdigit() else 1
     if fields.get("binarydata", "true").lower() == "false":
@@ -203,6 +246,21 @@ def _mha_claim(path):
     return _claim(
         [int(s) for s in sizes], itemsize, start, "zlib", packed_bytes=packed_bytes
     )
+
+
+def _check_numbers(path, fields, n_axes):
+    for name in {*_MHA_GRID} & {*fields}:
+        try:
+            numbers = [float(text) for text in fields[name].split()]
+        except ValueError:
+            numbers = []
+        wanted = n_axes**2 if name in _MHA_GRID[4:] else n_axes
+        if len(numbers) != wanted or not np.isfinite(numbers).all():
+            msg = (
+                f"{path}: its header says {name} = {fields[name]!r}, which are not "
+                f"{wanted} numbers. It is damaged: copy or download it again."
+            )
+            raise OSError(msg)
 
 
 def _check_memory(path, claim):
@@ -224,48 +282,62 @@ def _check_length(path, claim, needed):
     if claim["packed"] and claim["bytes"] > _DEFLATE * max(held, 1):
         needed = claim["bytes"]
     if needed is not None and held < needed:
-        raise OSError(_short(path, claim, held))
+        raise OSError(_other(path, claim, held))
+    if not claim["packed"] and held >= needed + _surplus(claim):
+        raise OSError(_other(path, claim, held))
+
+
+def _surplus(claim):
+    """Return so many bytes more than claimed that a size in the header is wrong.
+
+    Some bytes after the voxels change none of them; as many as one more slice do.
+    """
+    return max(claim["bytes"] // max(*claim["shape"], 1), 1)
 
 
 def _check_gzip(path, claim):
     held = os.path.getsize(path) - (0 if is_nifti(path) else claim["start"])
     whole = claim["bytes"] + (claim["start"] if is_nifti(path) else 0)
     if whole > _DEFLATE * held + _HEADER_BYTES:
-        raise OSError(_short(path, claim, held))
+        raise OSError(_other(path, claim, held))
     if gzip_length(path) == whole % 2**32:
         return
-    found = _streamed(path, 0 if is_nifti(path) else claim["start"], whole)
-    if found < whole:
-        raise OSError(_short(path, claim, found - (whole - claim["bytes"])))
+    most = whole + _surplus(claim)
+    found = _streamed(path, 0 if is_nifti(path) else claim["start"], most)
+    if found < whole or found >= most:
+        raise OSError(_other(path, claim, found - (whole - claim["bytes"])))
 
 
-def _streamed(path, start, enough):
-    """Return how many bytes a gzip stream holds, up to what is enough."""
+def _streamed(path, start, most):
+    """Return how many bytes a gzip stream holds, at most about so many."""
     found = 0
     try:
         with Path(path).open("rb") as file:
             file.seek(start)
             with gzip.open(file) as stream:
-                while found < enough and (chunk := stream.read(_CHUNK_BYTES)):
+                while found < most and (chunk := stream.read(_CHUNK_BYTES)):
                     found += len(chunk)
-                while stream.read(_CHUNK_BYTES) and found <= enough + _HEADER_BYTES:
-                    found += _CHUNK_BYTES
     except (EOFError, OSError, zlib.error) as error:
-        msg = (
-            f"{path}: the compressed stream is damaged or was cut ({error}). Copy or "
-            "download the file again."
-        )
-        raise OSError(msg) from error
+        raise OSError(_damaged(path, error)) from error
     return found
 
 
-def _short(path, claim, held):
+def _damaged(path, error):
+    return (
+        f"{path}: the compressed stream is damaged or was cut ({error}). Copy or "
+        "download the file again."
+    )
+
+
+def _other(path, claim, held):
+    short = held < claim["bytes"]
     per_voxel = claim["bytes"] / max(claim["voxels"], 1)
     return (
         f"{path}: the header claims {_times(claim['shape'])} voxels "
         f"({claim['bytes']:,} bytes), the file holds {max(held, 0):,} bytes"
         + ("" if claim["packed"] else f" ({int(held / per_voxel):,} voxels)")
-        + ". It was cut, or its header is damaged: copy or download it again."
+        + (". It was cut, or its" if short else " or more. Its")
+        + " header is damaged: copy or download it again."
     )
 
 

@@ -10,6 +10,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from radlatent.errors import GeometryError
 from radlatent.imaging import Volume, check_stored, read_volume, write_volume
 from radlatent.imaging.stored import gzip_length
 
@@ -152,3 +153,68 @@ def test_nifti_2_lies_where_nifti_1_lies(tmp_path, rng, suffix):
     np.testing.assert_array_equal(two.array, voxels.T)
     # NIfTI-1 keeps float32
     np.testing.assert_allclose(two.affine, one.affine, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(10, 10, 9), (11, 10, 1), (11, 5, 9)])
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_a_header_that_claims_less_than_the_file_holds_is_found(
+    volume, tmp_path, suffix, shape
+):
+    path = write_volume(volume, tmp_path / "image.nii")
+    claim(path, shape)
+    if suffix == ".nii.gz":
+        path = tmp_path / "image.nii.gz"
+        path.write_bytes(gzip.compress((tmp_path / "image.nii").read_bytes()))
+    with pytest.raises(OSError, match=r"or more\. Its header is damaged"):
+        check_stored(path)
+    with pytest.raises(OSError, match="header is damaged"):
+        read_volume(path)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "field"), [(".nrrd", b"sizes: "), (".mha", b"DimSize = ")]
+)
+def test_fewer_voxels_than_a_text_header_claims_are_found(
+    volume, tmp_path, suffix, field
+):
+    path = write_volume(volume, tmp_path / f"image{suffix}")
+    stored = path.read_bytes()
+    path.write_bytes(stored.replace(field + b"11 10 9", field + b"11 10 8", 1))
+    with pytest.raises(OSError, match="header is damaged"):
+        read_volume(path)
+
+
+def test_some_bytes_after_the_voxels_change_none(volume, tmp_path):
+    path = write_volume(volume, tmp_path / "image.nii")
+    with path.open("ab") as file:
+        file.write(bytes(64))
+    np.testing.assert_array_equal(read_volume(path).array, volume.array)
+
+
+@pytest.mark.parametrize("value", [b"1 x 2", b"1 2", b"nan 0 0"])
+def test_numbers_of_a_metaimage_header_are_numbers(volume, tmp_path, value):
+    path = write_volume(volume, tmp_path / "image.mha")
+    path.write_bytes(path.read_bytes().replace(b"Offset = 0 0 0", b"Offset = " + value))
+    with pytest.raises(OSError, match=r"not 3 numbers|damaged"):
+        read_volume(path)
+
+
+@pytest.mark.parametrize("at", [-1, -40])
+def test_a_changed_byte_in_a_packed_metaimage_is_found(volume, tmp_path, at):
+    path = write_volume(volume, tmp_path / "image.mha")
+    stored = bytearray(path.read_bytes())
+    stored[at] ^= 1
+    path.write_bytes(stored)
+    with pytest.raises(OSError, match="damaged"):
+        read_volume(path)
+
+
+@pytest.mark.parametrize(("at", "value"), [(76 + 4, 1e9), (268, 1e20), (268, 3e7)])
+def test_places_that_no_scanner_gives_are_refused(volume, tmp_path, at, value):
+    path = write_volume(volume, tmp_path / "image.nii")
+    stored = bytearray(path.read_bytes())
+    struct.pack_into("<f", stored, at, value)
+    struct.pack_into("<h", stored, 254, 0)  # no sform
+    path.write_bytes(stored)
+    with pytest.raises(GeometryError, match=r"spacings from 1e-06 to 1000 mm"):
+        read_volume(path)

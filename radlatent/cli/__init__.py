@@ -22,6 +22,7 @@ from radlatent.cli.options import (
     Settings,
     check_out,
     settings_of,
+    tolerance_of,
 )
 from radlatent.cli.outcome import (
     Quiet,
@@ -204,7 +205,8 @@ def extract(  # noqa: PLR0913 - the parameters of the function, and where to wri
     for beside in (".failures.csv", ".provenance.csv"):
         check_file(out.with_suffix(beside), what="--out")
     chosen = settings_of(settings)
-    found = rl.check(cohort, root=root, jobs=jobs)
+    allowed = tolerance_of(chosen)
+    found = rl.check(cohort, root=root, jobs=jobs, tolerance_voxels=allowed)
     found.raise_if_any(allow=allow_failures)
     extraction = rl.extract(
         found.cohort,
@@ -240,7 +242,8 @@ def stability(  # noqa: PLR0913 - the parameters of the function, and where to w
     cache = cache or out.with_suffix(".cache")
     check_out(out, *_BESIDE, cache=cache)
     chosen = settings_of(settings)
-    found = rl.check(cohort, root=root, jobs=jobs)
+    allowed = tolerance_of(chosen)
+    found = rl.check(cohort, root=root, jobs=jobs, tolerance_voxels=allowed)
     found.raise_if_any(allow=allow_failures)
     measured = rl.stability(
         found.cohort,

@@ -24,6 +24,7 @@ __all__ = [
     "check_new_folder",
     "check_out",
     "settings_of",
+    "tolerance_of",
 ]
 
 Cohort = Annotated[
@@ -87,6 +88,21 @@ def settings_of(values: list[str] | None) -> str | dict[str, str] | None:
         if source is not None:
             rl.read_settings(source)
     return chosen
+
+
+def tolerance_of(chosen: str | dict[str, str] | None) -> float | dict | None:
+    """Return the ``geometryTolerance`` of settings, as `radlatent.check` takes it.
+
+    Parameters
+    ----------
+    chosen
+        What `settings_of` returned.
+    """
+    if chosen is None:
+        return None
+    if isinstance(chosen, dict):
+        return {modality: tolerance_of(source) for modality, source in chosen.items()}
+    return rl.read_settings(chosen).setting.geometryTolerance
 
 
 def _sources(values):

@@ -13,6 +13,7 @@ from radlatent.cohort.card import Modality
 from radlatent.errors import LabelError, RadlatentError
 from radlatent.imaging import (
     MOST_OUTSIDE,
+    Geometry,
     Label,
     Pair,
     Volume,
@@ -69,6 +70,8 @@ class Look:
         Its unit, and whether masks on other grids are welcome.
     voxels
         Whether the voxels of the image are read, not its header alone.
+    tolerance_voxels
+        As in `radlatent.imaging.open_pair`.
     """
 
     image: Path
@@ -76,6 +79,14 @@ class Look:
     labels: Sequence[Label]
     modality: Modality
     voxels: bool
+    tolerance_voxels: float | None = None
+
+    def apart(self, image: Geometry | Volume, mask: Geometry | Volume) -> str:
+        """Say in what two grids differ, or nothing."""
+        if self.tolerance_voxels is None:
+            return geometry_difference(image, mask)
+        allowed = self.tolerance_voxels * image.spacing_mm[2]
+        return geometry_difference(image, mask, tolerance_mm=allowed)
 
 
 def look(this: Look) -> tuple[list[Fault], list[str]]:
@@ -145,7 +156,7 @@ def _not_a_mask(this, found, image):
 
 
 def _grid_faults(this, image, mask):
-    difference = geometry_difference(image, mask)
+    difference = this.apart(image, mask)
     if not difference or this.modality.resample_mask:
         return []
     remedy = (
@@ -197,7 +208,7 @@ def _union_notes(this, counts):
 
 def _lesion_faults(this, image, labels, notes):
     """Yield what is wrong with where the lesions lie, and with their values."""
-    apart = geometry_difference(image, labels)
+    apart = this.apart(image, labels)
     for label in this.labels:
         lesion = labels.with_array(chosen(labels.array, label))
         outside = share_outside(lesion, image) if apart else 0.0

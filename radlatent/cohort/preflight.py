@@ -4,6 +4,7 @@ A cohort folder enters, the **problems** table leaves: faults of the tables toge
 with grids that differ, labels that are absent, and images swapped with masks.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,6 +84,7 @@ def check(
     root: str | Path | None = None,
     jobs: int | None = None,
     deep: bool = False,
+    tolerance_voxels: float | Mapping[str, float] | None = None,
 ) -> Check:
     """Check the tables and the files of a cohort, and report everything at once.
 
@@ -96,6 +98,10 @@ def check(
         Processes; see `radlatent.parallel.map_tasks`.
     deep
         Whether every image is read to its end.
+    tolerance_voxels
+        How far apart corners of one grid may lie, of every modality or of some: what
+        the settings of a later extraction say as ``geometryTolerance``. None takes
+        `radlatent.imaging.TOLERANCE_MM`.
 
     Notes
     -----
@@ -117,7 +123,7 @@ def check(
     pairs = _pairs(cohort)
     seen = set(pairs) if deep else _sample(pairs, cohort)
     tasks = {
-        key: (Look(*p.paths, p.labels, cohort.modalities[p.modality], key in seen),)
+        key: (_look_of(p, cohort, key in seen, tolerance_voxels),)
         for key, p in pairs.items()
     }
     outcome = map_tasks(look, tasks, jobs=jobs, description="Checking files")
@@ -133,6 +139,14 @@ def check(
     # names differ in their numbers, as what is collapsed does
     shared = shared_images(cohort, damaged)
     return Check(problems, cohort, (*collapse_warnings(notes), *shared))
+
+
+def _look_of(pair, cohort, voxels, tolerance):
+    allowed = tolerance
+    if isinstance(tolerance, Mapping):
+        allowed = tolerance.get(pair.modality)
+    modality = cohort.modalities[pair.modality]
+    return Look(*pair.paths, pair.labels, modality, voxels, allowed)
 
 
 def _sample(pairs, cohort):

@@ -93,7 +93,8 @@ def begin(
     plan, here = read_study(study), study.parent
     settings = _settings(plan, here)
     _make_folder(out)
-    checked = check(here / plan.cohort, root=root, jobs=jobs)
+    allowed = _tolerance(settings)
+    checked = check(here / plan.cohort, root=root, jobs=jobs, tolerance_voxels=allowed)
     for note in checked.notes:
         _log.warning("%s", note)
     checked.raise_if_any(allow=allow_failures)
@@ -115,6 +116,15 @@ def _settings(plan, here):
     if isinstance(plan.settings, str):
         return resolve(plan.settings)
     return {modality: resolve(source) for modality, source in plan.settings.items()}
+
+
+def _tolerance(settings):
+    """Return what `check` takes, so that it refuses no grid that `extract` accepts."""
+    if settings is None:
+        return None
+    if isinstance(settings, dict):
+        return {modality: _tolerance(one) for modality, one in settings.items()}
+    return settings.setting.geometryTolerance
 
 
 def _make_folder(out):

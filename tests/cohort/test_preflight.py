@@ -1,5 +1,6 @@
 """Every fault of the files is found before the long work starts."""
 
+import dataclasses
 import gzip
 
 import nibabel as nib
@@ -9,6 +10,7 @@ import pytest
 
 from radlatent.cohort import Cohort, check
 from radlatent.errors import CohortError, SchemaError
+from radlatent.handcrafted import extract
 from radlatent.imaging import Volume, crop, read_volume, write_volume
 
 
@@ -335,3 +337,31 @@ def test_a_lesion_that_its_image_cuts_is_a_problem(tiny_folder):
     )
     problem = only_problem(tiny_folder)
     assert "50% of the lesion lie outside of ct_image.nii.gz" in problem["problem"]
+
+
+@pytest.mark.parametrize(
+    ("apart_mm", "tolerance", "refused"),
+    [
+        (0.005, None, False),
+        (0.1, None, True),
+        (0.1, 0.1, False),  # 0.1 of 2 mm
+        (0.1, 0.01, True),
+        (0.005, 1e-6, True),
+        (0.1, {"ct": 0.1}, False),
+        (0.1, {"pet": 0.1}, True),
+    ],
+)
+def test_check_and_extract_take_one_tolerance(
+    tiny_folder, apart_mm, tolerance, refused
+):
+    path = tiny_folder / "p1" / "ct_mask.nii.gz"
+    mask = read_volume(path)
+    moved = np.add(mask.origin, (apart_mm, 0, 0))
+    write_volume(dataclasses.replace(mask, origin=tuple(moved)), path)
+    found = check(tiny_folder, jobs=1, tolerance_voxels=tolerance).problems
+    assert found["problem"].str.contains("grids differ").tolist() == [True] * refused
+    of_ct = tolerance.get("ct") if isinstance(tolerance, dict) else tolerance
+    setting = {} if of_ct is None else {"geometryTolerance": of_ct}
+    content = {"setting": setting, "featureClass": {"firstorder": ["Mean"]}}
+    failures = extract(tiny_folder, settings=content, jobs=1).failures
+    assert failures["case_id"].tolist() == ["p1"] * refused

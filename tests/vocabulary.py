@@ -120,6 +120,7 @@ PARAMETERS = {
     "target": "column that says what was rated",
     "thresholds": "probabilities from which on a patient is treated",
     "tolerance_mm": "distance up to which surfaces count as the same",
+    "tolerance_voxels": "how far apart corners of one grid may lie",
     "train": "features of the patients a model was fitted on",
     "volume": "column with the volume of a lesion",
     "X": "a cohort or a cases table",

@@ -13,7 +13,6 @@ from radlatent.cohort.card import Modality
 from radlatent.errors import LabelError, RadlatentError
 from radlatent.imaging import (
     MOST_OUTSIDE,
-    Geometry,
     Label,
     Pair,
     Volume,
@@ -80,13 +79,6 @@ class Look:
     modality: Modality
     voxels: bool
     tolerance_voxels: float | None = None
-
-    def apart(self, image: Geometry | Volume, mask: Geometry | Volume) -> str:
-        """Say in what two grids differ, or nothing."""
-        if self.tolerance_voxels is None:
-            return geometry_difference(image, mask)
-        allowed = self.tolerance_voxels * image.spacing_mm[2]
-        return geometry_difference(image, mask, tolerance_mm=allowed)
 
 
 def look(this: Look) -> tuple[list[Fault], list[str]]:
@@ -155,8 +147,16 @@ def _not_a_mask(this, found, image):
     return Fault(problem or found, told or remedy, "mask")
 
 
+def _apart(this, image, mask):
+    """Say in what two grids differ, or nothing."""
+    if this.tolerance_voxels is None:
+        return geometry_difference(image, mask)
+    allowed = this.tolerance_voxels * image.spacing_mm[2]
+    return geometry_difference(image, mask, tolerance_mm=allowed)
+
+
 def _grid_faults(this, image, mask):
-    difference = this.apart(image, mask)
+    difference = _apart(this, image, mask)
     if not difference or this.modality.resample_mask:
         return []
     remedy = (
@@ -208,7 +208,7 @@ def _union_notes(this, counts):
 
 def _lesion_faults(this, image, labels, notes):
     """Yield what is wrong with where the lesions lie, and with their values."""
-    apart = this.apart(image, labels)
+    apart = _apart(this, image, labels)
     for label in this.labels:
         lesion = labels.with_array(chosen(labels.array, label))
         outside = share_outside(lesion, image) if apart else 0.0

@@ -232,7 +232,9 @@ def _nifti_voxels(path: str | os.PathLike) -> np.ndarray:
             voxels = np.asarray(nib.arrayproxy.ArrayProxy(stream, about, mmap=False))
             while stream.read(_HEADER_BYTES):
                 pass  # to the end, where the checksum is
-    except (EOFError, OSError, zlib.error, nib.filebasedimages.ImageFileError) as error:
+    except nib.filebasedimages.ImageFileError as error:
+        raise OSError(_unreadable(path, error)) from error
+    except (EOFError, OSError, OverflowError, zlib.error) as error:
         raise OSError(_unreadable(path, error)) from error
     except MemoryError as error:
         msg = f"{path}: there is not enough memory for its voxels. Crop the volume."

@@ -92,7 +92,7 @@ def check_stored(path: str | os.PathLike) -> None:
 
 
 def check_zlib(path: str | os.PathLike) -> None:
-    """Refuse a compressed MetaImage file whose stream is not what its header claims.
+    """Refuse a packed MetaImage or NRRD file whose stream is not what was written.
 
     The stream is unpacked in pieces, up to its checksum: readers of ITK take a part of
     one that is longer than claimed for the whole.
@@ -102,7 +102,12 @@ def check_zlib(path: str | os.PathLike) -> None:
     OSError
         As `check_stored`.
     """
-    if not Path(path).name.lower().endswith(".mha"):
+    name = Path(path).name.lower()
+    if name.endswith(".nrrd"):  # whose reader skips the checksum
+        claim = _nrrd_claim(path)
+        if claim is not None and claim["packed"] == "gzip":
+            _streamed(path, claim["start"], 2 * claim["bytes"] + _HEADER_BYTES)
+    if not name.endswith(".mha"):
         return
     claim = _mha_claim(path)
     if claim is None or claim["packed"] != "zlib":
@@ -177,7 +182,7 @@ def _nifti_claim(path):
         shape, dtype = there.shape, there.dtype
     except (EOFError, OSError, ValueError, nib.filebasedimages.ImageFileError):
         return None  # the reader says what is wrong with the header
-    except (zlib.error, nib.spatialimages.HeaderDataError):
+    except (OverflowError, zlib.error, nib.spatialimages.HeaderDataError):
         return None
     bits = _stored_bits(path, header.endianness)
     if bits not in (0, 8 * dtype.itemsize):

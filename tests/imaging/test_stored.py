@@ -200,12 +200,22 @@ def test_numbers_of_a_metaimage_header_are_numbers(volume, tmp_path, value):
 
 
 @pytest.mark.parametrize("at", [-1, -40])
-def test_a_changed_byte_in_a_packed_metaimage_is_found(volume, tmp_path, at):
-    path = write_volume(volume, tmp_path / "image.mha")
+@pytest.mark.parametrize("suffix", [".mha", ".nrrd", ".nii.gz"])
+def test_a_changed_byte_in_a_packed_file_is_found(volume, tmp_path, at, suffix):
+    path = write_volume(volume, tmp_path / f"image{suffix}")
     stored = bytearray(path.read_bytes())
     stored[at] ^= 1
     path.write_bytes(stored)
     with pytest.raises(OSError, match="damaged"):
+        read_volume(path)
+
+
+def test_an_offset_without_end_is_refused(volume, tmp_path):
+    path = write_volume(volume, tmp_path / "image.nii")
+    stored = bytearray(path.read_bytes())
+    struct.pack_into("<f", stored, 108, float("inf"))
+    path.write_bytes(stored)
+    with pytest.raises(OSError, match=r"image\.nii"):
         read_volume(path)
 
 

@@ -6,6 +6,7 @@ it changes one table and drops them where it puts tables together: what a table 
 tell of a block is not known, never taken for measured.
 """
 
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -38,8 +39,9 @@ __all__ = [
 FITTED = "*_latent"
 
 #: Keys of ``attrs``, all of them JSON so that parquet keeps them: block to its fit;
-#: block to the number of its columns when it was marked; fits of blocks that are not
-#: there; cohort of the rows; cohort to patients whose masks were fitted on them.
+#: block to the checksums of the names of its columns when it was marked; fits of
+#: blocks that are not there; cohort of the rows; cohort to patients whose masks were
+#: fitted on them.
 _FITTED_ON, _TOLD, _LOOSE, _COHORT = _BLOCKS = ("fitted_on", "told", "loose", "cohort")
 _IN_SAMPLE = "in_sample"
 
@@ -167,26 +169,53 @@ def blocks_of(table: pd.DataFrame) -> dict[str, int]:
     return dict(Counter(split_column(str(column))[0] for column in columns))
 
 
+def _signs(table):
+    """Return block to CRC-32 of the names of its columns, as one text.
+
+    pandas copies ``attrs`` with every column that it takes out of a table: a text costs
+    it nothing, a list of names would.
+    """
+    found = {}
+    for column in table:
+        if column not in ("repeat", "fold"):
+            block = split_column(str(column))[0]
+            sign = f"{zlib.crc32(str(column).encode()):08x}"
+            found.setdefault(block, []).append(sign)
+    return {block: "".join(signs) for block, signs in found.items()}
+
+
+def _is_within(signs, told):
+    """Return whether all columns of a block were there when it was marked."""
+    if not isinstance(told, str):
+        return False
+
+    def columns(text):
+        return {text[i : i + 8] for i in range(0, len(text), 8)}
+
+    return columns(signs) <= columns(told)
+
+
 def origin_of_blocks(table: pd.DataFrame) -> dict[str, Origin]:
     """Return what a **features** table tells of each of its blocks.
 
     Notes
     -----
-    A block that has more columns than when it was marked is not told: columns came in
-    that nobody knows, such as those of another block under its name. So is a block
-    ``*_latent`` without a fit.
+    A block that has a column that was not there when it was marked is not told: nobody
+    knows where it comes from, such as one of another block under its name. So is a
+    block ``*_latent`` without a fit. Other values under the name of a column are not
+    seen.
 
     A fit whose block is not there any more may be that of any block that is not told:
     it may have been renamed.
     """
-    counts, told, fits = blocks_of(table), _mapping(table, _TOLD), _fits(table)
+    signs, told, fits = _signs(table), _mapping(table, _TOLD), _fits(table)
     loose = [*_records(table.attrs.get(_LOOSE), None, table)]
-    loose += [fit for block, fit in fits.items() if block not in counts]
+    loose += [fit for block, fit in fits.items() if block not in signs]
     found = {}
-    for block, count in counts.items():
+    for block, own_signs in signs.items():
         own = (fits[block],) if block in fits else ()
         known = bool(own) or (block in told and not fnmatchcase(block, FITTED))
-        known &= count <= told.get(block, count)
+        known &= _is_within(own_signs, told.get(block, own_signs))
         found[block] = Origin(known, own if known else (*own, *loose))
     return found
 
@@ -472,11 +501,11 @@ def _in_sample(tables):
 
 def _with_origins(table, origins, attrs):
     """Return a copy that tells these origins, and nothing else of its blocks."""
-    counts, told = blocks_of(table), {b: o for b, o in origins.items() if o.told}
+    signs, told = _signs(table), {b: o for b, o in origins.items() if o.told}
     loose = {fit for o in origins.values() if not o.told for fit in o.fits}
     found = {
         _FITTED_ON: {block: o.fits[0].record for block, o in told.items() if o.fits},
-        _TOLD: {block: counts[block] for block in told},
+        _TOLD: {block: signs[block] for block in told},
         # sorted: pandas compares attrs
         _LOOSE: sorted(({"block": f.block} | f.record for f in loose), key=str),
         _COHORT: attrs.get(_COHORT),

@@ -427,6 +427,17 @@ def test_what_a_table_does_not_tell_is_not_known():
     assert origin_of_blocks(mark_measured(table())) == {"pet_latent": Origin()}
 
 
+def test_a_block_whose_columns_were_exchanged_is_not_told():
+    index = pd.Index(["p1", "p2"], name="patient_id")
+    names = ["ct_handcrafted__a", "ct_handcrafted__b"]
+    table = mark_measured(pd.DataFrame([[1.0, 2.0], [3.0, 4.0]], index, names))
+    latent = pd.Series([0.1, 0.2], index)
+    assert origin_of_blocks(table.drop(columns=names[:1]))["ct_handcrafted"].told
+    # as many columns as before, one of them from nobody knows where
+    changed = table.drop(columns=names[:1]).assign(ct_handcrafted__z=latent)
+    assert not origin_of_blocks(changed)["ct_handcrafted"].told
+
+
 def test_a_block_that_grew_is_not_told():
     hand = mark_measured(table(columns=["pet__x", "pet__y"]))
     assert origin_of_blocks(hand[["pet__x"]])["pet"].told

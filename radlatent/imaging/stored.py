@@ -184,7 +184,14 @@ def _nifti_claim(path):
         return None  # the reader says what is wrong with the header
     except (OverflowError, zlib.error, nib.spatialimages.HeaderDataError):
         return None
-    bits = _stored_bits(path, header.endianness)
+    bits, sides = _stored_header(path, header.endianness)
+    if not (np.isfinite(sides) & (sides != 0)).all():
+        msg = (
+            f"{path}: the header says voxels of {sides.tolist()} mm (pixdim; x, y, z). "
+            "Readers take another size in place of 0. Convert the file again from its "
+            "source."
+        )
+        raise OSError(msg)
     if bits not in (0, 8 * dtype.itemsize):
         msg = (
             f"{path}: the header says data type {dtype} ({8 * dtype.itemsize} bits a "
@@ -197,13 +204,16 @@ def _nifti_claim(path):
     return _claim(shape, dtype.itemsize, int(there.offset), packed, scaled=scaled)
 
 
-def _stored_bits(path, endianness):
-    """Return bitpix as it stands in the file; nibabel mends it as it reads."""
+def _stored_header(path, endianness):
+    """Return bitpix and pixdim as they stand in the file; nibabel mends them."""
     opened = gzip.open if Path(path).name.lower().endswith(".gz") else open
     with opened(path, "rb") as file:
-        head = file.read(80)
-    at = 14 if struct.unpack_from(f"{endianness}i", head)[0] == 540 else 72
-    return struct.unpack_from(f"{endianness}h", head, at)[0]
+        head = file.read(348)
+    is_second = struct.unpack_from(f"{endianness}i", head)[0] == 540
+    bits = struct.unpack_from(f"{endianness}h", head, 14 if is_second else 72)[0]
+    form, start = ("4d", 104) if is_second else ("4f", 76)
+    sides = struct.unpack_from(f"{endianness}{form}", head, start)[1:]
+    return bits, np.array(sides)
 
 
 def _fields(path, end, separator):

@@ -111,6 +111,16 @@ def test_bits_that_contradict_the_data_type_are_refused(volume, tmp_path):
         read_volume(path)
 
 
+@pytest.mark.parametrize("side", [0.0, np.nan, np.inf])
+def test_voxels_of_no_size_are_refused(volume, tmp_path, side):
+    path = write_volume(volume, tmp_path / "image.nii")
+    stored = bytearray(path.read_bytes())
+    struct.pack_into("<f", stored, 84, side)  # pixdim[2]
+    path.write_bytes(stored)
+    with pytest.raises(OSError, match=r"voxels of|header"):
+        read_volume(path)
+
+
 def test_a_stream_that_unpacks_to_too_much_is_refused_before_memory_is_taken(tmp_path):
     path = tmp_path / "zeros.nii.gz"
     header = nib.Nifti1Header()

@@ -1,4 +1,4 @@
-"""The exceptions a caller can act on, each also a ``ValueError``.
+"""The exceptions a caller can act on: each a ``ValueError``, of files an ``OSError``.
 
 Nothing enters and nothing leaves; every room raises from here so that a script can
 catch one base class.

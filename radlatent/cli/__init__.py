@@ -85,9 +85,18 @@ def check(
     root: Root = None,
     jobs: Jobs = None,
     deep: Annotated[bool, typer.Option(help="Read every image to its end.")] = False,
+    tolerance_voxels: Annotated[
+        float | None,
+        typer.Option(
+            metavar="VOXELS",
+            min=0,
+            help="How far apart grids may lie, as geometryTolerance of settings.",
+        ),
+    ] = None,
 ):
     """Report every problem of a cohort's tables and files at once."""
-    found = rl.check(cohort, root=root, jobs=jobs, deep=deep)
+    about = {"root": root, "jobs": jobs, "tolerance_voxels": tolerance_voxels}
+    found = rl.check(cohort, deep=deep, **about)
     for note in found.notes:
         _log.warning("note: %s", note)
     found.raise_if_any()

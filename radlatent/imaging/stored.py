@@ -324,16 +324,31 @@ def _check_gzip(path, claim):
 
 
 def _streamed(path, start, most):
-    """Return how many bytes a gzip stream holds, at most about so many."""
-    found = 0
+    """Return how many bytes a gzip stream holds, at most about so many.
+
+    Members follow each other. Behind the last one gzip allows zeros; NRRD writers end
+    the file with a line break, which its readers pass over.
+    """
+    filling = b"\0" if is_nifti(path) else b"\0\r\n\t "
+    found, member = 0, zlib.decompressobj(wbits=31)
     try:
         with Path(path).open("rb") as file:
             file.seek(start)
-            with gzip.open(file) as stream:
-                while found < most and (chunk := stream.read(_CHUNK_BYTES)):
-                    found += len(chunk)
-    except (EOFError, OSError, zlib.error) as error:
+            left = file.read(_CHUNK_BYTES)
+            while left and found < most:
+                if member is None:
+                    left = left.lstrip(filling) or file.read(_CHUNK_BYTES)
+                    if not left.lstrip(filling):
+                        continue
+                    left, member = left.lstrip(filling), zlib.decompressobj(wbits=31)
+                found += len(member.decompress(left, _CHUNK_BYTES))
+                left = member.unconsumed_tail or member.unused_data
+                member = None if member.eof else member
+                left = left or file.read(_CHUNK_BYTES)
+    except (OSError, zlib.error) as error:
         raise OSError(_damaged(path, error)) from error
+    if member is not None and found < most:
+        raise OSError(_damaged(path, "it ends before its end is marked"))
     return found
 
 

@@ -57,6 +57,23 @@ def test_bytes_behind_a_compressed_stream_are_found(volume, tmp_path, suffix):
         read_volume(path)
 
 
+def test_a_line_break_behind_the_stream_of_an_nrrd_is_no_damage(volume, tmp_path):
+    # as files of the field have it
+    path = write_volume(volume, tmp_path / "image.nrrd")
+    with path.open("ab") as file:
+        file.write(b"\r\n\n")
+    check_stored(path)
+    np.testing.assert_array_equal(read_volume(path).array, volume.array)
+
+
+def test_zeros_behind_a_stream_are_no_damage(volume, tmp_path):
+    path = write_volume(volume, tmp_path / "image.nii.gz")
+    with path.open("ab") as file:
+        file.write(bytes(3 * 2**20))
+    check_stored(path)
+    np.testing.assert_array_equal(read_volume(path).array, volume.array)
+
+
 def test_a_stream_of_several_members_is_whole(volume, tmp_path):
     # as parallel compressors write it: the last length is that of the last member
     path = write_volume(volume, tmp_path / "image.nii")

@@ -1,5 +1,7 @@
 """Notebooks of the project run from the first cell to the last, without a word."""
 
+import re
+
 import nbformat
 import pytest
 from nbclient import NotebookClient
@@ -39,7 +41,12 @@ def test_a_notebook_runs_and_writes_nothing_beside_itself(
     assert list(here.iterdir()) == []
     assert list(temporary.glob("*/cohort/cohort.yml"))
     outputs = [output for cell in cells(notebook) for output in cell.outputs]
-    # a warning would be a stream, a result and a figure are data
-    assert [o.text for o in outputs if o.output_type == "stream"] == []
-    assert sum("image/png" in o.data for o in outputs) == 2
-    assert sum("text/html" in o.data for o in outputs) >= 12
+    # a result and a figure are data; of streams there is progress, and no warning
+    said = [o.text for o in outputs if o.output_type == "stream"]
+    lines = "".join(said).splitlines()
+    progress = re.compile(r"[A-Z][\w ,]+: \d+ of \d+, .+ left")
+    assert [line for line in lines if not progress.fullmatch(line)] == []
+    assert any(line.startswith("Extracting features: ") for line in lines)
+    shown = [o.data for o in outputs if o.output_type != "stream"]
+    assert sum("image/png" in data for data in shown) == 2
+    assert sum("text/html" in data for data in shown) >= 12

@@ -78,21 +78,39 @@ def test_the_doctor_has_a_remedy_for_what_is_missing(found):
     assert found.loc["device", "status"].startswith("cpu")
 
 
-def test_what_is_installed_and_does_not_import_is_told(tmp_path, monkeypatch):
-    # modules of these names go before those of the environment
-    for name in ("numba", "safetensors"):
-        (tmp_path / f"{name}.py").write_text('raise ImportError("broken on purpose")')
-    (tmp_path / "lifelines.py").write_text("import os; os._exit(3)")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
-    some = ("numba", "safetensors", "lifelines", "jinja2")
-    needed = [one for one in provenance._needed() if one["name"] in some]
-    monkeypatch.setattr(provenance, "_needed", lambda: needed)
-    rows = examine()
-    status = {row["component"]: row["status"] for row in rows}
-    said = "does not import: ImportError: broken on purpose"
-    assert status["numba"] == status["safetensors"] == said
+_RAISES = 'raise ImportError("broken on purpose")'
+
+
+@pytest.fixture
+def examine_with_broken(tmp_path, monkeypatch):
+    """Examine some requirements, of which some break on import."""
+
+    def run(broken, some):
+        # modules of these names go before those of the environment
+        for name, line in broken.items():
+            (tmp_path / f"{name}.py").write_text(line)
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+        needed = [one for one in provenance._needed() if one["name"] in some]
+        monkeypatch.setattr(provenance, "_needed", lambda: needed)
+        rows = examine()
+        return {row["component"]: row["status"] for row in rows}, rows
+
+    return run
+
+
+def test_what_is_installed_and_does_not_import_is_told(examine_with_broken):
+    broken = {"numba": _RAISES, "lifelines": "import os; os._exit(3)"}
+    status, rows = examine_with_broken(broken, ("numba", "lifelines", "jinja2"))
+    assert status["numba"] == "does not import: ImportError: broken on purpose"
     assert status["lifelines"] == "does not import: exit code 3"
     assert status["jinja2"] == "works"
+    assert not is_sound(rows)
+
+
+def test_an_extra_that_does_not_import_is_told(examine_with_broken):
+    pytest.importorskip("safetensors")
+    status, rows = examine_with_broken({"safetensors": _RAISES}, ("safetensors", "jinja2"))
+    assert status["safetensors"] == "does not import: ImportError: broken on purpose"
     assert status["radlatent[deep]"] == "needs safetensors"
     assert not is_sound(rows)
 

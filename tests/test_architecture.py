@@ -17,9 +17,9 @@ import radlatent as rl
 
 #: Third-party library to the modules that may import it (a prefix of the path).
 DOORS = {
-    "torch": ("nn/", "latent/", "masks/"),
-    "lightning": ("nn/", "latent/", "masks/"),
-    "monai": ("nn/", "latent/", "masks/"),
+    "torch": ("nn/", "latent/", "masks/", "segmentation/"),
+    "lightning": ("nn/", "latent/", "masks/", "segmentation/"),
+    "monai": ("segmentation/",),
     "optuna": ("latent/random_search/study.py",),
     "sqlalchemy": ("latent/random_search/study.py",),
     "safetensors": ("records.py",),

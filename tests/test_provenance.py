@@ -67,7 +67,14 @@ def test_the_doctor_lists_every_requirement(found):
     assert {"lifelines", "pyarrow", "pyyaml", "xgboost"} <= names
     assert (found.loc[sorted(names), "status"] == "works").all()
     deep = found.index[found["purpose"] == "of radlatent[deep]"]
-    assert set(deep) == {"lightning", "optuna", "safetensors", "torch"}
+    assert set(deep) == {
+        "einops",
+        "lightning",
+        "monai",
+        "optuna",
+        "safetensors",
+        "torch",
+    }
     assert {"dask", "distributed", "pyradiomics"} <= set(found.index)
     assert not {"pytest", "ruff"} & set(found.index)
 
@@ -109,7 +116,9 @@ def test_what_is_installed_and_does_not_import_is_told(examine_with_broken):
 
 def test_an_extra_that_does_not_import_is_told(examine_with_broken):
     pytest.importorskip("safetensors")
-    status, rows = examine_with_broken({"safetensors": _RAISES}, ("safetensors", "jinja2"))
+    status, rows = examine_with_broken(
+        {"safetensors": _RAISES}, ("safetensors", "jinja2")
+    )
     assert status["safetensors"] == "does not import: ImportError: broken on purpose"
     assert status["radlatent[deep]"] == "needs safetensors"
     assert not is_sound(rows)

@@ -1,0 +1,3 @@
+"""Segmentation: networks that draw masks, trained and applied by patient."""
+
+__all__ = []

@@ -37,11 +37,9 @@ RADII = {"p1": 3, "p2": 4, "p3": 5}
 #: Folders and modules of the package that import torch as they are imported, by
 #: themselves or through others.
 NEEDS_TORCH = (
-    "latent/checkpoint.py",
     "latent/encoder.py",
     "latent/folds.py",
     "latent/network.py",
-    "latent/parameters.py",
     "latent/random_search/plan.py",
     "latent/random_search/result.py",
     "latent/random_search/search.py",

@@ -8,7 +8,7 @@ appear. What a record means is known by the room that wrote it: a model gives it
 import hashlib
 import json
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,6 +19,8 @@ from radlatent.outputs import replace_file, replace_text
 
 __all__ = [
     "Kind",
+    "parameters_from",
+    "parameters_of",
     "read_model",
     "read_record",
     "read_tensors",
@@ -163,6 +165,51 @@ def _check_hashes(path, kind, record):
 def _hash(path):
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def parameters_of(estimator: object) -> dict:
+    """Return the constructor's parameters of an estimator as JSON can hold them.
+
+    Parameters
+    ----------
+    estimator
+        With ``get_params``; parameters that are dataclasses are told with their names.
+    """
+    found = {}
+    for name, value in estimator.get_params(deep=False).items():
+        if hasattr(value, "__dataclass_fields__"):
+            value = {"kind": type(value).__name__} | asdict(value)
+        elif isinstance(value, np.random.Generator):
+            value = None  # it has moved on: another fit would not be the same
+        elif isinstance(value, np.generic):
+            value = value.item()
+        found[name] = value
+    return found
+
+
+def parameters_from(told: Mapping, kinds: Mapping[str, Callable]) -> dict:
+    """Return the parameters that JSON holds as `parameters_of` gave them.
+
+    Parameters
+    ----------
+    told
+        What JSON held.
+    kinds
+        Name of a dataclass to what makes one of its fields.
+
+    Raises
+    ------
+    AttributeError, KeyError, TypeError, ValueError
+        They are of something else.
+    """
+    return {name: _parameter(value, kinds) for name, value in told.items()}
+
+
+def _parameter(value, kinds):
+    if not isinstance(value, dict):
+        return tuple(value) if isinstance(value, list) else value
+    value = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
+    return kinds[value.pop("kind")](**value)
 
 
 def write_tensors(

@@ -13,10 +13,10 @@ from radlatent import figures
 from radlatent.latent.encoder import LatentEncoder, load_encoder
 from radlatent.latent.inputs import Projections
 from radlatent.latent.network import Network
-from radlatent.latent.parameters import parameters_of
 from radlatent.latent.prepared import PreparedCases
 from radlatent.latent.results import Reconstructions, Traversal
 from radlatent.nn import Training
+from radlatent.records import parameters_of
 
 #: Rows and columns of a picture: 128 x 64 pixels of 8 mm.
 SIZE_MM, SPACING_MM = (1024.0, 512.0), 8.0

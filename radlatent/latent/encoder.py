@@ -14,7 +14,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from radlatent.cohort import Cohort
 from radlatent.features.origin import cohort_label, mark_fitted
-from radlatent.latent.checkpoint import checkpoint_of
 from radlatent.latent.checks import check_fit, check_handcrafted
 from radlatent.latent.inputs import Box, Projections
 from radlatent.latent.network import (
@@ -23,7 +22,6 @@ from radlatent.latent.network import (
     build_model,
     latent_names,
 )
-from radlatent.latent.parameters import parameters_from, parameters_of
 from radlatent.latent.prepared import (
     PreparedCases,
     cases_of,
@@ -46,8 +44,15 @@ from radlatent.nn import (
     log_variance_of,
     train,
 )
+from radlatent.nn.training.checkpoint import checkpoint_of
 from radlatent.provenance import versions
-from radlatent.records import Kind, read_model, write_model
+from radlatent.records import (
+    Kind,
+    parameters_from,
+    parameters_of,
+    read_model,
+    write_model,
+)
 from radlatent.schema import check_features, failures_table
 
 __all__ = ["LatentEncoder", "load_encoder"]
@@ -73,6 +78,10 @@ _KIND = Kind(
     tensors="model.safetensors",
 )
 _RECORD = "encoder.json"
+
+#: Name to what makes a parameter that is no plain value.
+_PARAMETERS = {kind.__name__: kind for kind in (Box, Projections, Network)}
+_PARAMETERS["Training"] = Training.of
 
 #: Voxels of all channels that are encoded at once: half a gigabyte of activations.
 _TOGETHER = 2**22
@@ -385,7 +394,7 @@ class LatentEncoder(TransformerMixin, BaseEstimator):
         if record["class"] != cls.__name__:
             msg = f"class {record['class']!r} is not one of {[cls.__name__]}"
             raise ValueError(msg)
-        encoder = cls(**parameters_from(record["parameters"]))
+        encoder = cls(**parameters_from(record["parameters"], _PARAMETERS))
         encoder.statistics_ = pd.DataFrame(record["statistics"]).set_index("channel")
         scaling = record["scaling"]
         if scaling is not None:

@@ -21,10 +21,10 @@ from radlatent.errors import RadlatentError, SchemaError
 from radlatent.features.folded import FoldedFeatures
 from radlatent.features.origin import mark_in_sample
 from radlatent.latent.checks import check_fit
-from radlatent.latent.parameters import parameters_of
 from radlatent.latent.prepared import PreparedCases, cases_of, prepare_cases
 from radlatent.parallel import map_tasks
 from radlatent.provenance import content_key, versions
+from radlatent.records import parameters_of
 from radlatent.schema import check_features, check_folds
 
 if TYPE_CHECKING:

@@ -47,7 +47,12 @@ _HOMES = {
         "degradation_mix",
         "draw_degradations",
     ),
-    "labels": ("LabelMap", "MaskFile", "mask_files", "read_label_map"),
+    "radlatent.cohort.labels": (
+        "LabelMap",
+        "MaskFile",
+        "mask_files",
+        "read_label_map",
+    ),
     "prior.frame": ("Frame",),
     "prior.shape_prior": ("ShapePrior",),
     "correction.corrector": ("Correction", "MaskCorrector", "load_corrector"),
@@ -64,8 +69,9 @@ __all__ = sorted(_HOME)
 def __getattr__(name):
     if name not in _HOME:
         raise AttributeError(f"module 'radlatent.masks' has no attribute {name!r}")
-    module = importlib.import_module(f"radlatent.masks.{_HOME[name]}")
-    return getattr(module, name)
+    home = _HOME[name]
+    home = home if home.startswith("radlatent.") else f"{__name__}.{home}"
+    return getattr(importlib.import_module(home), name)
 
 
 def __dir__():

@@ -7,14 +7,11 @@ import pytest
 
 pytest.importorskip("torch")
 
-from radlatent.latent.encoder import LatentEncoder
+from radlatent.latent.encoder import _PARAMETERS, LatentEncoder
 from radlatent.latent.inputs import Box, Projections
 from radlatent.latent.network import Network
-from radlatent.latent.parameters import (
-    parameters_from,
-    parameters_of,
-)
 from radlatent.nn import Schedule, Training
+from radlatent.records import parameters_from, parameters_of
 
 BOX = Box(("ct",), size_mm=(8, 8, 8), spacing_mm=(1, 1, 1), rotation_degrees=5.0)
 TRAINING = Training(epochs=2, minibatch_size=4, schedule=Schedule("steps"))
@@ -33,5 +30,5 @@ def test_parameters_are_what_json_can_hold(inputs):
     assert found["training"]["schedule"]["kind"] == "steps"
     moved = LatentEncoder(inputs, random_state=np.random.default_rng(0))
     assert parameters_of(moved)["random_state"] is None
-    again = LatentEncoder(**parameters_from(found))
+    again = LatentEncoder(**parameters_from(found, _PARAMETERS))
     assert again.get_params() == encoder.get_params()

@@ -17,7 +17,6 @@ from radlatent.cohort import Cohort
 from radlatent.errors import SchemaError
 from radlatent.features.folds import deal
 from radlatent.latent.encoder import LatentEncoder
-from radlatent.latent.parameters import parameters_of
 from radlatent.latent.prepared import PreparedCases, cases_of, prepare_cases
 from radlatent.latent.random_search.plan import (
     SearchPlan,
@@ -40,6 +39,7 @@ from radlatent.latent.random_search.trial import (
 )
 from radlatent.parallel import map_tasks, progress_bar
 from radlatent.provenance import content_key
+from radlatent.records import parameters_of
 
 __all__ = ["SearchPlan", "SearchResult", "search"]
 

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from radlatent.cohort.labels import LabelMap
 from radlatent.masks.correction.candidates import between, signed_distances
 from radlatent.masks.correction.corrector import MaskCorrector
-from radlatent.masks.labels import LabelMap
 from radlatent.masks.prior.shape_prior import redraw
 from radlatent.masks.rules.rules import broken_rules
 

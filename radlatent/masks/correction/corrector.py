@@ -14,13 +14,13 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
 from radlatent.cohort import Cohort
+from radlatent.cohort.labels import LabelMap, mask_files, read_label_map
 from radlatent.errors import CohortError, SchemaError
 from radlatent.masks.correction.candidates import mend
 from radlatent.masks.correction.gate import calibrate
 from radlatent.masks.correction.plausibility import examine
 from radlatent.masks.dice.predictor import KIND as PREDICTOR
 from radlatent.masks.dice.predictor import DicePredictor
-from radlatent.masks.labels import LabelMap, mask_files, read_label_map
 from radlatent.masks.overlap.dice import label_dice
 from radlatent.masks.prior.latents import METHODS, valid_latents
 from radlatent.masks.prior.shape_prior import ShapePrior, check_structures, redraw

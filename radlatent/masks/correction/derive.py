@@ -15,12 +15,12 @@ import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
 from radlatent.cohort import Cohort
+from radlatent.cohort.labels import MaskFile, mask_files, modality_of, read_label_map
 from radlatent.errors import CohortError, LeakageError, SchemaError
 from radlatent.features.origin import Fit, cohort_label
 from radlatent.imaging import write_volume
 from radlatent.masks.correction.alternatives import alternatives_of
 from radlatent.masks.correction.corrector import MaskCorrector
-from radlatent.masks.labels import MaskFile, mask_files, modality_of, read_label_map
 from radlatent.masks.overlap.dice import label_dice
 from radlatent.parallel import forget, map_tasks
 from radlatent.provenance import content_key, file_hash

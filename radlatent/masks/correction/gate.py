@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from radlatent.cohort.labels import LabelMap
 from radlatent.masks.correction.candidates import Proposal
 from radlatent.masks.correction.plausibility import Examined
 from radlatent.masks.degradation.apply import degrade
 from radlatent.masks.degradation.draws import NETWORK_LIKE, mix_for_mask
-from radlatent.masks.labels import LabelMap
 from radlatent.masks.overlap.dice import slice_dice
 from radlatent.parallel import progress_bar
 

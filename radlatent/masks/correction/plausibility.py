@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from radlatent.masks.labels import LabelMap
+from radlatent.cohort.labels import LabelMap
 from radlatent.masks.overlap.dice import slice_dice
 from radlatent.masks.prior.frame import classes_of, outside_share
 from radlatent.masks.prior.parzen import log_density

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from radlatent.cohort.labels import LabelMap
 from radlatent.masks.degradation.apply import degrade
 from radlatent.masks.degradation.draws import Degradation, mix_for_mask
-from radlatent.masks.labels import LabelMap
 from radlatent.masks.prior.frame import Frame, place, to_frame
 from radlatent.nn import MaskMinibatch
 from radlatent.parallel import progress_bar

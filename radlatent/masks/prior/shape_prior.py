@@ -15,8 +15,8 @@ from scipy.spatial import cKDTree
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from radlatent.cohort.labels import LabelMap
 from radlatent.errors import RadlatentError, SchemaError
-from radlatent.masks.labels import LabelMap
 from radlatent.masks.prior.frame import (
     Frame,
     Placement,

@@ -14,9 +14,9 @@ import pandas as pd
 from scipy.stats import binomtest
 
 from radlatent.cohort import Cohort
+from radlatent.cohort.labels import mask_files, modality_of, read_label_map
 from radlatent.errors import EmptyMaskError, SchemaError
 from radlatent.imaging import Label, forget_pair, read_pair, region_of
-from radlatent.masks.labels import mask_files, modality_of, read_label_map
 from radlatent.masks.rules.rules import RuleSet, keeps, measure, rule_set
 from radlatent.parallel import Shared, map_tasks
 from radlatent.schema import failures_table

@@ -1,7 +1,7 @@
 """The one training loop: settings, devices, and a state that can be kept.
 
 - fit: the loop. settings: what it takes and leaves. devices: where it runs.
-- state: the tensors and numbers from which it goes on.
+- state: the tensors and numbers from which it goes on. checkpoint: a file of them.
 """
 
 __all__ = []

@@ -1,5 +1,6 @@
 """How a model is trained: settings, and what training takes and leaves."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from numbers import Integral
 from typing import Literal, Protocol, get_args
@@ -100,6 +101,11 @@ class Training:
     device: str = "cpu"
     n_devices: int = 1
     precision: str = "auto"
+
+    @classmethod
+    def of(cls, *, schedule: Mapping, **told) -> "Training":
+        """Return the settings that `dataclasses.asdict` told of."""
+        return cls(schedule=Schedule(**schedule), **told)
 
     def problems(self) -> list[str]:
         """Return what is wrong with the settings."""

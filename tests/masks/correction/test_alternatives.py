@@ -9,11 +9,11 @@ import pytest
 torch = pytest.importorskip("torch")
 
 
+from radlatent.cohort.labels import LabelMap, mask_files, read_label_map  # noqa: E402
 from radlatent.errors import SchemaError  # noqa: E402
 from radlatent.imaging import Volume  # noqa: E402
 from radlatent.masks.correction import alternatives as module  # noqa: E402
 from radlatent.masks.correction.alternatives import alternatives_of  # noqa: E402
-from radlatent.masks.labels import LabelMap, mask_files, read_label_map  # noqa: E402
 from radlatent.masks.overlap.dice import label_dice  # noqa: E402
 from radlatent.masks.rules.rules import broken_rules, rule_set  # noqa: E402
 

@@ -14,13 +14,13 @@ from sklearn.exceptions import NotFittedError  # noqa: E402
 from sklearn.utils import estimator_checks  # noqa: E402
 
 from radlatent.cohort import Cohort  # noqa: E402
+from radlatent.cohort.labels import LabelMap, mask_files, read_label_map  # noqa: E402
 from radlatent.errors import CohortError, SchemaError  # noqa: E402
 from radlatent.imaging import Volume, write_volume  # noqa: E402
 from radlatent.masks.correction.candidates import Proposal  # noqa: E402
 from radlatent.masks.correction.corrector import MaskCorrector  # noqa: E402
 from radlatent.masks.degradation.apply import degrade  # noqa: E402
 from radlatent.masks.degradation.draws import degradation_mix  # noqa: E402
-from radlatent.masks.labels import LabelMap, mask_files, read_label_map  # noqa: E402
 from radlatent.masks.overlap.dice import label_dice, slice_dice  # noqa: E402
 from radlatent.masks.prior import shape_prior  # noqa: E402
 from radlatent.masks.prior.shape_prior import ShapePrior  # noqa: E402

@@ -14,12 +14,12 @@ torch = pytest.importorskip("torch")
 
 from safetensors.torch import load_file, save_file  # noqa: E402
 
+from radlatent.cohort.labels import mask_files, read_label_map  # noqa: E402
 from radlatent.errors import SchemaError  # noqa: E402
 from radlatent.masks.correction.corrector import (  # noqa: E402
     MaskCorrector,
     load_corrector,
 )
-from radlatent.masks.labels import mask_files, read_label_map  # noqa: E402
 from radlatent.provenance import file_hash  # noqa: E402
 
 ELSEWHERE = """

@@ -15,6 +15,7 @@ torch = pytest.importorskip("torch")
 from sklearn.exceptions import NotFittedError  # noqa: E402
 
 from radlatent.cohort import Cohort  # noqa: E402
+from radlatent.cohort.labels import mask_files, read_label_map  # noqa: E402
 from radlatent.errors import (  # noqa: E402
     CohortError,
     LeakageError,
@@ -28,7 +29,6 @@ from radlatent.masks.correction.derive import (  # noqa: E402
     draw_alternatives,
     write_alternatives,
 )
-from radlatent.masks.labels import mask_files, read_label_map  # noqa: E402
 from radlatent.masks.overlap.dice import label_dice  # noqa: E402
 from radlatent.masks.rules.rules import rule_set  # noqa: E402
 

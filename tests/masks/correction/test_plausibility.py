@@ -8,12 +8,12 @@ from sklearn.neighbors import KernelDensity
 
 torch = pytest.importorskip("torch")
 
+from radlatent.cohort.labels import LabelMap  # noqa: E402
 from radlatent.imaging import Volume  # noqa: E402
 from radlatent.masks.correction.plausibility import (  # noqa: E402
     plausibility,
     restored_dice,
 )
-from radlatent.masks.labels import LabelMap  # noqa: E402
 from radlatent.masks.prior.frame import Frame, classes_of, place, to_frame  # noqa: E402
 
 NAMES = ("LV", "MYO", "RV")

@@ -5,10 +5,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from radlatent.cohort.labels import LabelMap  # noqa: E402
 from radlatent.imaging import Volume  # noqa: E402
 from radlatent.masks.degradation.apply import degrade  # noqa: E402
 from radlatent.masks.degradation.draws import Degradation, mix_for_mask  # noqa: E402
-from radlatent.masks.labels import LabelMap  # noqa: E402
 from radlatent.masks.prior.frame import Frame, place, to_frame  # noqa: E402
 from radlatent.masks.prior.pairs import collect_pairs, slice_positions  # noqa: E402
 

@@ -16,9 +16,9 @@ from torch.distributions import (  # noqa: E402
     kl_divergence,
 )
 
+from radlatent.cohort.labels import LabelMap  # noqa: E402
 from radlatent.errors import RadlatentError, SchemaError  # noqa: E402
 from radlatent.imaging import Volume  # noqa: E402
-from radlatent.masks.labels import LabelMap  # noqa: E402
 from radlatent.masks.overlap.dice import label_dice  # noqa: E402
 from radlatent.masks.prior.frame import Frame, classes_of, place, to_frame  # noqa: E402
 from radlatent.masks.prior.parzen import parzen_bandwidth  # noqa: E402

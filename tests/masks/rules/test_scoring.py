@@ -9,7 +9,7 @@ import pytest
 from scipy.ndimage import distance_transform_edt
 from statsmodels.stats.proportion import proportion_confint
 
-import radlatent.masks.labels as module
+import radlatent.cohort.labels as module
 from radlatent.cohort import Cohort
 from radlatent.errors import SchemaError
 from radlatent.imaging import Volume, read_volume, write_volume

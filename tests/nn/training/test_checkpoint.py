@@ -10,9 +10,9 @@ torch = pytest.importorskip("torch")
 from safetensors.torch import save_file  # noqa: E402
 
 from radlatent.errors import SchemaError  # noqa: E402
-from radlatent.latent import checkpoint  # noqa: E402
-from radlatent.latent.checkpoint import checkpoint_of  # noqa: E402
 from radlatent.nn import Checkpoint, State  # noqa: E402
+from radlatent.nn.training import checkpoint  # noqa: E402
+from radlatent.nn.training.checkpoint import checkpoint_of  # noqa: E402
 
 
 class TestCheckpoint:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from radlatent.cohort import Cohort
+from radlatent.cohort.manifest import Cohort
 from radlatent.errors import SchemaError
 from radlatent.imaging import (
     Volume,

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 from radlatent.cohort import Cohort
+from radlatent.cohort.labels import LabelMap, mask_files, modality_of, read_label_map
 from radlatent.errors import LabelError, SchemaError
 from radlatent.imaging import Volume, write_volume
-from radlatent.masks.labels import LabelMap, mask_files, modality_of, read_label_map
 
 STRUCTURES = {"RV": 4, "LV": 9}
 

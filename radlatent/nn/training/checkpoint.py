@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from radlatent.errors import SchemaError
-from radlatent.nn import Checkpoint, State
+from radlatent.nn.training.state import Checkpoint, State
 from radlatent.provenance import content_key
 from radlatent.records import read_tensors, write_tensors
 

@@ -5,6 +5,8 @@
 :class:`NonRedundantVAE`               decodes [h, d]; d is told apart from h
 :class:`SepVAE`                        common and salient latents
 :class:`MaskVAE`, `MaskMinibatch`      slices of masks
+:class:`NVAE`, `Hierarchy`,            the same, with latents at several scales
+:class:`Penalties`
 :class:`Supervised`                    any of them with a classification head
 :class:`Sizes`                         how long their tensors are
 :class:`Discriminator`                 density ratio of joint and shuffled pairs
@@ -20,6 +22,7 @@ from radlatent.nn.discriminator import Discriminator
 from radlatent.nn.distributions import log_variance_of
 from radlatent.nn.mask_vae import MaskMinibatch, MaskVAE
 from radlatent.nn.nonredundant import NonRedundantVAE
+from radlatent.nn.nvae import NVAE, Hierarchy, Penalties
 from radlatent.nn.objective import Loss, Minibatch
 from radlatent.nn.sepvae import SepVAE
 from radlatent.nn.supervised import Supervised
@@ -35,14 +38,17 @@ from radlatent.nn.training.state import Checkpoint, State, arrays_of, fill
 from radlatent.nn.vae import VAE
 
 __all__ = [
+    "NVAE",
     "VAE",
     "Checkpoint",
     "Discriminator",
+    "Hierarchy",
     "Loss",
     "MaskMinibatch",
     "MaskVAE",
     "Minibatch",
     "NonRedundantVAE",
+    "Penalties",
     "Schedule",
     "SepVAE",
     "Sizes",

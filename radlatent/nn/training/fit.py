@@ -61,8 +61,9 @@ def train(
     Raises
     ------
     RadlatentError
-        The settings are faulty, the loss is not finite, or the device ran out of memory
-        (with the size of the minibatch that would fit).
+        The settings are faulty, the loss is not finite (the model then has the weights
+        of the last epoch whose loss was), or the device ran out of memory (with the
+        size of the minibatch that would fit).
     """
     _check_settings(sources, training, discriminator)
     fabric = launched(training)
@@ -101,19 +102,26 @@ def _check_settings(sources, training, discriminator):
         raise RadlatentError(msg)
 
 
+def _optimizer(model, training):
+    shared = {
+        "lr": training.learning_rate,
+        "weight_decay": training.weight_decay,
+        "eps": training.eps,
+    }
+    # one pass over the weights, a third of the time on a CPU
+    if training.optimizer == "adamax":
+        return torch.optim.Adamax(model.parameters(), foreach=True, **shared)
+    return torch.optim.AdamW(model.parameters(), fused=True, **shared)
+
+
 class _Loop:
     """Model, discriminator and optimizers between two epochs."""
 
     def __init__(self, fabric, model, sources, training, discriminator):
         self.fabric, self.training, self.sources = fabric, training, sources
         self.plain, self.critic = model, discriminator
-        adam = torch.optim.AdamW(
-            model.parameters(),
-            lr=training.learning_rate,
-            weight_decay=training.weight_decay,
-            fused=True,  # one pass over the weights, a third of the time on a CPU
-        )
-        self.model, self.optimizer = fabric.setup(Methods(model), adam)
+        optimizer = _optimizer(model, training)
+        self.model, self.optimizer = fabric.setup(Methods(model), optimizer)
         if discriminator is not None:
             rate = training.schedule.learning_rate
             critic_adam = torch.optim.Adam(
@@ -124,12 +132,14 @@ class _Loop:
             )
         self.epoch, self.history = 0, []
         self.best, self.best_epoch, self.best_loss = None, 0, np.inf
+        self.good, self.good_epoch = _copy(model), -1
 
     def run_epoch(self, random_state):
         """Train for one epoch and add its rows to the history."""
         start = time.perf_counter()
         self._seed(random_state)
-        self._slow_down()
+        self._set_rate()
+        self._keep_good()
         self.model.train()
         schedule, means = self.training.schedule, _Means()
         is_phase = schedule.kind == "phases" and self.epoch % schedule.every == 0
@@ -157,11 +167,17 @@ class _Loop:
         entropy = [random_state, self.epoch, self.fabric.global_rank]
         torch.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1)[0]))
 
-    def _slow_down(self):
-        done = self.epoch / self.training.epochs
-        rate = 0.5 * (1 + np.cos(np.pi * done))
+    def _set_rate(self):
+        training = self.training
+        n_rising = min(training.warm_up_epochs, training.epochs - 1)
+        if self.epoch < n_rising:
+            rate = training.learning_rate * (self.epoch + 1) / (n_rising + 1)
+        else:
+            done = (self.epoch - n_rising) / (training.epochs - n_rising)
+            share = 0.5 * (1 + np.cos(np.pi * done))
+            rate = training.floor + (training.learning_rate - training.floor) * share
         for group in self.optimizer.param_groups:
-            group["lr"] = self.training.learning_rate * rate
+            group["lr"] = rate
 
     def _minibatches(self, random_state):
         n, n_devices = len(self.sources.training), self.fabric.world_size
@@ -298,14 +314,31 @@ class _Loop:
         elif self.training.patience is None:
             self.best_epoch = self.epoch
 
+    def _keep_good(self):
+        """Keep the weights that the epoch starts from, unless they are spoilt."""
+        weights = _copy(self.plain)
+        # the last step of an epoch may spoil them after its loss was taken
+        if all(bool(torch.isfinite(value).all()) for value in weights.values()):
+            self.good, self.good_epoch = weights, self.epoch - 1
+
     def _check(self, row):
+        """Refuse a loss that is not finite; the model gets its last good weights.
+
+        An error, although a model is at hand: nobody asked for that of an epoch before
+        it explodes, and whoever wants it has it.
+        """
         if np.isfinite(row["total"]):
             return
+        self.plain.load_state_dict(self.good)
+        self.plain.to("cpu").eval()
         parts = {k: v for k, v in row.items() if k not in ("epoch", "split")}
+        last = self.good_epoch
+        kept = f"of epoch {last}" if last >= 0 else "those it began with"
         msg = (
             f"training diverged: in epoch {row['epoch']} the {row['split']} loss is "
-            f"{parts}. Lower learning_rate (now {self.training.learning_rate}) or "
-            "kappa."
+            f"{parts}. Lower learning_rate (now {self.training.learning_rate}) or the "
+            f"weight of the part that grew. The model has its last good weights, "
+            f"{kept}."
         )
         raise RadlatentError(msg)
 

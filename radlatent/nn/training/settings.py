@@ -14,6 +14,8 @@ __all__ = ["Schedule", "Source", "Sources", "Trained", "Training"]
 
 Kind = Literal["phases", "steps"]
 
+Optimizer = Literal["adamw", "adamax"]
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -70,9 +72,9 @@ class Training:
     minibatch_size
         Cases a step, over all devices together.
     learning_rate
-        Of Adam at the start; it falls to 0 along half a cosine.
+        Of the optimizer at the start; it falls to ``floor`` along half a cosine.
     weight_decay
-        Decoupled (AdamW).
+        Decoupled in AdamW, added to the gradient in Adamax.
     clip_norm
         Largest norm of a gradient.
     patience
@@ -88,6 +90,14 @@ class Training:
         Devices on this machine; under ``fabric run`` as it says.
     precision
         "auto" is bfloat16 where a GPU has it and float32 elsewhere; else as in Fabric.
+    optimizer
+        "adamw" or "adamax", in which one large gradient is not forgotten at once.
+    eps
+        Added to the denominator of its steps.
+    floor
+        Learning rate that the cosine falls to.
+    warm_up_epochs
+        First epochs, over which the learning rate rises in equal steps.
     """
 
     epochs: int = 200
@@ -101,6 +111,10 @@ class Training:
     device: str = "cpu"
     n_devices: int = 1
     precision: str = "auto"
+    optimizer: Optimizer = "adamw"
+    eps: float = 1e-8
+    floor: float = 0.0
+    warm_up_epochs: int = 0
 
     @classmethod
     def of(cls, *, schedule: Mapping, **told) -> "Training":
@@ -113,9 +127,16 @@ class Training:
         if self.patience is not None:
             whole = (*whole, "patience")
         found = _not_whole(self, whole)
-        found += _not_positive(self, ("learning_rate", "clip_norm"))
-        if not self.weight_decay >= 0:
-            found.append(f"weight_decay is {self.weight_decay!r}; give 0 or more")
+        found += _not_positive(self, ("learning_rate", "clip_norm", "eps"))
+        found += [
+            f"{name} is {value!r}; give 0 or more"
+            for name in ("weight_decay", "floor", "warm_up_epochs")
+            if not (value := getattr(self, name)) >= 0
+        ]
+        if self.optimizer not in get_args(Optimizer):
+            found.append(
+                f"optimizer is {self.optimizer!r}; give one of {get_args(Optimizer)}"
+            )
         if not 0 <= self.validation_fraction < 1:
             found.append(
                 f"validation_fraction is {self.validation_fraction!r}; give 0 or more, "

@@ -144,6 +144,29 @@ class TestSteps:
         trained = train(Slope(), Sources(Cases(9)), training)
         np.testing.assert_allclose(-np.diff(totals(trained)), cosine(6)[:5], rtol=1e-5)
 
+    def test_rate_rises_first_and_falls_to_a_floor(self):
+        training = Training(
+            epochs=8, learning_rate=0.1, warm_up_epochs=2, floor=0.02, minibatch_size=9
+        )
+        trained = train(Slope(), Sources(Cases(9)), training)
+        rates = [0.1 / 3, 0.2 / 3, *(0.02 + cosine(6, 0.08))]
+        np.testing.assert_allclose(-np.diff(totals(trained)), rates[:7], rtol=1e-5)
+
+    def test_adamax_forgets_no_large_gradient(self):
+        """Kingma & Ba 2015, algorithm 2: w -= rate m / (1 - b1^t) / u."""
+        model = Slope(lambda w, progress: w * (8 if progress == 0 else 1))
+        training = Training(
+            epochs=3, learning_rate=0.1, floor=0.1, optimizer="adamax", eps=0.5
+        )
+        train(model, Sources(Cases(2)), training)
+        first, moved, largest = 0.0, 0.0, 0.0
+        for step, gradient in enumerate([8.0, 1.0, 1.0], start=1):
+            first = 0.9 * first + 0.1 * gradient
+            # torch adds eps before it takes the larger
+            largest = max(0.999 * largest, gradient + 0.5)
+            moved -= 0.1 * first / (1 - 0.9**step) / largest
+        assert model.w.item() == pytest.approx(moved, rel=1e-5)
+
     def test_every_minibatch_is_a_step(self):
         model = Slope()
         train(model, Sources(Cases(10)), Training(epochs=1, minibatch_size=4))
@@ -440,6 +463,28 @@ class TestRefusals:
         )  # its gradient at 0 is infinite
         with pytest.raises(RadlatentError, match="diverged: in epoch 1"):
             train(model, Sources(Cases(2)), Training(epochs=3))
+
+    def test_last_good_weights_are_kept(self):
+        """w goes down by the rate, until the loss of epoch 2 is the root of minus w."""
+        rate = Training().learning_rate
+        model = Slope(lambda w, progress: w if progress < 0.5 else torch.sqrt(w))
+        kept = []
+        with pytest.raises(RadlatentError, match=r"epoch 2.*good weights, of epoch 1"):
+            train(
+                model,
+                Sources(Cases(2)),
+                Training(epochs=4),
+                checkpoint=Checkpoint(keep=kept.append),
+            )
+        assert model.w.item() == pytest.approx(-cosine(4, rate)[:2].sum(), rel=1e-4)
+        assert torch.equal(model.w.detach(), kept[-1].tensors["model/w"])
+        assert not model.training
+
+    def test_weights_that_the_last_step_spoilt_are_not_the_good_ones(self):
+        model = Slope(lambda w, progress: torch.sqrt(w))
+        with pytest.raises(RadlatentError, match="good weights, those it began with"):
+            train(model, Sources(Cases(2)), Training(epochs=3))
+        assert model.w.item() == 0
 
     def test_unknown_device(self):
         with pytest.raises(RadlatentError, match="device 'abacus'"):

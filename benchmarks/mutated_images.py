@@ -184,6 +184,10 @@ def _text(stored, suffix, kind, rng):
         types = ("double", "float", "short", "unsigned char", "int", "block", "x", "")
         mets = ("MET_DOUBLE", "MET_FLOAT", "MET_SHORT", "MET_UCHAR", "MET_INT", "x", "")
         new = str(rng.choice(types if nrrd else mets))
+        # the same width: nobody can know
+        knowable = (
+            sum(name in new.lower() + old.lower() for name in ("int", "float")) < 2
+        )
     else:
         name, old = sizes, re.search(rf"(?m)^{sizes}{between}(.*)$", head)[1]
         new = " ".join(str(n) for n in rng.choice([700, 1200, 2000, 90000], 3))

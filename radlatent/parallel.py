@@ -2,16 +2,21 @@
 
 Tasks enter, results and failures leave. Results are kept on disk as they come in,
 under a key of its content, so that a killed run resumes; a failure is never
-kept. The function runs wherever ``joblib.parallel_config`` says.
+kept. The function runs wherever ``joblib.parallel_config`` says; worker processes end
+with the one that started them, however it ends.
 """
 
 import contextlib
 import errno
+import functools
 import importlib.util
 import json
 import logging
+import multiprocessing
+import os
 import sys
 import tempfile
+import threading
 import time
 import warnings
 from collections.abc import Callable, Hashable, Iterator, Mapping
@@ -44,6 +49,9 @@ _TOGETHER = 8
 
 #: Seconds between two lines of progress where there is no terminal to draw a bar on.
 _LOG_EVERY_S = 30.0
+
+#: Seconds between two looks of a worker at whether its parent is there.
+_WATCH_EVERY_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -169,7 +177,8 @@ def _calls(function, tasks, shared):
     for group in groups.values():
         for start in range(0, len(group), _TOGETHER):
             some = group[start : start + _TOGETHER]
-            yield joblib.delayed(_attempt_each)(function, some, shared.forget)
+            call = joblib.delayed(_attempt_each)
+            yield call(function, some, shared.forget, os.getpid())
 
 
 def _alone(name):
@@ -180,10 +189,35 @@ def _nothing():
     pass
 
 
-def _attempt_each(function, tasks, forget):
+def _attempt_each(function, tasks, forget, caller):
+    parent = multiprocessing.parent_process()
+    # neither the calling process itself nor a machine of a cluster
+    if parent is not None and parent.pid == caller != os.getpid():
+        _end_with(caller)
     done = [_attempt(function, name, arguments) for name, arguments in tasks]
     forget()
     return done
+
+
+@functools.cache
+def _end_with(parent):
+    """See to it that this worker ends when its parent does, killed as well.
+
+    Loky's workers do not notice: they finish what they have and wait for more. The
+    kernel's own signal (PR_SET_PDEATHSIG) follows the thread that started a worker, so
+    that the end of one thread of a notebook would end workers that are kept for the
+    next call.
+    """
+    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+
+
+def _watch(parent):
+    if os.name == "nt":  # where a process keeps the number of a parent that is gone
+        multiprocessing.parent_process().join()
+    else:
+        while os.getppid() == parent:
+            time.sleep(_WATCH_EVERY_S)
+    os._exit(1)
 
 
 def _attempt(function, name, arguments):

@@ -6,6 +6,8 @@ import json
 import logging
 import math
 import os
+import subprocess
+import sys
 
 import joblib
 import pandas as pd
@@ -205,6 +207,48 @@ def test_a_cache_that_cannot_be_is_told_before_the_work(tmp_path):
     tasks, keys = {"a": (1,)}, {"a": "key"}
     with pytest.raises(SchemaError, match=r"cache .* is a file; give a folder"):
         map_tasks(os._exit, tasks, keys=keys, cache=tmp_path / "cache")
+
+
+#: Two workers that say that they work, and would for ten minutes more.
+ENDLESS = """
+import joblib
+from radlatent.parallel import map_tasks
+task = "import os, time; os.write(1, b'+'); time.sleep(600)"
+if __name__ == "__main__":
+    with {where}:
+        map_tasks(exec, {{n: (task,) for n in range(5)}}, jobs={jobs})
+"""
+CLUSTER = (
+    "__import__('distributed').Client(n_workers=2, threads_per_worker=1, "
+    "dashboard_address=None), joblib.parallel_config('dask')"
+)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="SIGKILL is of POSIX")
+@pytest.mark.parametrize(
+    ("where", "jobs"),
+    [
+        ("joblib.parallel_config('loky')", 2),
+        (CLUSTER, None),
+    ],
+    ids=["loky", "dask"],
+)
+def test_workers_end_with_a_parent_that_was_killed(tmp_path, where, jobs):
+    if where == CLUSTER:
+        pytest.importorskip("distributed")
+    script = tmp_path / "endless.py"
+    script.write_text(ENDLESS.format(where=where, jobs=jobs))
+    with subprocess.Popen(
+        [sys.executable, script],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as parent:
+        assert parent.stdout.read(2) == b"++"
+        parent.kill()
+        # the end of what they say is there when the last of them has ended
+        assert parent.communicate(timeout=300)[0] == b""
 
 
 @pytest.mark.slow

@@ -34,6 +34,8 @@ __all__ = ["JUDGED_UNITS", "Fault", "Look", "look"]
 #: Units that values can contradict.
 JUDGED_UNITS = ("HU", "SUV")
 
+_REDRAW = "Draw the mask, or exclude the case"
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -173,7 +175,7 @@ def _label_fault(label, counts, mask):
     absent = [part for part in parts if part not in counts]
     voxels = sum(counts.get(part, 0) for part in parts)
     if not counts:
-        problem, remedy = "the mask is empty", "Draw the mask, or exclude the case"
+        problem, remedy = "the mask is empty", _REDRAW
     elif absent or not voxels:
         problem = f"mask_label {_lack(label, absent)}; labels present: {present}"
         remedy = "Correct mask_label in cases.csv, or exclude the case"
@@ -222,14 +224,23 @@ def _lesion_faults(this, image, labels, notes):
             continue
         if outside:
             notes.append(f"{outside:.2%} of a lesion lie outside of its image")
-        if isinstance(image, Volume) and this.modality.unit in JUDGED_UNITS:
-            yield from _unit_faults(this, image, lesion, not apart, label)
+        if not apart and lesion.array.all():
+            yield Fault("the lesion fills the whole image", _REDRAW, "mask", label)
+        elif isinstance(image, Volume):
+            yield from _value_faults(this, image, lesion, not apart, label)
 
 
-def _unit_faults(this, image: Volume, lesion: Volume, one_grid: bool, label):
+def _value_faults(this, image: Volume, lesion: Volume, one_grid: bool, label):
+    """Yield what is wrong with the values of a lesion."""
     values = Pair(image, lesion, one_grid, 0.0, (), "").intensities()
-    values = values[np.isfinite(values)]
     if not len(values):
+        return
+    n_wrong = int((~np.isfinite(values)).sum())
+    if n_wrong:
+        problem = (
+            f"{n_wrong} of {len(values)} voxels in the lesion are not finite numbers"
+        )
+        yield Fault(problem, "Repair the image, or exclude the case", "image", label)
         return
     low, high = float(values.min()), float(values.max())
     fault = unit_fault(this.modality.unit, image, low, high)

@@ -232,9 +232,14 @@ def _nifti_voxels(path: str | os.PathLike) -> np.ndarray:
             voxels = np.asarray(nib.arrayproxy.ArrayProxy(stream, about, mmap=False))
             while stream.read(_HEADER_BYTES):
                 pass  # to the end, where the checksum is
-    except nib.filebasedimages.ImageFileError as error:
-        raise OSError(_unreadable(path, error)) from error
-    except (EOFError, OSError, OverflowError, zlib.error) as error:
+    except (
+        nib.filebasedimages.ImageFileError,
+        nib.spatialimages.HeaderDataError,
+        EOFError,
+        OSError,
+        OverflowError,
+        zlib.error,
+    ) as error:
         raise OSError(_unreadable(path, error)) from error
     except MemoryError as error:
         msg = f"{path}: there is not enough memory for its voxels. Crop the volume."
@@ -303,7 +308,12 @@ def _read_header(reader: sitk.ImageFileReader, path: str | os.PathLike) -> None:
         alike = Path(folder) / "header.nii"
         try:
             header = nib.Nifti1Header.from_header(nib.load(path).header, check=False)
-        except (OSError, ValueError, nib.filebasedimages.ImageFileError) as error:
+        except (
+            nib.filebasedimages.ImageFileError,
+            nib.spatialimages.HeaderDataError,
+            OSError,
+            ValueError,
+        ) as error:
             raise RuntimeError(str(error)) from error
         header["sizeof_hdr"], header["vox_offset"] = 348, 352
         header["magic"] = b"n+1"

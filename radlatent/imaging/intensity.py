@@ -23,6 +23,9 @@ _MOST_SUV = 200.0
 #: Stored values of a CT without its intercept: air at 0, soft tissue near 1000.
 _STORED_HU = 500.0
 
+#: Decimals that are read as whole numbers lie above: 0.01 is 1,008,981,770 then.
+_FARTHEST = 1e8
+
 # view: (world axis projected along, rows, columns); LPS axes are x 0, y 1, z 2
 _VIEWS = {"sagittal": (0, 2, 1), "coronal": (1, 2, 0), "axial": (2, 1, 0)}
 
@@ -149,7 +152,7 @@ def unit_fault(unit: str, image: Volume, low: float, high: float) -> str:
     Parameters
     ----------
     unit
-        As in ``cohort.yml``: SUV and HU have a range, others none.
+        As in ``cohort.yml``: SUV and HU have a range; no unit has values beyond 1e8.
     image
         The whole image.
     low, high
@@ -160,6 +163,12 @@ def unit_fault(unit: str, image: Volume, low: float, high: float) -> str:
     SUV is the uptake over the mean of the body, and lesions reach some tens; a CT holds
     air, at -1000 HU, unless it was cut out of a body.
     """
+    farthest = max(-low, high)
+    if farthest > _FARTHEST:
+        return (
+            f"the lesion reaches {farthest:.4g}, which no scanner gives: is the data "
+            "type of the header that of the voxels? Convert it again from its source"
+        )
     if unit == "SUV" and high > _MOST_SUV:
         return (
             f"unit SUV, but the lesion reaches {high:,.0f}: Bq/ml? Divide by the "

@@ -176,15 +176,24 @@ def _claim(shape, itemsize, start, packed="", **more):
 
 
 def _nifti_claim(path):
+    stored = _stored_header(path)
+    if stored is None:
+        return None  # the reader says what is wrong with the header
+    bits, sides, start, least = stored
+    if not start >= least:
+        msg = (
+            f"{path}: the header says that the voxels begin at byte {start:g}, which "
+            f"is inside of the header ({least} bytes). Readers take different places. "
+            "Convert the file again from its source."
+        )
+        raise OSError(msg)
     try:
-        image = nib.load(path)
-        header, there = image.header, image.dataobj
+        there = nib.load(path).dataobj
         shape, dtype = there.shape, there.dtype
     except (EOFError, OSError, ValueError, nib.filebasedimages.ImageFileError):
-        return None  # the reader says what is wrong with the header
+        return None
     except (OverflowError, zlib.error, nib.spatialimages.HeaderDataError):
         return None
-    bits, sides = _stored_header(path, header.endianness)
     if not (np.isfinite(sides) & (sides != 0)).all():
         msg = (
             f"{path}: the header says voxels of {sides.tolist()} mm (pixdim; x, y, z). "
@@ -204,16 +213,32 @@ def _nifti_claim(path):
     return _claim(shape, dtype.itemsize, int(there.offset), packed, scaled=scaled)
 
 
-def _stored_header(path, endianness):
-    """Return bitpix and pixdim as they stand in the file; nibabel mends them."""
+def _stored_header(path):
+    """Return bitpix, pixdim, vox_offset and its least, unmended by a library; or None.
+
+    They stand in another place of NIfTI-2, and in the order of bytes of the writer.
+    """
     opened = gzip.open if Path(path).name.lower().endswith(".gz") else open
-    with opened(path, "rb") as file:
-        head = file.read(348)
-    is_second = struct.unpack_from(f"{endianness}i", head)[0] == 540
-    bits = struct.unpack_from(f"{endianness}h", head, 14 if is_second else 72)[0]
-    form, start = ("4d", 104) if is_second else ("4f", 76)
-    sides = struct.unpack_from(f"{endianness}{form}", head, start)[1:]
-    return bits, np.array(sides)
+    try:
+        with opened(path, "rb") as file:
+            head = file.read(348)
+    except (EOFError, OSError, zlib.error):
+        return None
+    if len(head) < 348:
+        return None
+    for order in "<>":
+        size = struct.unpack_from(f"{order}i", head)[0]
+        if size in (348, 540):
+            first = size == 348
+            bits = struct.unpack_from(f"{order}h", head, 72 if first else 14)[0]
+            sides = struct.unpack_from(
+                f"{order}{'4f' if first else '4d'}", head, 76 if first else 104
+            )[1:]
+            start = struct.unpack_from(
+                f"{order}{'f' if first else 'q'}", head, 108 if first else 168
+            )[0]
+            return bits, np.array(sides), start, size + 4
+    return None
 
 
 def _fields(path, end, separator):

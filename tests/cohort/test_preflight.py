@@ -314,6 +314,36 @@ def test_a_ct_without_its_intercept_is_found(tiny_folder):
     assert problem["column"] == "image_ct"
 
 
+def with_nan(array):
+    array = array.astype(np.float32)
+    array[array.shape[0] // 2, array.shape[1] // 2] = np.nan
+    return array
+
+
+def as_whole_numbers(array):
+    return array.astype(np.float32).view(np.int32)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [
+        ("ct_image", with_nan, "are not finite numbers"),
+        ("ct_image", as_whole_numbers, "is the data type of the header"),
+        ("ct_mask", np.ones_like, "the lesion fills the whole image"),
+    ],
+    ids=["not a number", "another type", "all of it"],
+)
+def test_a_deep_look_finds_what_extract_finds(tiny_folder, name, change, said):
+    rewrite(tiny_folder / "p2" / f"{name}.nii.gz", change)
+    problem = only_problem(tiny_folder, deep=True)
+    assert said in problem["problem"]
+    column = "image_ct" if name == "ct_image" else "mask_ct"
+    assert (problem["column"], problem["case_id"]) == (column, "p2")
+    done = extract(tiny_folder, settings={"featureClass": {"firstorder": None}})
+    told = done.provenance.query("modality == 'ct' and flags.str.contains('data type')")
+    assert {*done.failures["case_id"], *told["case_id"]} == {"p2"}
+
+
 def test_a_mask_of_several_labels_without_a_label_is_noted(tiny_folder):
     def two(array):
         array = array.copy()

@@ -16,6 +16,7 @@ from radlatent.errors import SchemaError
 from radlatent.handcrafted import extract
 from radlatent.handcrafted.engine.native import version
 from radlatent.imaging import Volume, read_volume, write_volume
+from radlatent.outputs import _machine
 
 
 def sphere(radius):
@@ -277,18 +278,27 @@ def test_a_killed_extraction_resumes_to_the_same_table(tmp_path):
     whole = [*command, "--out", str(tmp_path / "whole.parquet")]
     subprocess.run(whole, check=True, capture_output=True)
     cache = tmp_path / "killed.cache"
-    killed = [*command, "--out", str(tmp_path / "killed.parquet")]
-    process = subprocess.Popen(killed, stderr=subprocess.DEVNULL)
+    killed = [*command, "--out", str(tmp_path / "killed.parquet"), "--jobs", "2"]
+    process = subprocess.Popen(
+        killed, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
     while not list(cache.rglob("*.json")):
         assert process.poll() is None
         time.sleep(0.002)
     os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    # its workers hold the other end
+    assert process.communicate(timeout=300)[0] == b""
+    gone = f".{_machine()}-{process.pid}.part"
+    drafts = [cache / "ab" / f"abc.json{gone}", tmp_path / f"killed.parquet{gone}"]
+    for draft in drafts:
+        draft.parent.mkdir(exist_ok=True)
+        draft.write_text("half")
     finished = {path: path.stat().st_mtime_ns for path in cache.rglob("*.json")}
     assert 0 < len(finished) < 2 * 40
     assert not (tmp_path / "killed.parquet").exists()
     subprocess.run(killed, check=True, capture_output=True)
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
+    assert not [draft for draft in drafts if draft.exists()]
     pd.testing.assert_frame_equal(
         pd.read_parquet(tmp_path / "killed.parquet"),
         pd.read_parquet(tmp_path / "whole.parquet"),

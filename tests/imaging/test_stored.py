@@ -246,6 +246,40 @@ def test_an_offset_without_end_is_refused(volume, tmp_path):
         read_volume(path)
 
 
+@pytest.mark.parametrize("start", [0.0, 1e-30, 348.0, -1.0, np.nan])
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_voxels_that_begin_inside_of_the_header_are_refused(
+    volume, tmp_path, start, suffix
+):
+    # nibabel reads the header's own bytes as voxels, ITK goes on to its end
+    path = write_volume(volume, tmp_path / f"image{suffix}")
+    opened = gzip.open if suffix == ".nii.gz" else open
+    with opened(path, "rb") as file:
+        stored = bytearray(file.read())
+    struct.pack_into("<f", stored, 108, start)
+    with opened(path, "wb") as file:
+        file.write(stored)
+    with pytest.raises(OSError, match="inside of the header"):
+        read_volume(path)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_voxels_of_nifti_2_begin_behind_its_longer_header(tmp_path, rng, order):
+    header = nib.Nifti2Header(endianness=order)
+    header.set_data_dtype(np.dtype(f"{order}f8"))
+    header.set_data_shape((5, 6, 7))
+    header.set_data_offset(544)
+    path = tmp_path / "image.nii"
+    voxels = rng.normal(size=210).astype(f"{order}f8").tobytes()
+    path.write_bytes(header.binaryblock + bytes(4) + voxels)
+    check_stored(path)
+    stored = bytearray(path.read_bytes())
+    struct.pack_into(f"{order}q", stored, 168, 352)
+    path.write_bytes(stored)
+    with pytest.raises(OSError, match="544 bytes"):
+        check_stored(path)
+
+
 @pytest.mark.parametrize(("at", "value"), [(76 + 4, 1e9), (268, 1e20), (268, 3e7)])
 def test_places_that_no_scanner_gives_are_refused(volume, tmp_path, at, value):
     path = write_volume(volume, tmp_path / "image.nii")

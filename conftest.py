@@ -55,6 +55,14 @@ NEEDS_TORCH = (
     "masks/prior/pairs.py",
     "masks/prior/shape_prior.py",
     "nn/",
+    "segmentation/augmentation.py",
+    "segmentation/losses/build.py",
+    "segmentation/losses/contours.py",
+    "segmentation/losses/overlap.py",
+    "segmentation/networks/build.py",
+    "segmentation/networks/from_monai.py",
+    "segmentation/networks/hrnet.py",
+    "segmentation/networks/transunet.py",
 )
 
 

@@ -26,6 +26,7 @@
 :func:`bounding_box`, :func:`expand_box`
 :func:`clip`, :func:`normalize`,          voxel values; whether they fit their unit
 :func:`unit_fault`
+:func:`signed_distance`                   mm to the border of a region
 :func:`maximum_intensity_projection`,     upright pictures
 :class:`Projection`
 :func:`standardize`,                      ITK's own steps, to the last bit
@@ -34,6 +35,7 @@
 ========================================  ==========================================
 """
 
+from radlatent.imaging.distances import signed_distance
 from radlatent.imaging.files import (
     collapse_warnings,
     header_warnings,
@@ -118,6 +120,7 @@ __all__ = [
     "resample",
     "resample_to",
     "share_outside",
+    "signed_distance",
     "single_thread",
     "standardize",
     "to_sitk",

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import distance_transform_edt, label
 
+from radlatent.imaging import signed_distance
 from radlatent.masks.overlap.dice import label_dice
 from radlatent.masks.rules.rules import RuleSet, broken_rules, offending
 
@@ -310,13 +311,7 @@ def signed_distances(
     if box is None:
         return distances
     for channel, value in enumerate(classes):
-        inside = labels[box] == value
-        if inside.all() or not inside.any():
-            far = _FARTHEST_MM if inside.all() else -_FARTHEST_MM
-            distances[channel][box] = far
-            continue
-        away = distance_transform_edt(inside, sampling=spacing_mm)
-        away -= distance_transform_edt(~inside, sampling=spacing_mm)
+        away = -signed_distance(labels[box] == value, spacing_mm)
         distances[channel][box] = np.clip(away, -_FARTHEST_MM, _FARTHEST_MM)
     return distances
 

@@ -53,7 +53,8 @@ _log = logging.getLogger("radlatent.cli")
 #: What `run` prints of `radlatent.performance`: of classes the first two metrics, of
 #: survival the others.
 _PRINTED = ("Model", "Features", "n", "AUC", "Balanced accuracy")
-_PRINTED += ("C (Harrell)", "C (Uno)")
+_PRINTED += ("C (Harrell)",)
+_UNO = "C (Uno"
 
 #: Tables of a stability, beside its ICCs.
 _BESIDE = ("features", "failures", "perturbations")
@@ -336,7 +337,7 @@ def run(
     """Walk the whole path of a study file, from the cohort to the report."""
     done = rl.run(study, out=out, root=root, jobs=jobs, allow_failures=allow_failures)
     table = rl.performance(done.metrics)
-    print_table(table[[column for column in _PRINTED if column in table]])
+    print_table(table[[c for c in table if c in _PRINTED or c.startswith(_UNO)]])
     typer.echo(f"report: {done.folder / 'index.html'}")
     judge(done.failures, allow_failures)
 

@@ -17,6 +17,7 @@ from radlatent.cohort.tables import (
     parse_labels,
     parse_numbers,
 )
+from radlatent.features.endpoint import TIME_REMEDY
 from radlatent.schema import nearest
 
 __all__ = ["check_paths", "read_cases", "read_endpoints"]
@@ -337,6 +338,14 @@ def _read_endpoint(table, counted, typed, name, endpoint, problems):
             "1 is an event, 0 is censored",
             row=line,
             column=endpoint.event,
+        )
+    for line in counted.index[time[counted.index] == 0]:
+        problems.add(
+            f"time {table[endpoint.time][line]!r} is not above 0",
+            TIME_REMEDY,
+            row=line,
+            column=endpoint.time,
+            value=table[endpoint.time][line],
         )
     for line in table.index[time.notna() != event.notna()]:
         problems.add(

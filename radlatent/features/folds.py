@@ -5,7 +5,6 @@ two lesions of one patient are never on both sides.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -13,10 +12,8 @@ from numpy.typing import ArrayLike
 from sklearn.model_selection import StratifiedKFold
 
 from radlatent.errors import SchemaError
+from radlatent.features.endpoint import Endpoint, outcome_problems, strata_of
 from radlatent.schema import check_folds, meant
-
-if TYPE_CHECKING:
-    from radlatent.features.endpoint import Endpoint
 
 __all__ = ["deal", "make_folds", "read_folds", "site_folds"]
 
@@ -73,7 +70,7 @@ def deal(
 
 
 def make_folds(
-    endpoint: "Endpoint",
+    endpoint: Endpoint,
     *,
     n_folds: int = 5,
     n_repeats: int = 10,
@@ -84,7 +81,8 @@ def make_folds(
     Parameters
     ----------
     endpoint
-        The endpoint; its ``strata`` (the class, or the event) are spread evenly.
+        The endpoint; classes, or events and censored, are spread evenly. Survival with
+        fewer censored patients than ``n_folds`` is dealt without regard to censoring.
     n_folds
         Parts the patients are dealt into.
     n_repeats
@@ -95,17 +93,20 @@ def make_folds(
     Raises
     ------
     SchemaError
-        There is one class only, or a class has fewer patients than ``n_folds``.
+        There is one class only; a class has fewer patients than ``n_folds``, or there
+        are fewer events; a patient has two outcomes, or a time that is not positive.
     """
     if n_folds < 2 or n_repeats < 1:
         msg = f"n_folds={n_folds}, n_repeats={n_repeats}: give at least 2 and 1."
         raise SchemaError(msg)
     strata = endpoint.strata.sort_index()
-    _check_strata(strata, endpoint.name, n_folds)
+    if endpoint.kind == "survival":
+        strata = endpoint.frame["event"].sort_index() == 1
+    dealt = _dealt_by(endpoint, strata, n_folds)
     rng = np.random.default_rng(random_state)
     parts = []
     for repeat, seed in enumerate(rng.integers(2**31, size=n_repeats)):
-        fold = deal(strata.index, n_folds, strata=strata, random_state=int(seed))
+        fold = deal(strata.index, n_folds, strata=dealt, random_state=int(seed))
         parts.append(
             pd.DataFrame({"patient_id": strata.index, "repeat": repeat, "fold": fold})
         )
@@ -168,19 +169,26 @@ def read_folds(path: str | Path) -> pd.DataFrame:
     return check_folds(table)
 
 
-def _check_strata(strata, name, n_folds):
-    counts = strata.value_counts().sort_index()
-    if len(counts) < 2:
+def _dealt_by(endpoint, strata, n_folds):
+    counts = endpoint.strata.value_counts().sort_index()
+    problems = outcome_problems(endpoint)
+    if problems:
+        raise SchemaError(f"endpoint {endpoint.name!r}: {'; '.join(problems)}.")
+    if endpoint.kind == "class" and len(counts) < 2:
         msg = (
-            f"endpoint {name!r}: all {len(strata)} patients are of one class, "
+            f"endpoint {endpoint.name!r}: all {len(strata)} patients are of one class, "
             f"{counts.to_dict()}. Nothing can be learned; check the outcome column."
         )
         raise SchemaError(msg)
-    small = counts[counts < n_folds]
-    if len(small):
+    survival = endpoint.kind == "survival"
+    try:
+        return strata_of(strata, n_folds, survival=survival)
+    except ValueError as small:
+        what = "events" if survival else "patients"
+        enough = strata.sum() if survival else counts.min()
         msg = (
-            f"endpoint {name!r}: {small.to_dict()} has fewer patients than "
-            f"n_folds={n_folds}; all classes: {counts.to_dict()}. "
-            f"Use n_folds={max(2, small.min())} or fewer, or merge classes."
+            f"endpoint {endpoint.name!r}: {small} has fewer {what} than n_folds="
+            f"{n_folds}; all: {counts.to_dict()}. Use n_folds={max(2, enough)} or "
+            f"fewer{'' if survival else ', or merge classes'}."
         )
-        raise SchemaError(msg)
+        raise SchemaError(msg) from None

@@ -41,6 +41,14 @@ METRIC_NAMES = {
 }
 
 
+#: Metrics whose value depends on a day, and how the day is told.
+_DATED = {
+    "c_uno": "C (Uno, until day {1})",
+    "integrated_brier": "{} until day {}",
+    "observed_expected": "{} on day {}",
+}
+
+
 def performance(metrics: pd.DataFrame) -> pd.DataFrame:
     """Return one row a model, one column a metric: ``0.71 (0.64–0.78)``.
 
@@ -53,7 +61,8 @@ def performance(metrics: pd.DataFrame) -> pd.DataFrame:
     -------
     pandas.DataFrame
         ``Endpoint, Model, Features, n, Events`` and the metrics with their intervals; a
-        metric without a name of its own here keeps that of the table.
+        metric without a name of its own here keeps that of the table. The name of a
+        metric of survival holds its horizon, where all rows share it.
     """
     check_metrics(metrics)
     cells = metrics.assign(
@@ -71,7 +80,19 @@ def performance(metrics: pd.DataFrame) -> pd.DataFrame:
         rows.append(dict(zip(keys, key, strict=True)) | values.to_dict())
     table = pd.DataFrame(rows, columns=[*keys, *order])
     names = {"endpoint": "Endpoint", "model": "Model", "blocks": "Features"}
-    return table.rename(columns=names | {"n_events": "Events"} | METRIC_NAMES)
+    titles = METRIC_NAMES | _until(metrics)
+    return table.rename(columns=names | {"n_events": "Events"} | titles)
+
+
+def _until(metrics):
+    """Return the names of metrics that count events until one day, with that day."""
+    found = {}
+    for metric, rows in metrics.groupby("metric") if "horizon" in metrics else ():
+        days = rows["horizon"].unique()
+        title = _DATED.get(metric)
+        if title and len(days) == 1 and pd.notna(days[0]):
+            found[metric] = title.format(METRIC_NAMES[metric], f"{days[0]:.4g}")
+    return found
 
 
 def comparison(compared: pd.DataFrame) -> pd.DataFrame:

@@ -180,7 +180,7 @@ _MODELS = {
         also={
             "truth|positive": "string",
             "event": "number",
-            "time|risk|threshold": "float",
+            "time|risk|threshold|trained_until": "float",
             "(probability|survival)_.+": "float",
         },
     ),
@@ -190,6 +190,8 @@ _MODELS = {
         | {"metric": "string", "estimate": "float"}
         | _ENDS
         | {"level": "float", "n": "int", "n_events": "int", "method": "string"},
+        # of survival
+        also={"horizon": "float"},
         person=True,
     ),
     "compared": Table(

@@ -162,9 +162,10 @@ def check_predictions(predictions: pd.DataFrame) -> pd.DataFrame:
         ``truth``, a ``probability_<class>`` for each and, where one was chosen on
         training patients, the ``threshold`` of the positive class, the last in sorted
         order unless ``positive`` names it; of survival, ``time`` (days), ``event`` (1
-        or 0), ``risk`` (higher = worse) and, where the model gives them,
-        ``survival_<days>``. Tables of both kinds may lie below each other: the cells of
-        the other kind are empty.
+        or 0), ``risk`` (higher = worse), ``trained_until`` (the last day on which a
+        training patient was followed) and, where the model gives them,
+        ``survival_<days>``, NaN after that day. Tables of both kinds may lie below each
+        other: the cells of the other kind are empty.
 
     Raises
     ------

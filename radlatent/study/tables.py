@@ -3,8 +3,11 @@
 A `Work`, features by patient and results enter; name to table leaves.
 """
 
+import logging
+
 import pandas as pd
 
+from radlatent.errors import SchemaError
 from radlatent.fusion import (
     Result,
     calibration_curve,
@@ -26,6 +29,8 @@ from radlatent.study.patients import Patients
 from radlatent.study.work import Work
 
 __all__ = ["run_tables"]
+
+_log = logging.getLogger(__name__)
 
 
 def run_tables(
@@ -74,13 +79,32 @@ def _of_classes(endpoint, predictions):
 
 def _of_survival(_, predictions):
     groups = kaplan_meier(predictions)
-    return {
+    found = {
         "kaplan_meier": groups.curves,
         "risk_groups": groups.summary,
         "survival_auc": survival_auc_curve(predictions),
-        "survival_calibration": survival_calibration(predictions),
-        "net_benefit": survival_net_benefit(predictions),
     }
+    on_a_day = {
+        "survival_calibration": survival_calibration,
+        "net_benefit": survival_net_benefit,
+    }
+    for name, make in on_a_day.items():
+        parts = [*_where_known(make, predictions)]
+        if parts:
+            found[name] = pd.concat(parts, ignore_index=True)
+    return found
+
+
+def _where_known(make, predictions):
+    """Yield a table of each model that predicts survival on the day that is asked for.
+
+    What one model does not tell is no reason to lose the report of all.
+    """
+    for _, part in predictions.groupby(["model", "blocks"], sort=False):
+        try:
+            yield make(part)
+        except SchemaError as error:
+            _log.warning("no %s: %s", make.__name__, error)
 
 
 def _importance(work, patients, results):

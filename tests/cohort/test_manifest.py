@@ -186,6 +186,7 @@ def test_an_endpoint_without_events_is_refused(tiny_folder):
     ("column", "value", "expected"),
     [
         ("survival_time", "-1", "'-1' is below 0"),
+        ("survival_time", "0", "time '0' is not above 0"),
         ("survival_event", "2", "event '2' is neither 0 nor 1"),
         ("survival_event", "", "has a time without an event"),
         ("survival_time", "inf", "'inf' is not a number"),

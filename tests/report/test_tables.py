@@ -12,6 +12,17 @@ def test_unknown_metrics_keep_their_name(class_run):
     assert {"C (Uno)", "Balanced accuracy", "new_one"} <= set(names)
 
 
+def test_a_metric_that_counts_until_a_day_says_which(class_run):
+    metrics = pd.read_parquet(class_run / "data" / "metrics.parquet")
+    metrics = metrics[metrics["metric"].isin(["auc", "brier"])]
+    metrics["metric"] = metrics["metric"].replace({"auc": "c_uno"})
+    dated = metrics.assign(horizon=metrics["metric"].map({"c_uno": 186.0}))
+    assert {"C (Uno, until day 186)", "Brier score"} <= set(tables.performance(dated))
+    days = range(len(metrics))
+    apart = pd.concat([dated, dated.assign(endpoint="other", horizon=[*days])])
+    assert "C (Uno)" in tables.performance(apart)
+
+
 def test_comparisons_print_differences_and_p():
     compared = pd.DataFrame(
         {

@@ -126,11 +126,15 @@ class SurvivalRun(_Paired):
     truth
         Structured, shape (n_patients,): ``event`` (bool) and ``time`` (days, float).
     predicted
-        `Risks` of each repeat.
+        `Risks` of each repeat, on days until ``until``.
+    until
+        The last day on which training patients of every fold were followed; infinite
+        where the predictions do not tell.
     """
 
     truth: np.ndarray
     predicted: list
+    until: float = np.inf
 
 
 def read_runs(
@@ -237,19 +241,35 @@ def _put_positive_last(classes, table):
 
 def _read_survival(key, table):
     table, shape = _sorted(table)
-    columns = sorted(_columns(table, _DAYS), key=lambda c: float(c.removeprefix(_DAYS)))
+    columns = sorted(_columns(table, _DAYS), key=_day)
+    until = _followed(table)
+    # nobody in training was followed there
+    columns = [column for column in columns if _day(column) <= until]
     problems = _shared_problems(table, shape, ["time", "event"])
     problems += _missing(table, ["risk", "time", "event", *columns], "predictions")
     _raise(key, problems)
     first = table.iloc[: shape[1]]
     truth = np.empty(shape[1], dtype=[("event", bool), ("time", float)])
     truth["event"], truth["time"] = first["event"] == 1, first["time"]
-    times = np.array([float(c.removeprefix(_DAYS)) for c in columns])
+    times = np.array([_day(column) for column in columns])
     predicted = [
         Risks(one["risk"].to_numpy(float), one[columns].to_numpy(float), times)
         for _, one in table.groupby("repeat")
     ]
-    return SurvivalRun(**_who(key, table, shape), truth=truth, predicted=predicted)
+    about = {"truth": truth, "predicted": predicted, "until": until}
+    return SurvivalRun(**_who(key, table, shape), **about)
+
+
+def _day(column):
+    return float(column.removeprefix(_DAYS))
+
+
+def _followed(table):
+    """Return the day until which the training patients of all folds were followed."""
+    told = (
+        table["trained_until"] if "trained_until" in table else table["time"] * np.nan
+    )
+    return float(told.min()) if told.notna().any() else np.inf
 
 
 def interval(draws: np.ndarray, level: float) -> np.ndarray:

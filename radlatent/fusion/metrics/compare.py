@@ -4,6 +4,7 @@ A **predictions** table of several models enters, a table of paired differences 
 metric leaves, with intervals and p-values.
 """
 
+from dataclasses import replace
 from itertools import combinations
 from math import erfc, sqrt
 
@@ -11,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from radlatent.errors import SchemaError
-from radlatent.fusion.metrics.arrays import interval, read_runs
+from radlatent.fusion.metrics.arrays import SurvivalRun, interval, read_runs
 from radlatent.fusion.metrics.classes import delong, over_repeats
 from radlatent.fusion.metrics.evaluate import bootstrap_metric, metrics_of
 from radlatent.schema import nearest
@@ -184,6 +185,10 @@ def _check_paired(one, two, metric):
 
 
 def _row(model, other, metric, weights, level):
+    if isinstance(model, SurvivalRun):
+        # on the days that the training patients of both cover
+        until = min(model.until, other.until)
+        model, other = (replace(run, until=until) for run in (model, other))
     estimates, draws = zip(
         *(bootstrap_metric(run, metric, weights) for run in (model, other)),
         strict=True,

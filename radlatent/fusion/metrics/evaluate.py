@@ -26,7 +26,7 @@ from radlatent.fusion.metrics.classes import (
     sensitivity,
     specificity,
 )
-from radlatent.fusion.metrics.survival import SURVIVAL_METRICS
+from radlatent.fusion.metrics.survival import Score, scores_of
 from radlatent.schema import check_metrics
 
 __all__ = ["METRICS", "bootstrap_metric", "evaluate", "metrics_of"]
@@ -51,17 +51,30 @@ _AT_THRESHOLD = {"sensitivity": sensitivity, "specificity": specificity}
 METRICS = _SEVERAL | _TWO | _AT_THRESHOLD
 
 
-def metrics_of(run: OutOfFold | SurvivalRun) -> dict[str, Callable]:
-    """Return the metrics that a run has: name to function."""
+def metrics_of(
+    run: OutOfFold | SurvivalRun, horizon: float | None = None
+) -> dict[str, Callable]:
+    """Return the metrics that a run has: name to function.
+
+    Parameters
+    ----------
+    run
+        The predictions.
+    horizon
+        As of `evaluate`.
+    """
     if isinstance(run, SurvivalRun):
-        return SURVIVAL_METRICS
+        return scores_of(run, horizon)
     if len(run.classes) > 2:
         return _SEVERAL
     return _SEVERAL | _TWO | ({} if run.threshold is None else _AT_THRESHOLD)
 
 
 def bootstrap_metric(
-    run: OutOfFold | SurvivalRun, metric: str, weights: np.ndarray
+    run: OutOfFold | SurvivalRun,
+    metric: str,
+    weights: np.ndarray,
+    horizon: float | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the mean of a metric over repeats, and one value a draw.
 
@@ -73,17 +86,20 @@ def bootstrap_metric(
         A name of `metrics_of`.
     weights
         Of ``run.draw_weights``, shape (n_draws, n_patients).
+    horizon
+        As of `evaluate`.
     """
     assigned = None
     if metric in _AT_THRESHOLD:
         # a patient at the threshold is assigned to the last class
         assigned = run.probability[:, :, 1] >= run.threshold
-    return run.bootstrap(metrics_of(run)[metric], weights, assigned)
+    return run.bootstrap(metrics_of(run, horizon)[metric], weights, assigned)
 
 
 def evaluate(
     predictions: pd.DataFrame,
     *,
+    horizon: float | None = None,
     n_boot: int = 1000,
     level: float = 0.95,
     random_state: int | np.random.Generator | None = 0,
@@ -94,6 +110,10 @@ def evaluate(
     ----------
     predictions
         A **predictions** table; every repeat predicts the same patients.
+    horizon
+        Of survival, the last day that is scored: C (Uno) counts events before it, and
+        observed / expected is of that day. None: of all events, and of their median
+        day. No day is scored after ``trained_until`` of the predictions.
     n_boot
         Bootstrap draws of patients.
     level
@@ -106,7 +126,9 @@ def evaluate(
     DataFrame
         ``n_events`` counts the positive class (see `Endpoint`) of two
         classes, the smallest class of several, the events of survival; ``method`` says
-        which. Metrics that an endpoint or a model does not have are left out.
+        which. Metrics that an endpoint or a model does not have are left out. Of
+        survival ``horizon`` is the last day that the metric counts (``method`` names
+        all days), NaN of Harrell's C, which counts every pair.
 
     Notes
     -----
@@ -133,21 +155,23 @@ def evaluate(
     if n_boot < 1 or not 0 < level < 1:
         msg = f"n_boot={n_boot}, level={level}: give at least 1, and a share below 1."
         raise SchemaError(msg)
+    if horizon is not None and not horizon > 0:
+        raise SchemaError(f"horizon is {horizon!r}; give a day after 0, or None.")
     seed = np.random.default_rng(random_state).integers(2**63)
     rows = [
         row
         for run in read_runs(predictions)
-        for row in _metric_rows(run, run.draw_weights(n_boot, seed), level)
+        for row in _metric_rows(run, run.draw_weights(n_boot, seed), level, horizon)
     ]
     return check_metrics(pd.DataFrame(rows))
 
 
-def _metric_rows(run, weights, level):
+def _metric_rows(run, weights, level, horizon):
     n_events, role = _events(run)
     n_repeats = f"mean of {len(run.repeats)} repeats"
     shared = {"level": level, "n": len(run.patients), "n_events": n_events}
-    for metric in metrics_of(run):
-        estimate, draws = bootstrap_metric(run, metric, weights)
+    for metric, function in metrics_of(run, horizon).items():
+        estimate, draws = bootstrap_metric(run, metric, weights, horizon)
         draws = draws[~np.isnan(draws)]
         lower, upper = interval(draws, level)
         ends = {"estimate": float(estimate), "lower": lower, "upper": upper}
@@ -155,7 +179,12 @@ def _metric_rows(run, weights, level):
             f"{n_repeats}; percentile bootstrap of patients and repeats, "
             f"{len(draws)} of {len(weights)} draws; {role}"
         )
-        yield run.key | {"metric": metric} | ends | shared | {"method": method}
+        about = {}
+        if isinstance(function, Score):
+            method += f"; {function.words}" if function.words else ""
+            about = {"horizon": function.horizon}
+        about = {"method": method} | about
+        yield run.key | {"metric": metric} | ends | shared | about
         if metric == "auc" and "auprc" in metrics_of(run):
             scores = run.probability[:, :, 1]
             lower, upper = delong_interval(run.truth == 1, scores, level)

@@ -10,16 +10,24 @@ being the Kaplan-Meier estimate of the censoring, of the evaluated patients and 
 each draw. Of an event and a censoring on one day the event comes first. So G is taken
 on the eve of T, as R's survival and timeROC do; scikit-survival takes it on T, which
 differs only where both fall on one day.
+
+What is scored by day is scored on days that training covers as well: `scores_of` makes
+the metrics of one run. C needs no day, and counts all events.
 """
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from radlatent.fusion.metrics.arrays import Risks
+from radlatent.fusion.metrics.arrays import Risks, SurvivalRun
 from radlatent.fusion.metrics.censoring import censoring_steps, over, survival_steps
 from radlatent.fusion.metrics.classes import auc
 
 __all__ = [
     "SURVIVAL_METRICS",
+    "Score",
     "auc_at",
     "auc_by_day",
     "brier_by_day",
@@ -27,12 +35,16 @@ __all__ = [
     "c_uno",
     "event_days",
     "integrated_brier",
+    "middle_day",
     "observed_expected",
+    "scores_of",
     "survival_at",
 ]
 
 
-def event_days(truth: np.ndarray, shares: np.ndarray | float) -> np.ndarray:
+def event_days(
+    truth: np.ndarray, shares: np.ndarray | float, until: float = np.inf
+) -> np.ndarray:
     """Return quantiles of the days of the events; NaN without an event.
 
     Parameters
@@ -41,8 +53,10 @@ def event_days(truth: np.ndarray, shares: np.ndarray | float) -> np.ndarray:
         Structured, shape (n_patients,).
     shares
         Shares of the events that fall before, 0 to 1.
+    until
+        The last day whose events are looked at.
     """
-    days = truth["time"][truth["event"]]
+    days = truth["time"][truth["event"] & (truth["time"] <= until)]
     return np.quantile(days, shares) if len(days) else np.full_like(shares, np.nan)
 
 
@@ -87,20 +101,20 @@ def c_uno(
     truth, risks, weights
         As in the head of the module.
     horizon
-        Only events before this day count. None takes the last day of an event after
-        which somebody may still be censored, P(C > day) > 0, of all patients and the
-        same in every draw.
+        Only events before this day count, as with ``tau`` of scikit-survival and of
+        survC1. None counts all events, as R's ``concordance(timewt="n/G2")``.
+
+    Notes
+    -----
+    Late events weigh most, and the last one most of all: with heavy censoring give a
+    horizon up to which many are followed.
 
     References
     ----------
     Uno et al. 2011, doi:10.1002/sim.4154
     """
-    if horizon is None:
-        days = truth["time"][truth["event"]]
-        free = censoring_steps(truth, np.ones((1, len(truth)))).at(days)[0]
-        horizon = days[free > 0].max(initial=-np.inf)
     free = censoring_steps(truth, weights).before(truth["time"])
-    counted = weights * (truth["time"] < horizon)
+    counted = weights * (truth["time"] < (np.inf if horizon is None else horizon))
     return _concordance(truth, risks.risk, weights, over(counted, free**2))
 
 
@@ -192,7 +206,7 @@ def integrated_brier(
     the end of the follow-up, divided by the days between. NaN with fewer than two, as
     with a model that gives no probabilities.
     """
-    inside = risks.times < truth["time"].max()
+    inside = _inside(truth, risks.times)
     if inside.sum() < 2:
         return np.full(len(weights), np.nan)
     days = risks.times[inside]
@@ -232,6 +246,10 @@ def observed_expected(
         return (1 - survival_steps(truth, weights).at(day)) / expected
 
 
+def _inside(truth, times):
+    return times < truth["time"].max()
+
+
 #: Metric to function; of the integrated Brier score less is better, of observed /
 #: expected 1 is best, of the others more is better.
 SURVIVAL_METRICS = {
@@ -241,3 +259,93 @@ SURVIVAL_METRICS = {
     "integrated_brier": integrated_brier,
     "observed_expected": observed_expected,
 }
+
+
+def middle_day(run: SurvivalRun) -> float:
+    """Return the median day of the events, or of those until the last that is known.
+
+    The second where training patients were followed for less time than that.
+    """
+    times = run.predicted[0].times
+    known = min(run.until, times[-1]) if len(times) else run.until
+    day = event_days(run.truth, 0.5)
+    return float(day if day <= known else event_days(run.truth, 0.5, known))
+
+
+@dataclass(frozen=True, eq=False)
+class Score:
+    """A metric of one run of survival, and what it counts.
+
+    Parameters
+    ----------
+    function
+        Takes truth, `Risks` and weights, as in the head of the module.
+    horizon
+        The last day that counts; NaN where no day does.
+    words
+        The same in words, for the column ``method``.
+    """
+
+    function: Callable
+    horizon: float
+    words: str
+
+    def __call__(
+        self, truth: np.ndarray, risks: Risks, weights: np.ndarray
+    ) -> np.ndarray:
+        """Return one number a draw."""
+        return self.function(truth, risks, weights)
+
+
+def scores_of(run: SurvivalRun, horizon: float | None = None) -> dict[str, Score]:
+    """Return `SURVIVAL_METRICS` on the days that can be scored: name to `Score`.
+
+    Parameters
+    ----------
+    run
+        What was predicted, and until when training was followed.
+    horizon
+        As of `radlatent.evaluate`.
+
+    Notes
+    -----
+    The same days in every draw.
+    """
+    truth, given = run.truth, np.inf if horizon is None else float(horizon)
+    until = min(run.until, given)
+    last = event_days(truth, 1.0)
+    days = event_days(truth, np.array([0.25, 0.5, 0.75]), until)
+    middle = middle_day(run) if horizon is None else given
+    times = run.predicted[0].times
+    times = times[_inside(truth, times) & (times <= until)]
+    first, end = (times[0], times[-1]) if len(times) else (np.nan, np.nan)
+    counted = "events until day" if horizon is None else "events before day"
+    counted = f"C (Uno) of {counted} {last if horizon is None else given:g}"
+    on = " and ".join([", ".join(f"{day:g}" for day in days[:2]), f"{days[2]:g}"])
+    return {
+        "c_harrell": Score(c_harrell, np.nan, ""),
+        "c_uno": Score(
+            partial(c_uno, horizon=horizon),
+            float(last if horizon is None else given),
+            counted,
+        ),
+        "auc_at_quartiles": Score(
+            partial(auc_at, days=days), float(days[2]), f"AUC on days {on}"
+        ),
+        "integrated_brier": Score(
+            partial(_brier_until, until=until),
+            float(end),
+            f"Brier score from day {first:g} to {end:g}" if len(times) > 1 else "",
+        ),
+        "observed_expected": Score(
+            partial(observed_expected, horizon=middle),
+            float(middle),
+            f"observed / expected on day {middle:g}",
+        ),
+    }
+
+
+def _brier_until(truth, risks, weights, until):
+    kept = risks.times <= until
+    part = Risks(risks.risk, risks.survival[:, kept], risks.times[kept])
+    return integrated_brier(truth, part, weights)

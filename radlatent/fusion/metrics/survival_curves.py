@@ -15,7 +15,12 @@ from scipy.stats import norm, rankdata
 from radlatent.errors import SchemaError
 from radlatent.fusion.metrics.arrays import SurvivalRun, interval, read_runs
 from radlatent.fusion.metrics.censoring import over, survival_steps
-from radlatent.fusion.metrics.survival import auc_by_day, event_days, survival_at
+from radlatent.fusion.metrics.survival import (
+    auc_by_day,
+    event_days,
+    middle_day,
+    survival_at,
+)
 
 __all__ = [
     "KaplanMeier",
@@ -25,7 +30,7 @@ __all__ = [
     "survival_net_benefit",
 ]
 
-_NAMES = {2: ("low", "high"), 3: ("low", "medium", "high")}
+_NAMES = {1: ("all",), 2: ("low", "high"), 3: ("low", "medium", "high")}
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,14 +78,15 @@ def kaplan_meier(
     predictions
         A **predictions** table of survival.
     n_groups
-        Groups of about equal size; 2 cuts at the median.
+        Groups of about equal size; 2 cuts at the median. Fewer where patients share a
+        risk: one group, "all", where the model tells nobody apart.
     level
         Coverage that the intervals aim at.
 
     Raises
     ------
     SchemaError
-        No survival is predicted, or too many patients share a risk to be cut.
+        No survival is predicted.
 
     Notes
     -----
@@ -104,11 +110,11 @@ def kaplan_meier(
     curves, groups = [], []
     for run in _survival_runs(predictions):
         ranks = np.mean([rankdata(one.risk) for one in run.predicted], axis=0)
-        parts = _cut(run.key, ranks, n_groups)
+        parts = _cut(ranks, n_groups)
         horizon = min(run.truth["time"][part].max() for part in parts)
-        p = _log_rank(run.truth, parts)
-        names = _NAMES.get(n_groups)
-        names = names or [f"{i + 1} of {n_groups}" for i in range(n_groups)]
+        p = _log_rank(run.truth, parts) if len(parts) > 1 else np.nan
+        names = _NAMES.get(len(parts))
+        names = names or [f"{i + 1} of {len(parts)}" for i in range(len(parts))]
         for name, part in zip(names, parts, strict=True):
             curve, key = _curve(run.truth[part], level), run.key | {"group": name}
             mean, lower, upper = _restricted_mean(curve, horizon, level)
@@ -128,18 +134,15 @@ def _survival_runs(predictions) -> list[SurvivalRun]:
     return runs
 
 
-def _cut(key, score, n_groups):
-    """Return which patients are in each group, the lowest score first."""
+def _cut(score, n_groups):
+    """Return which patients are in each group, the lowest score first.
+
+    A model without signal gives many patients one prediction: groups that ties leave
+    empty are left out.
+    """
     cuts = np.quantile(score, np.arange(1, n_groups) / n_groups)
     number = np.searchsorted(cuts, score, side="left")  # a score on a cut is below it
-    parts = [number == group for group in range(n_groups)]
-    if not all(part.any() for part in parts):
-        msg = (
-            f"{n_groups} groups of {key}: {len(np.unique(score))} distinct predictions "
-            f"of {len(score)} patients leave a group empty. Take fewer groups."
-        )
-        raise SchemaError(msg)
-    return parts
+    return [number == group for group in np.unique(number)]
 
 
 def _curve(truth, level):
@@ -188,12 +191,15 @@ def _chances(predictions, horizon):
     """Return each run, a day, and each repeat's risk of an event until then."""
     found, problems = [], []
     for run in _survival_runs(predictions):
-        day = float(event_days(run.truth, 0.5) if horizon is None else horizon)
+        day = float(middle_day(run) if horizon is None else horizon)
         chances = [1 - survival_at(one, day) for one in run.predicted]
         last = run.truth["time"].max()
         if np.isnan(chances).any():
             until = [one.times.max(initial=0) for one in run.predicted]
-            problems.append(f"{run.key} predict survival until day {min(until):g}")
+            told = f"{run.key} predict survival until day {min(until):g}"
+            if np.isfinite(run.until):
+                told += f" (training patients were followed until day {run.until:g})"
+            problems.append(told)
         if not day <= last:
             problems.append(f"{run.key} are followed until day {last:g}")
         found.append((run, day, chances))
@@ -219,9 +225,10 @@ def survival_calibration(
     predictions
         A **predictions** table with ``survival_<days>``.
     horizon
-        The day; None takes the median day of the events.
+        The day; None takes the median day of the events, or of those until the last day
+        that is predicted, where training patients were followed for less time.
     n_groups
-        Groups of about equal size.
+        Groups of about equal size; fewer where patients share a prediction.
     level
         Coverage that the interval aims at.
 
@@ -246,7 +253,7 @@ def survival_calibration(
     rows = []
     for run, day, chances in _chances(predictions, horizon):
         chance = np.mean(chances, axis=0)
-        for number, part in enumerate(_cut(run.key, chance, n_groups), 1):
+        for number, part in enumerate(_cut(chance, n_groups), 1):
             truth = run.truth[part]
             curve = _curve(truth, level)
             last = curve[curve["time"] <= day].iloc[-1]
@@ -276,7 +283,8 @@ def survival_auc_curve(
     predictions
         A **predictions** table of survival.
     n_points
-        Days, at even quantiles of those of the events from 10% to 90%.
+        Days, at even quantiles of those of the events from 10% to 90%, none after the
+        training patients were followed.
     n_boot, level, random_state
         As in ``evaluate``; the coverage is that of one day.
 
@@ -294,7 +302,8 @@ def survival_auc_curve(
     seed = np.random.default_rng(random_state).integers(2**63)
     curves = []
     for run in _survival_runs(predictions):
-        days = np.unique(event_days(run.truth, np.linspace(0.1, 0.9, n_points)))
+        shares = np.linspace(0.1, 0.9, n_points)
+        days = np.unique(event_days(run.truth, shares, run.until))
         estimate, draws = run.bootstrap(
             partial(auc_by_day, days=days), run.draw_weights(n_boot, seed)
         )
@@ -324,7 +333,7 @@ def survival_net_benefit(
     predictions
         A **predictions** table with ``survival_<days>``.
     horizon
-        The day until which an event counts; None takes the median day of the events.
+        The day until which an event counts; None as of `survival_calibration`.
     thresholds
         Risks from which on a patient is treated, 0 to below 1; None takes 0.01 to 0.99.
     n_boot, level, random_state

@@ -16,6 +16,7 @@ from sklearn.model_selection import PredefinedSplit, cross_val_predict
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from radlatent.errors import SchemaError
+from radlatent.features.endpoint import strata_of
 from radlatent.features.folds import deal
 from radlatent.features.join import has_values, select_blocks
 from radlatent.fusion.solvers.cox import CoxRegression
@@ -85,7 +86,7 @@ class _Late(BaseEstimator):
         """Fit the models; return standardized scores of patients they did not see."""
         tables = {block: select_blocks(X, block) for block in self.models}
         has = {block: has_values(table).to_numpy() for block, table in tables.items()}
-        _check_counts(has, strata, self.n_folds)
+        _check_counts(has, strata, self.n_folds, survival=self._survival)
         self.feature_names_in_ = X.columns.to_numpy(dtype=object)
         self.n_features_in_ = X.shape[1]
         self.models_ = {}
@@ -106,6 +107,7 @@ class _Late(BaseEstimator):
 
     def _deal(self, strata):
         who, seed = np.arange(len(strata)), self.random_state
+        strata = strata_of(strata, self.n_folds, survival=self._survival)
         part = deal(who, self.n_folds, strata=strata, random_state=seed)
         return PredefinedSplit(part)
 
@@ -176,7 +178,7 @@ class LateFusion(ClassifierMixin, _Late):
     Wolpert 1992, doi:10.1016/S0893-6080(05)80023-1
     """
 
-    _method = "predict_proba"
+    _method, _survival = "predict_proba", False
 
     def fit(self, X: pd.DataFrame, y: ArrayLike) -> "LateFusion":
         """Fit on features by patient and the class of each."""
@@ -213,7 +215,8 @@ class LateFusionSurvival(_Late):
         Block, or pattern of blocks, to an unfitted survival model whose ``predict``
         gives a risk; see `late_fusion`.
     n_folds, C, random_state
-        As in `late_fusion`; parts are stratified by the event.
+        As in `late_fusion`; parts are stratified by the event, where enough patients
+        were censored.
 
     Attributes
     ----------
@@ -242,7 +245,7 @@ class LateFusionSurvival(_Late):
     doi:10.1111/j.2517-6161.1972.tb00899.x
     """
 
-    _method = "predict"
+    _method, _survival = "predict", True
 
     def fit(self, X: pd.DataFrame, y: np.ndarray) -> "LateFusionSurvival":
         """Fit on features by patient and an array with ``event`` and ``time``."""
@@ -261,13 +264,14 @@ class LateFusionSurvival(_Late):
     def predict_survival(self, X: pd.DataFrame, times: ArrayLike) -> np.ndarray:
         """Return the probability of no event until each time, in the unit of ``y``.
 
-        Shape (n_patients, n_times).
+        Shape (n_patients, n_times); NaN after the follow-up of training.
         """
         return self.fuse_.predict_survival(self._scores(X), times)
 
 
-def _check_counts(has, strata, n_folds):
-    known = np.unique(strata)
+def _check_counts(has, strata, n_folds, *, survival):
+    # of survival, events: who was censored is no class
+    known = [True] if survival else np.unique(strata)
     counts = {
         block: {str(k): int((strata[rows] == k).sum()) for k in known}
         for block, rows in has.items()
@@ -276,7 +280,7 @@ def _check_counts(has, strata, n_folds):
     if small:
         msg = (
             f"late fusion: n_folds={n_folds} takes as many training patients who have "
-            "the block, of each class or with and without event; there are "
+            "the block, of each class or with the event; there are "
             f"{small}. Give a smaller n_folds, or leave the block out."
         )
         raise SchemaError(msg)

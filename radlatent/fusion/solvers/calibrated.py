@@ -88,8 +88,9 @@ class SurvivalPipeline(Pipeline):
         Returns
         -------
         ndarray
-            Shape (n_patients, n_times). But for Weibull regression it is 1 before the
-            first event in training, and flat after the last.
+            Shape (n_patients, n_times). But for Weibull regression, which extrapolates,
+            it is 1 before the first event in training, flat after the last, and NaN
+            after the last day on which a training patient was followed.
         """
         return self.curve_.predict_survival(self.predict(X)[:, None], times)
 

@@ -32,10 +32,13 @@ class Baseline:
         Distinct times of events, ascending, shape (n_event_times,).
     hazard
         Cumulative hazard from each of them on, of the same shape.
+    last
+        The last day on which somebody was at risk: nothing is known of later ones.
     """
 
     times: np.ndarray
     hazard: np.ndarray
+    last: float
 
     def survival(self, risk: np.ndarray, times: ArrayLike) -> np.ndarray:
         """Return the probability to be free of the event, shape (n_patients, n_times).
@@ -45,14 +48,16 @@ class Baseline:
         risk
             Log hazard ratio, shape (n_patients,).
         times
-            Days. The curve is 1 before the first event and flat after the last.
+            Days. The curve is 1 before the first event, flat between the last one and
+            the end of follow-up, and NaN after it.
         """
         times = np.asarray(times, dtype=float)
         before = np.searchsorted(self.times, times, side="right")
         with np.errstate(divide="ignore"):
             log_hazard = np.log(np.r_[0, self.hazard])[before]
         # a hazard of exp(50) leaves nobody, and exp cannot overflow
-        return np.exp(-np.exp(np.minimum(risk[:, None] + log_hazard, 50)))
+        chances = np.exp(-np.exp(np.minimum(risk[:, None] + log_hazard, 50)))
+        return np.where(times <= self.last, chances, np.nan)
 
 
 def breslow(risk: np.ndarray, y: np.ndarray) -> Baseline:
@@ -82,7 +87,7 @@ def breslow(risk: np.ndarray, y: np.ndarray) -> Baseline:
     events = np.bincount(at, y["event"])
     at_risk = np.cumsum(np.bincount(at, np.exp(risk - top))[::-1])[::-1]
     hazard = np.cumsum(events / at_risk) * np.exp(-top)
-    return Baseline(times[events > 0], hazard[events > 0])
+    return Baseline(times[events > 0], hazard[events > 0], float(times[-1]))
 
 
 class CoxRegression(Linear):
@@ -154,7 +159,8 @@ class CoxRegression(Linear):
     def predict_survival(self, X: ArrayLike, times: ArrayLike) -> np.ndarray:
         """Return the probability to be free of the event, (n_patients, n_times).
 
-        It is 1 before the first event in training and flat after the last.
+        It is 1 before the first event in training, flat after the last, and NaN on days
+        after the last one on which a training patient was followed.
         """
         return self.baseline_.survival(self.predict(X), times)
 

@@ -85,7 +85,11 @@ class WeibullRegression(Linear):
         return self
 
     def predict_survival(self, X: ArrayLike, times: ArrayLike) -> np.ndarray:
-        """Return the probability to be free of the event, (n_patients, n_times)."""
+        """Return the probability to be free of the event, (n_patients, n_times).
+
+        The curve goes on after the last day on which a training patient was followed:
+        an extrapolation, which validation neither shows nor scores.
+        """
         hazard = (np.asarray(times, dtype=float) / self.scale_) ** self.shape_
         return np.exp(-np.exp(np.minimum(self.predict(X), 700))[:, None] * hazard)
 

@@ -4,12 +4,14 @@ Features, an endpoint and a **folds** table enter; lists of patients and outcome
 form that models take leave, or an error that lists everything that does not fit.
 """
 
+import logging
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from radlatent.errors import LeakageError, SchemaError
+from radlatent.features.endpoint import SHORT, outcome_problems
 from radlatent.features.folded import FoldedFeatures
 from radlatent.fusion.validation.leakage import check_fitted
 from radlatent.schema import check_features, check_folds
@@ -17,7 +19,9 @@ from radlatent.schema import check_features, check_folds
 if TYPE_CHECKING:
     from radlatent.features.endpoint import Endpoint
 
-__all__ = ["check_inputs", "check_table", "outcome_of"]
+__all__ = ["check_inputs", "check_table", "missing_in_training", "outcome_of"]
+
+_log = logging.getLogger(__name__)
 
 
 def outcome_of(endpoint: "Endpoint", patients: list[str] | None = None):
@@ -70,10 +74,7 @@ def check_inputs(
 
 
 def check_table(features: pd.DataFrame | FoldedFeatures, endpoint: "Endpoint") -> None:
-    """Raise if features are not of patients, or outcomes cannot be those of patients.
-
-    A patient has one outcome; a survival time is positive, an event 0 or 1.
-    """
+    """Raise if features are not of patients, or outcomes not what outcomes are."""
     # the tables of folds were checked when they were put together
     if not isinstance(features, FoldedFeatures):
         check_features(features)
@@ -83,35 +84,20 @@ def check_table(features: pd.DataFrame | FoldedFeatures, endpoint: "Endpoint") -
             "Bring the cases to patients with aggregate first."
         )
         raise SchemaError(msg)
-    problems, known = [], endpoint.frame.index
-    twice = known[known.duplicated()].unique()
-    _report(problems, twice, "have more than one outcome")
-    if endpoint.kind == "survival":
-        problems += _survival_problems(endpoint.frame)
-    elif endpoint.positive is not None:
-        classes = sorted(endpoint.strata.unique())
-        if endpoint.positive not in classes or len(classes) != 2:
-            problems.append(
-                f"positive is {endpoint.positive!r}, of the classes {classes}: name "
-                "one of two, or none"
-            )
+    problems = outcome_problems(endpoint)
     if problems:
         raise SchemaError(f"endpoint {endpoint.name!r}: " + "; ".join(problems) + ".")
+    _log_short(endpoint)
 
 
-def _survival_problems(frame):
-    problems, times, events = [], frame["time"], frame["event"]
-    wrong = times.index[~((times > 0) & np.isfinite(times))]
-    if len(wrong):
-        problems.append(
-            f"{len(wrong)} patients have a time that is not above 0 and finite: "
-            f"{wrong[:5].tolist()} (times are days from the start of follow-up)"
+def _log_short(endpoint):
+    """Log times that are hardly in days, whatever is said of them."""
+    if endpoint.kind == "survival" and endpoint.frame["time"].median() < SHORT:
+        _log.warning(
+            "endpoint %r: half of the times are below %.3g, and times are days. If "
+            "these are months or years, say Endpoint.survival(..., unit='years').",
+            *(endpoint.name, endpoint.frame["time"].median()),
         )
-    odd = events.index[~events.isin([0, 1])]
-    _report(problems, odd, "have an event that is neither 0 nor 1")
-    if not events.any():
-        problems.append("no patient has an event")
-    return problems
 
 
 def _split(folds):
@@ -141,22 +127,30 @@ def _check_folds(features, endpoint, folds, splits):
         patients = pd.Index(table["patient_id"])
         _report(problems, known.difference(patients), f"not in repeat {repeat}")
         _report(problems, patients.difference(known), "have folds, no outcome")
-    strata = endpoint.strata
-    for (repeat, fold), (train, test) in splits.items():
-        there = set(strata.reindex(train).dropna())
-        absent = set(strata.reindex(test).dropna()) - there
-        if endpoint.kind == "survival":
-            absent = {"1"} - there
-        if absent:
-            what = "classes" if endpoint.kind == "class" else "events"
-            problems.append(
-                f"repeat {repeat}, fold {fold}: {what} {sorted(absent)} are not among "
-                "the training patients"
-            )
+    problems += [
+        f"repeat {repeat}, fold {fold}: {what}"
+        for (repeat, fold), parts in splits.items()
+        for what in missing_in_training(endpoint, *parts)
+    ]
     if problems:
         msg = "features, endpoint and folds do not fit: " + "; ".join(problems)
         msg += ". Make the folds of this endpoint with make_folds."
         raise SchemaError(msg)
+
+
+def missing_in_training(
+    endpoint: "Endpoint", train: list[str], test: list[str]
+) -> list[str]:
+    """Return what training patients lack to be learned from: a class, or events."""
+    if endpoint.kind == "survival":
+        # who was censored may all be tested: the times of events are learned
+        event = endpoint.frame["event"].reindex(train) == 1
+        return [] if event.any() else ["events are not among the training patients"]
+    there, tested = (
+        set(endpoint.strata.reindex(part).dropna()) for part in (train, test)
+    )
+    absent = sorted(tested - there)
+    return [f"classes {absent} are not among the training patients"] * bool(absent)
 
 
 def _report(problems, patients, what):

@@ -107,7 +107,9 @@ class _Fewer(BaseEstimator):
         outcome = np.asarray(y)
         strata = outcome["event"] if outcome.dtype.names else outcome
         rows = _nested(strata, np.random.default_rng(self.random_state))[: self.size]
-        absent = set(strata) - set(strata[rows])
+        # of survival, events are learned, and censored patients need not be there
+        needed = {True} if outcome.dtype.names else set(strata)
+        absent = needed - set(strata[rows])
         if absent:
             msg = f"{self.size} training patients leave out {sorted(absent)}."
             raise ValueError(msg)

@@ -16,7 +16,7 @@ from radlatent.features.folded import FoldedFeatures
 from radlatent.fusion.metrics.arrays import interval, read_runs
 from radlatent.fusion.metrics.classes import auc
 from radlatent.fusion.metrics.survival import c_harrell
-from radlatent.fusion.validation.inputs import check_inputs
+from radlatent.fusion.validation.inputs import check_inputs, missing_in_training
 from radlatent.fusion.validation.validate import predict_folds
 from radlatent.parallel import map_tasks
 
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from radlatent.features.endpoint import Endpoint
 
 __all__ = ["PermutedOutcomes", "permute_outcomes"]
+
+#: Dealings that are drawn until one leaves something to learn in every fold.
+_TRIES = 1000
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -91,8 +94,10 @@ def permute_outcomes(
     looks as if it were an effect.
 
     Outcomes of whole patients are dealt, time and event together; folds stay, so that
-    features fitted in folds stay those of their fold. The test is of the whole
-    procedure: it does not tell which block is at work.
+    features fitted in folds stay those of their fold. Of few events or a small class
+    all may come to be tested in one fold, which leaves nothing to learn there: such a
+    dealing is drawn anew, as the one that was observed is not of these. The test is of
+    the whole procedure: it does not tell which block is at work.
 
     References
     ----------
@@ -104,9 +109,7 @@ def permute_outcomes(
     rng = np.random.default_rng(random_state)
     tasks = {"observed": (model, features, endpoint, splits)}
     for number in range(n_permutations):
-        order = rng.permutation(len(endpoint.frame))
-        dealt = endpoint.frame.iloc[order].set_axis(endpoint.frame.index)
-        tasks[str(number)] = (model, features, replace(endpoint, frame=dealt), splits)
+        tasks[str(number)] = (model, features, _dealt(endpoint, splits, rng), splits)
     what = "Permuting outcomes"
     outcome = map_tasks(_ranked, tasks, jobs=jobs, description=what)
     if outcome.failures:
@@ -121,6 +124,17 @@ def permute_outcomes(
     row |= {"p": (1 + (draws >= estimate).sum()) / (1 + len(draws))}
     row |= {"n_permutations": len(draws), "n": len(endpoint.frame)}
     return PermutedOutcomes(pd.DataFrame([row]), draws)
+
+
+def _dealt(endpoint, splits, rng):
+    """Return an endpoint with outcomes of other patients, of which all folds learn."""
+    for _ in range(_TRIES):
+        order = rng.permutation(len(endpoint.frame))
+        dealt = endpoint.frame.iloc[order].set_axis(endpoint.frame.index)
+        other = replace(endpoint, frame=dealt)
+        if not any(missing_in_training(other, *parts) for parts in splits.values()):
+            break
+    return other
 
 
 def _ranked(model, features, endpoint, splits):

@@ -19,6 +19,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from radlatent.errors import SchemaError
+from radlatent.features.endpoint import strata_of
 from radlatent.features.folds import deal
 from radlatent.fusion.metrics.arrays import Risks
 from radlatent.fusion.metrics.classes import auc
@@ -36,7 +37,7 @@ __all__ = ["InnerFolds", "Tuned", "rank_score", "search_folds", "tune"]
 
 
 class InnerFolds(BaseCrossValidator):
-    """Parts of the training patients, stratified by class or by event.
+    """Parts of the training patients, stratified by class, or by event (`strata_of`).
 
     Parameters
     ----------
@@ -53,15 +54,19 @@ class InnerFolds(BaseCrossValidator):
     def split(self, X, y=None, groups=None):
         """Yield the places of training and of test patients."""
         y = np.asarray(y)
-        strata = y["event"] if y.dtype.names else y
-        smallest = np.unique(strata, return_counts=True)[1].min()
-        if smallest < self.n_folds:
-            what = "events" if y.dtype.names else "patients of a class"
+        survival = bool(y.dtype.names)
+        strata = y["event"].astype(bool) if survival else y
+        try:
+            strata = strata_of(strata, self.n_folds, survival=survival)
+        except ValueError:
+            counts = np.unique(strata, return_counts=True)[1]
+            smallest = int(strata.sum()) if survival else counts.min()
             msg = (
-                f"{smallest} {what} are left in training, fewer than the "
-                f"{self.n_folds} inner folds. Use n_folds={max(2, smallest)} or fewer."
+                f"{smallest} {'events' if survival else 'patients of a class'} are "
+                f"left in training, fewer than the {self.n_folds} inner folds. Use "
+                f"n_folds={max(2, smallest)} or fewer."
             )
-            raise ValueError(msg)
+            raise ValueError(msg) from None
         seed = self.random_state
         part = deal(np.arange(len(y)), self.n_folds, strata=strata, random_state=seed)
         yield from PredefinedSplit(part).split()

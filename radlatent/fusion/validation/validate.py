@@ -18,6 +18,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import Pipeline
 
 from radlatent.errors import LeakageError, SchemaError
+from radlatent.features.endpoint import SHORT
 from radlatent.features.folded import FoldedFeatures
 from radlatent.fusion.metrics.evaluate import evaluate
 from radlatent.fusion.metrics.roc import roc_curve
@@ -142,7 +143,9 @@ def cross_validate(
     patients: sensitivity and specificity are those of calling positive who is likelier
     so than the average patient. It needs no outcome of the tested patients, and no
     further fit. Survival probabilities are told for 19 days: the 5 to 95 % quantiles of
-    the times of events.
+    the times of events. They are NaN on days after ``trained_until``, the last one on
+    which a training patient was followed: no hazard is known there, and nothing is
+    scored (``evaluate``).
     """
     splits = check_inputs(features, endpoint, folds)
     _log_empty(features, endpoint.frame.index)
@@ -371,16 +374,28 @@ def _predict_classes(fitted, test, endpoint, train):
     return pd.DataFrame(part)
 
 
-def _predict_survival(fitted, test, endpoint, _):
+def _predict_survival(fitted, test, endpoint, train):
     frame = endpoint.frame.loc[test.index]
+    until = float(endpoint.frame["time"].loc[train].max())
     part = {"patient_id": test.index, "time": frame["time"].to_numpy(float)}
-    part |= {"event": frame["event"].to_numpy(int), "risk": fitted.predict(test)}
+    part |= {"event": (frame["event"] == 1).to_numpy(int)}
+    part |= {"risk": fitted.predict(test), "trained_until": until}
     if hasattr(fitted, "predict_survival"):
-        times = endpoint.frame["time"][endpoint.frame["event"] == 1]
-        days = np.unique(np.round(times.quantile(_QUANTILES)).clip(lower=1))
-        chances = fitted.predict_survival(test, days).T
+        days = _days(endpoint.frame)
+        chances = fitted.predict_survival(test, days)
+        # a Weibull curve goes on where nobody was followed
+        chances = np.where(days <= until, chances, np.nan).T
         part |= {f"survival_{d:g}": p for d, p in zip(days, chances, strict=True)}
     return pd.DataFrame(part)
+
+
+def _days(frame):
+    """Return the days that survival is predicted for, whole ones of long times."""
+    times = frame["time"][frame["event"] == 1].quantile(_QUANTILES)
+    if frame["time"].median() < SHORT:
+        # as many digits as the name of a column has room for
+        return np.unique([float(f"{time:.3g}") for time in times])
+    return np.unique(np.round(times).clip(lower=1))
 
 
 def fit_folds(

@@ -209,6 +209,16 @@ def test_survival_is_evaluated_beside_classes(survival, three_classes):
     assert row["lower"] < row["estimate"] < row["upper"]
     assert row["method"].startswith("mean of 2 repeats; percentile bootstrap")
     assert row["method"].endswith("; events")
+    assert np.isnan(row["horizon"])
+    last = survival["time"][survival["event"] == 1].max()
+    row = alone.set_index("metric").loc["c_uno"]
+    assert row["horizon"] == last
+    assert row["method"].endswith(f"; C (Uno) of events until day {last:g}")
+    before = evaluate(survival, n_boot=5, horizon=last).set_index("metric").loc["c_uno"]
+    assert before["method"].endswith(f"; C (Uno) of events before day {last:g}")
+    assert before["estimate"] != row["estimate"]
+    with pytest.raises(SchemaError, match="horizon is -1"):
+        evaluate(survival, horizon=-1)
 
 
 @pytest.fixture

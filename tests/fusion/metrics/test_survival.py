@@ -7,7 +7,7 @@ from lifelines.utils import concordance_index
 from scipy.io import arff
 
 from radlatent.fusion.metrics import classes as class_metrics
-from radlatent.fusion.metrics.arrays import Risks
+from radlatent.fusion.metrics.arrays import Risks, SurvivalRun
 from radlatent.fusion.metrics.censoring import censoring_steps, survival_steps
 from radlatent.fusion.metrics.survival import (
     SURVIVAL_METRICS,
@@ -19,6 +19,7 @@ from radlatent.fusion.metrics.survival import (
     event_days,
     integrated_brier,
     observed_expected,
+    scores_of,
     survival_at,
 )
 
@@ -204,13 +205,65 @@ def test_days_of_the_events_are_quantiles_of_them_alone():
     assert event_days(truth, shares).tolist() == [20, 30, 40]
 
 
-def test_default_of_unos_horizon_leaves_out_when_nobody_can_be_censored_later():
+def test_unos_c_counts_all_events_as_r_does_or_those_before_a_horizon():
     truth = outcome([True, True, False, True, False], [1, 2, 3, 4, 4])
     risk = np.array([2.5, 0, 1, 3, 4])
     risks, once = Risks(risk, np.empty((5, 0)), np.empty(0)), np.ones((1, 5))
-    # G is 2/3 from day 3 and 0 from day 4 on, so that events before day 2 count
-    assert c_uno(truth, risks, once).tolist() == [2 / 4]
+    assert c_uno(truth, risks, once, 2).tolist() == [2 / 4]
     assert c_uno(truth, risks, once, 2.5).tolist() == [2 / 7]
+    # the event on day 4 weighs 1 / (2/3)^2: censoring on day 3 left 2 of 3
+    assert c_uno(truth, risks, once)[0] == pytest.approx(2 / (7 + 9 / 4))
+
+
+#: scikit-survival 0.24, concordance_index_ipcw(y, y, risk), tau not given, of risks
+#: that its tests hold; R: concordance(Surv(time, event) ~ risk, timewt = "n/G2").
+@pytest.mark.parametrize("name", ["whas500", "flchain"])
+@pytest.mark.real
+def test_unos_c_without_a_horizon_is_what_scikit_survival_prints(name, request):
+    folder = request.getfixturevalue("real_data") / "sksurv_reference/sksurv/datasets"
+    table = pd.DataFrame(arff.loadarff(folder / f"data/{name}.arff")[0])
+    event, value, time = COLUMNS[name]
+    truth = outcome(table[event] == value, table[time])
+    once, risks = np.ones((1, len(truth))), with_survival(table["age"].to_numpy())
+    assert c_uno(truth, risks, once)[0] == pytest.approx(SKSURV[name][0][2], abs=1e-10)
+
+
+def of_training(until):
+    truth = outcome([True] * 8 + [False] * 4, [*range(10, 90, 10), 15, 35, 90, 95])
+    days = np.array([10.0, 30.0, 50.0, 70.0])
+    survival = np.exp(-np.outer(np.linspace(2, 0.2, 12), days) / 60)
+    about = {"key": {}, "patients": [*range(12)], "repeats": [0], "n_folds": 1}
+    kept = Risks(
+        np.linspace(2, 0.2, 12), survival[:, days <= until], days[days <= until]
+    )
+    return SurvivalRun(**about, truth=truth, predicted=[kept], until=until)
+
+
+def test_no_day_is_scored_that_training_did_not_cover():
+    scores = scores_of(of_training(until=60.0))
+    horizons = {name: score.horizon for name, score in scores.items()}
+    # C counts all events: it ranks, and tells no day
+    assert horizons["c_uno"] == 80
+    assert np.isnan(horizons["c_harrell"])
+    assert horizons["auc_at_quartiles"] == np.quantile([10, 20, 30, 40, 50, 60], 0.75)
+    assert horizons["integrated_brier"] == 50
+    assert horizons["observed_expected"] == 45  # the median of all events is covered
+    assert scores_of(of_training(until=40.0))["observed_expected"].horizon == 20
+    assert "day 10 to 50" in scores["integrated_brier"].words
+
+
+def test_a_horizon_holds_for_every_metric_that_has_one():
+    run = of_training(until=np.inf)
+    scores, once = scores_of(run, 55.0), np.ones((1, 12))
+    (risks,) = run.predicted
+    assert {s.horizon for s in scores.values() if s.horizon == s.horizon} == {
+        55.0,
+        40.0,
+        50.0,
+    }
+    assert scores["c_uno"](run.truth, risks, once) == c_uno(run.truth, risks, once, 55)
+    found = scores["observed_expected"](run.truth, risks, once)
+    assert found == observed_expected(run.truth, risks, once, 55)
 
 
 def test_survival_is_linear_from_one_and_unknown_after_the_last_day():

@@ -101,9 +101,39 @@ def test_an_interval_is_not_known_where_nobody_is_left():
     assert last[["lower", "upper"]].isna().all(axis=None)
 
 
-def test_equal_risks_cannot_be_cut():
-    with pytest.raises(SchemaError, match="1 distinct predictions of 4 patients"):
-        kaplan_meier(predicted([1, 2, 3, 4], [1] * 4, [0] * 4))
+def test_who_is_told_apart_from_nobody_is_one_group():
+    found = kaplan_meier(predicted([1, 2, 3, 4], [1] * 4, [0] * 4))
+    assert found.groups["group"].tolist() == ["all"]
+    assert found.groups["p"].isna().all()
+    np.testing.assert_allclose(found.curves["survival"], [1, 0.75, 0.5, 0.25, 0])
+    found = kaplan_meier(predicted([1, 2, 3, 4], [1] * 4, [0, 0, 0, 1]), n_groups=3)
+    assert found.groups[["group", "n"]].to_numpy().tolist() == [["low", 3], ["high", 1]]
+
+
+def test_patients_of_one_prediction_are_one_group_of_calibration():
+    survival = {day: np.full(6, 0.8 if day == 3 else 0.6) for day in (3, 5)}
+    table = predicted(range(1, 7), [1] * 6, [0] * 6, survival)
+    found = survival_calibration(table, horizon=4)
+    assert found[["group", "n"]].to_numpy().tolist() == [[1, 6]]
+    np.testing.assert_allclose(found["predicted"], 0.3)
+    np.testing.assert_allclose(found["observed"], 4 / 6)
+    two = {3: np.r_[np.full(4, 0.8), 0.5, 0.5], 5: np.r_[np.full(4, 0.8), 0.5, 0.5]}
+    found = survival_calibration(predicted(range(1, 7), [1] * 6, [0] * 6, two))
+    assert found["n"].tolist() == [2, 4] or found["n"].tolist() == [4, 2]
+
+
+def test_a_day_after_the_follow_up_of_training_is_refused(rng):
+    table = exponential(rng, 60).assign(trained_until=600.0)
+    table["survival_1000"] = np.nan
+    assert survival_calibration(table, horizon=450)["horizon"].eq(450).all()
+    message = r"until day 500 \(training patients were followed until day 600\)"
+    with pytest.raises(SchemaError, match=message):
+        survival_calibration(table, horizon=800)
+    assert survival_auc_curve(table, n_boot=2)["time"].max() <= 600
+    # what is missing earlier is missing
+    table.loc[3, "survival_250"] = np.nan
+    with pytest.raises(SchemaError, match=r"predictions of patients \['p0003'\]"):
+        survival_calibration(table, horizon=450)
 
 
 def test_right_probabilities_lie_on_the_diagonal(rng):

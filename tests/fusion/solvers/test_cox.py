@@ -46,12 +46,15 @@ def test_ridge_is_that_of_lifelines_on_a_collinear_table_with_ties(
     assert model.dropped_.tolist() == [n_columns + 1]
 
 
-def test_survival_before_the_first_event_is_one_and_flat_after_the_last(rossi):
-    X, y = _standardize(rossi[0]), rossi[1]
+def test_survival_is_one_before_the_events_and_unknown_after_the_follow_up(rossi):
+    X, y = _standardize(rossi[0]), rossi[1].copy()
+    y["event"] &= y["time"] < 50  # the last weeks are without an event
     model = CoxRegression().fit(X, y)
-    early, last, late = model.predict_survival(X, [0.5, 52, 9999]).T
+    early, last, end, late = model.predict_survival(X, [0.5, 49, 52, 52.1]).T
     assert (early == 1).all()
-    np.testing.assert_array_equal(last, late)
+    assert (last < 1).all()
+    np.testing.assert_array_equal(last, end)
+    assert np.isnan(late).all()
 
 
 def test_breslow_of_equal_risks_is_nelson_aalen(outcome):

@@ -52,6 +52,7 @@ NEEDS_TORCH = (
     "masks/correction/plausibility.py",
     "masks/prior/frame.py",
     "masks/prior/latents.py",
+    "masks/prior/models.py",
     "masks/prior/pairs.py",
     "masks/prior/shape_prior.py",
     "nn/",

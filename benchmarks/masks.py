@@ -29,6 +29,7 @@ from radlatent.masks import (
 )
 from radlatent.masks.correction.candidates import mend
 from radlatent.masks.correction.plausibility import examine
+from radlatent.masks.prior.models import defaults_of
 from radlatent.masks.prior.shape_prior import redraw
 from radlatent.masks.rules.rules import broken_rules
 
@@ -82,9 +83,8 @@ def main():
     options = parser.parse_args()
     folder = Path(__file__).parents[1] / "cohorts" / "acdc"
     files = mask_files(rl.Cohort.read(folder, root=options.data))
-    prior = ShapePrior()
-    training = replace(prior.training, epochs=options.epochs)
-    prior = prior.set_params(training=training)
+    _, training = defaults_of("vae")
+    prior = ShapePrior(training=replace(training, epochs=options.epochs))
     torch.set_num_threads(2)
     start = time.perf_counter(), time.process_time()
     masks = [read_label_map(file.path, file.structures) for file in files]

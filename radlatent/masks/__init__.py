@@ -11,7 +11,8 @@
 :func:`score`                               a cohort judged by rules
 :func:`degrade`, `degradation_mix`          errors of known size
 :class:`LabelMap`, `MaskFile`               labels of structures; files of a cohort
-:class:`ShapePrior`, `Frame`                a VAE of slices, and what it looks at
+:class:`ShapePrior`, `Frame`,               a VAE or NVAE of slices, how it is built,
+`NVAESettings`                              and what it looks at
 :class:`MaskCorrector`, `load_corrector`    corrects a mask where that is safe
 :func:`correct`                             a cohort corrected: a derived cohort
 :func:`draw_alternatives`                   plausible other masks of a cohort
@@ -54,6 +55,7 @@ _HOMES = {
         "read_label_map",
     ),
     "prior.frame": ("Frame",),
+    "prior.models": ("NVAESettings",),
     "prior.shape_prior": ("ShapePrior",),
     "correction.corrector": ("Correction", "MaskCorrector", "load_corrector"),
     "correction.alternatives": ("alternatives_of",),

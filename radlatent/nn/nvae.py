@@ -85,13 +85,10 @@ class Hierarchy:
 
 @dataclass(frozen=True)
 class Penalties:
-    """What an NVAE is charged beside its reconstruction.
+    """How the KL term of an NVAE grows, and what else it is charged.
 
     Parameters
     ----------
-    beta
-        Weight of the KL term: a number, or one a group, **from the shallowest group to
-        the top**.
     warm_up
         Share of the epochs over which the KL term grows to its weight; 0: at once.
     is_balanced
@@ -104,22 +101,15 @@ class Penalties:
         Published for both: 0.01 (MNIST).
     """
 
-    beta: float | tuple[float, ...] = 1.0
     warm_up: float = 0.3
     is_balanced: bool = True
     spectral: float = 0.0
     batch_norm: float = 0.0
 
-    def problems(self, n_groups: int) -> list[str]:
-        """Return what is wrong with the settings, for so many groups in all."""
-        betas = [self.beta] if isinstance(self.beta, Real) else list(self.beta)
+    def problems(self) -> list[str]:
+        """Return what is wrong with the settings."""
         found = []
-        if len(betas) not in (1, n_groups):
-            found.append(
-                f"beta is {self.beta!r}; give a number, or {n_groups}: one a group, "
-                "from the shallowest to the top"
-            )
-        if not all(value >= 0 for value in (*betas, self.spectral, self.batch_norm)):
+        if not (self.spectral >= 0 and self.batch_norm >= 0):
             found.append("no weight may be below 0")
         if not 0 <= self.warm_up <= 1:
             found.append(f"warm_up is {self.warm_up!r}; give a share of the epochs")
@@ -137,6 +127,18 @@ class _Group:
     @property
     def n_values(self):
         return self.shape[0] * self.shape[1] * self.shape[2]
+
+
+def _betas_of(beta, n_groups):
+    """Return the weight of each group."""
+    betas = [beta] * n_groups if isinstance(beta, Real) else list(beta)
+    if len(betas) != n_groups or not all(value >= 0 for value in betas):
+        msg = (
+            f"beta is {beta!r}; give a number from 0, or {n_groups}: one a group, from "
+            "the shallowest to the top"
+        )
+        raise ValueError(msg)
+    return [float(value) for value in betas]
 
 
 def _groups_of(hierarchy, size):
@@ -164,8 +166,16 @@ class NVAE(nn.Module):
         Pixels along each side.
     hierarchy
         Scales and groups.
+    beta
+        Weight of the KL term: a number, or one a group, **from the shallowest group to
+        the top**.
     penalties
-        Weights of the loss.
+        How that term grows, and others.
+
+    Raises
+    ------
+    ValueError
+        Settings are faulty, or do not fit together.
 
     Attributes
     ----------
@@ -205,14 +215,16 @@ class NVAE(nn.Module):
         size: int,
         *,
         hierarchy: Hierarchy | None = None,
+        beta: float | Sequence[float] = 1.0,
         penalties: Penalties | None = None,
     ):
         super().__init__()
         hierarchy, self.penalties = hierarchy or Hierarchy(), penalties or Penalties()
-        self.groups = _groups_of(hierarchy, size)
-        problems = hierarchy.problems(size) + self.penalties.problems(len(self.groups))
+        problems = hierarchy.problems(size) + self.penalties.problems()
         if problems:
             raise ValueError("; ".join(problems))
+        self.groups = _groups_of(hierarchy, size)
+        self.betas = _betas_of(beta, len(self.groups))
         n_channels, area = hierarchy.n_channels, hierarchy.factor**2
         self.stem = nn.Sequential(
             nn.PixelUnshuffle(hierarchy.factor),
@@ -407,10 +419,7 @@ class NVAE(nn.Module):
     def _weights(self, terms, progress):
         """Return the weight of each group's KL, shape (groups,)."""
         penalties = self.penalties
-        betas = penalties.beta
-        if isinstance(betas, Real) or len(betas) == 1:
-            betas = [float(torch.as_tensor(betas))] * len(self.groups)
-        weights = terms.new_tensor(betas)
+        weights = terms.new_tensor(self.betas)
         if progress >= penalties.warm_up:
             return weights
         warmth = max(progress / penalties.warm_up, _LEAST_WARMTH)

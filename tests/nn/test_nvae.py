@@ -37,10 +37,9 @@ def masks(n=4, size=16):
     return MaskMinibatch(maps.flip(3), maps, torch.linspace(0, 1, n)), classes
 
 
-def model(hierarchy=SMALL, in_channels=3, **penalties):
-    return NVAE(
-        in_channels, 3, 16, hierarchy=hierarchy, penalties=Penalties(**penalties)
-    )
+def model(hierarchy=SMALL, in_channels=3, beta=1.0, **penalties):
+    told = {"beta": beta, "penalties": Penalties(**penalties)}
+    return NVAE(in_channels, 3, 16, hierarchy=hierarchy, **told)
 
 
 class TestResidualNormal:
@@ -234,9 +233,11 @@ def test_faulty_settings_are_told_together():
     broken = Hierarchy(n_groups=(1, 1), n_channels=(8,), n_latent=(2, 2), factor=4)
     with pytest.raises(ValueError, match="other numbers of scales"):
         NVAE(3, 3, 16, hierarchy=broken)
-    with pytest.raises(ValueError, match=r"or 3: one a group.*warm_up is 2"):
-        model(beta=(1.0, 2.0), warm_up=2)
-    assert "below 0" in Penalties(beta=-1.0).problems(3)[0]
+    for beta in ((1.0, 2.0), -1.0):
+        with pytest.raises(ValueError, match="or 3: one a group"):
+            model(beta=beta)
+    with pytest.raises(ValueError, match=r"below 0; .*warm_up is 2"):
+        model(spectral=-1.0, warm_up=2)
 
 
 class FewMasks:

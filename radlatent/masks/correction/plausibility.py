@@ -87,8 +87,10 @@ def plausibility(
     DataFrame
         Index ``slice``. ``restored_dice`` and ``restored_dice_<structure>``: of the
         slice and its decoding, in the frame. ``log_density`` of the latent, ``kl`` of
-        the posterior, both in nats. ``neighbor_dice``: mean with the slices beside it;
-        ``volume_dice``: mean of ``restored_dice`` over the mask. ``position``: 0 to 1.
+        the posterior, both in nats; ``kl_<group>`` are its parts where the prior has
+        groups of latents, from the shallowest to the top. ``neighbor_dice``: mean with
+        the slices beside it; ``volume_dice``: mean of ``restored_dice`` over the mask.
+        ``position``: 0 to 1.
         ``area_<structure>_mm2``. ``outside_share`` of the frame. ``n_broken``.
     """
     names = prior.structures_
@@ -96,6 +98,7 @@ def plausibility(
     columns = restored_dice(prior, encoded)
     density = log_density(encoded.mean, prior.latents_, prior.bandwidth_)
     columns |= {"log_density": density, "kl": encoded.kl}
+    columns |= {f"kl_{name}": kl for name, kl in encoded.kl_by_group.items()}
     values = [mask.structures[name] for name in names]
     columns["neighbor_dice"] = _neighbors(mask.array, places, values)
     n = max(len(places), 1)

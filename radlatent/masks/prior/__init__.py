@@ -2,6 +2,7 @@
 
 ===============  =======================================================================
 `shape_prior`    the prior: encodes, decodes and redraws slices
+`models`         the models that it may have, and their defaults
 `frame`          the canonical frame that it looks at, and the way back
 `pairs`          what it is trained on
 `parzen`         the density of its latents

@@ -24,6 +24,7 @@ __all__ = [
     "outside_share",
     "place",
     "to_frame",
+    "with_context",
 ]
 
 
@@ -46,6 +47,8 @@ class Frame:
     ahead_mm
         Distance in mm from that centroid, toward the structure, of the middle of the
         frame: the right ventricle reaches farther out than the left.
+    context
+        Whether the slices before and after are seen as well, from the same place.
 
     Notes
     -----
@@ -63,6 +66,7 @@ class Frame:
     center: tuple[str, ...] = ("LV", "MYO")
     toward: str | None = "RV"
     ahead_mm: float = 20.0
+    context: bool = False
 
     def problems(self) -> list[str]:
         """Return what is wrong with the settings."""
@@ -179,9 +183,11 @@ def to_frame(labels: np.ndarray, placement: Placement, values: Sequence[int]) ->
         Shape (n, 1 + structures, size, size), float32; the first channel is background,
         also where the frame reaches out of the slice.
     """
-    if not len(placement.slices):
-        size = placement.frame.size
-        return torch.zeros((0, 1 + len(values), size, size))
+    if not len(placement.slices) or not labels.any():
+        n, size = len(placement.slices), placement.frame.size
+        empty = torch.zeros((n, 1 + len(values), size, size))
+        empty[:, 0] = 1
+        return empty
     # a pixel of background around the structures stands for all that lies beyond
     box = expand_box(bounding_box(labels), (0, 1, 1), labels.shape)[1:]
     planes = labels[placement.slices][:, *box]
@@ -192,6 +198,32 @@ def to_frame(labels: np.ndarray, placement: Placement, values: Sequence[int]) ->
     grid = _normalized(points - [part.start for part in box], planes.shape[1:])
     sampled = F.grid_sample(maps, grid, align_corners=True)
     return torch.cat([1 - sampled.sum(dim=1, keepdim=True), sampled], dim=1)
+
+
+def with_context(
+    labels: np.ndarray, placement: Placement, values: Sequence[int]
+) -> Tensor:
+    """Return the shares of the slice before, the slice itself and the one after.
+
+    Parameters
+    ----------
+    labels, placement, values
+        As in `to_frame`.
+
+    Returns
+    -------
+    Tensor
+        Shape (n, 3 (1 + structures), size, size). Beyond either end of the stack lies a
+        slice of background.
+    """
+    end = np.zeros_like(labels[:1])
+    before, after = (
+        np.concatenate([end, labels[:-1]]),
+        np.concatenate([labels[1:], end]),
+    )
+    return torch.cat(
+        [to_frame(part, placement, values) for part in (before, labels, after)], dim=1
+    )
 
 
 def from_frame(maps: Tensor, placement: Placement, rows: Sequence[int]) -> Tensor:

@@ -18,8 +18,9 @@ __all__ = ["METHODS", "valid_latents"]
 #: by the nearest valid one of these and of draws of their Parzen density.
 METHODS = ("decode", "nearest", "nearest_drawn")
 
-#: Decoded masks are judged on pixels half as wide as those of the frame.
-_FINER = 2
+#: Decoded masks are judged on pixels half as wide as those of the frame, unless these
+#: are as fine as the pixels of masks.
+_FINER, _FINE_MM = 2, 1.25
 
 
 def valid_latents(
@@ -72,11 +73,14 @@ def valid_latents(
 
 
 def _decoded_valid(prior, rules, latents):
-    maps = F.interpolate(
-        prior.decode(latents), scale_factor=_FINER, mode="bilinear", align_corners=False
-    )
+    spacing_mm, maps = prior.frame_.spacing_mm, prior.decode(latents)
+    finer = _FINER if spacing_mm > _FINE_MM else 1
+    if finer > 1:
+        maps = F.interpolate(
+            maps, scale_factor=finer, mode="bilinear", align_corners=False
+        )
     structures = {name: k for k, name in enumerate(prior.structures_, start=1)}
-    pixel = prior.frame.spacing_mm / _FINER
+    pixel = spacing_mm / finer
     legend = {"structures": structures, "spacing_mm": (pixel, pixel)}
     planes = classes_of(maps)
     broken = broken_rules(planes, rules, **legend)

@@ -14,7 +14,7 @@ from torch import Tensor
 from radlatent.cohort.labels import LabelMap
 from radlatent.masks.degradation.apply import degrade
 from radlatent.masks.degradation.draws import Degradation, mix_for_mask
-from radlatent.masks.prior.frame import Frame, place, to_frame
+from radlatent.masks.prior.frame import Frame, place, to_frame, with_context
 from radlatent.nn import MaskMinibatch
 from radlatent.parallel import progress_bar
 
@@ -32,6 +32,7 @@ class MaskPairs:
     ----------
     inputs, targets
         Shares of the structures in 1/255, shape (n, structures, size, size), uint8.
+        Inputs with context have those of three slices, one after the other.
     positions
         Place of each slice along its axis, 0 to 1, shape (n,).
     owners
@@ -50,8 +51,9 @@ class MaskPairs:
         self, rows: Tensor, device: torch.device, *, augment: bool
     ) -> MaskMinibatch:
         """Return some pairs; what was degraded is the augmentation."""
+        n, inputs = self.targets.shape[1], self.inputs[rows].to(device)
         return MaskMinibatch(
-            _shares(self.inputs[rows].to(device)),
+            torch.cat([_shares(part) for part in inputs.split(n, dim=1)], dim=1),
             _shares(self.targets[rows].to(device)),
             self.positions[rows].to(device),
         )
@@ -62,8 +64,10 @@ def _shares(structures):
     return torch.cat([1 - maps.sum(dim=1, keepdim=True), maps], dim=1)
 
 
-def _bytes(maps):
-    return (maps[:, 1:] * _FULL).round().to(torch.uint8)
+def _bytes(maps, n):
+    """Return maps of n structures each, without their backgrounds, in bytes."""
+    held = torch.arange(maps.shape[1]) % (n + 1) > 0
+    return (maps[:, held] * _FULL).round().to(torch.uint8)
 
 
 def collect_pairs(
@@ -114,9 +118,10 @@ def _pairs_of(mask, frame, names, degradation):
     position = slice_positions(mask.array, placement.slices)
     # a slice that the expert left empty has nothing to be corrected to
     held = torch.from_numpy(mask.array[placement.slices].any(axis=(1, 2)))
+    seen = with_context if frame.context else to_frame
     maps = [
-        _bytes(to_frame(labels, placement, values))[held]
-        for labels in (changed, mask.array)
+        _bytes(view(labels, placement, values), len(values))[held]
+        for view, labels in ((seen, changed), (to_frame, mask.array))
     ]
     return (*maps, torch.from_numpy(position).float()[held])
 

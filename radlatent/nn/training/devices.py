@@ -56,9 +56,12 @@ def launched(training: Training) -> Fabric:
     accelerator = {"cuda": "gpu"}.get(training.device, training.device)
     accelerator = os.environ.get("LT_ACCELERATOR", accelerator)
     precision = training.precision
-    if precision == "auto":
+    if precision in ("auto", "half"):
         on_gpu = accelerator in ("gpu", "cuda", "auto") and torch.cuda.is_available()
         half = on_gpu and torch.cuda.is_bf16_supported()
+        if precision == "half" and not on_gpu:
+            # below AVX-512 bfloat16 is slower than float32
+            half = torch.backends.cpu.get_cpu_capability().startswith("AVX512")
         precision = "bf16-mixed" if half else "32-true"
     n = training.n_devices
     asked = {"accelerator": accelerator, "devices": n, "precision": precision}

@@ -89,7 +89,8 @@ class Training:
     n_devices
         Devices on this machine; under ``fabric run`` as it says.
     precision
-        "auto" is bfloat16 where a GPU has it and float32 elsewhere; else as in Fabric.
+        "auto" is bfloat16 where a GPU has it and float32 elsewhere; "half" is bfloat16
+        on CPUs with AVX-512 as well; else as in Fabric.
     optimizer
         "adamw" or "adamax", in which one large gradient is not forgotten at once.
     eps

@@ -31,6 +31,7 @@ def scene_of(mask, decoded=None):
         maps=maps,
         mean=random.standard_normal((n, 2)),
         kl=np.arange(n) + 0.5,
+        kl_by_group={},
     )
     prior = SimpleNamespace(
         structures_=NAMES,

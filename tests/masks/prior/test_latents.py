@@ -39,7 +39,7 @@ def prior(drawn, rng):
     latents = np.array([[1, 0], [-1, 0], [2, 2], [-2, 5], [-4, 1.0]], np.float32)
     return SimpleNamespace(
         structures_=("RV", "MYO", "LV"),
-        frame=Frame(spacing_mm=2.0),
+        frame_=Frame(spacing_mm=2.0),
         latents_=latents,
         bandwidth_=0.5,
         decode=decode,

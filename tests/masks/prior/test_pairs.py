@@ -1,5 +1,7 @@
 """Pairs to learn from: where they lie, which slices are in, what a byte keeps."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -52,6 +54,28 @@ def test_expert_masks_alone_are_pairs_of_themselves(hearts):
     assert pairs.owners.tolist() == 4 * [0] + 4 * [1] + 4 * [2]
     assert pairs.inputs.shape == (12, 3, 32, 32)
     assert pairs.inputs.dtype == torch.uint8
+
+
+def test_context_is_the_slices_beside_in_the_same_frame(hearts):
+    frame = replace(FRAME, context=True)
+    pairs = collect_pairs(hearts[:1], frame, NAMES, 0)
+    assert pairs.inputs.shape == (4, 9, 32, 32)
+    assert torch.equal(pairs.inputs[:, 3:6], pairs.targets)
+    found = pairs.minibatch(torch.arange(4), "cpu", augment=True)
+    assert found.x.shape == (4, 12, 32, 32)
+    assert found.target.shape == (4, 4, 32, 32)
+    end = torch.eye(4)[0][:, None, None].expand(4, 32, 32)
+    labels, close = hearts[0].array, {"rtol": 0, "atol": 4 * HALF_STEP}
+    for row in range(4):
+        for part, beside in ((0, row - 1), (1, row), (2, row + 1)):
+            seen = found.x[row, 4 * part : 4 * part + 4]
+            if beside not in range(4):
+                assert torch.equal(seen, end)
+                continue
+            moved = labels.copy()
+            moved[row] = labels[beside]
+            expected = framed(moved, labels, hearts[0])[row]
+            torch.testing.assert_close(seen, expected, **close)
 
 
 def test_bytes_keep_shares_to_half_a_step(hearts):

@@ -42,7 +42,8 @@
 ``block_coverage``  which patients have which blocks
 ``aggregate``       one row a case -> one row a patient
 ``lesion_centroids``, ``lesion_burden``  number, volume and spread of lesions
-``wall_thickness``  of the myocardium, from its masks
+``wall_thickness``, ``wall_thickening``  of the myocardium, by slice and segment
+``body_surface``    of height and weight, whose units are told
 ``make_folds``, ``site_folds``, ``read_folds``  folds by patient, by site, saved ones
 ``logistic``, ``svm``, ``forest``, ``boosted``  classifiers, with all that they fit
 ``cox``, ``aft``, ``boosted_survival``  survival, in the same way
@@ -91,6 +92,7 @@ _HOMES = {
         "read_settings",
         "stability",
         "stability_between",
+        "wall_thickening",
         "wall_thickness",
     ),
     "fusion": (
@@ -99,6 +101,7 @@ _HOMES = {
         "aft",
         "aggregate",
         "block_coverage",
+        "body_surface",
         "boosted",
         "boosted_survival",
         "calibration_curve",

@@ -8,6 +8,7 @@
 ``aggregate``                one row a case -> one row a patient
 ``lesion_burden``            number, volume and spread of a patient's lesions
 ``fractional_decrease``      the ejection fraction of a cavity volume
+``body_surface``             of height and weight, after Mosteller or Du Bois
 ``Combat``                   site effects, learned on training patients
 ``make_folds``               an endpoint -> a **folds** table
 ``site_folds, read_folds``   a fold a site; folds that were saved
@@ -45,6 +46,7 @@
 """
 
 from radlatent.features.aggregate import aggregate, fractional_decrease
+from radlatent.features.body import body_surface
 from radlatent.features.burden import lesion_burden
 from radlatent.features.folds import make_folds, read_folds, site_folds
 from radlatent.features.join import block_coverage, join, select_blocks
@@ -97,6 +99,7 @@ __all__ = [
     "aft",
     "aggregate",
     "block_coverage",
+    "body_surface",
     "boosted",
     "boosted_survival",
     "calibration_curve",

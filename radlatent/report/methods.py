@@ -163,6 +163,13 @@ def _over_lesions(settings):
     return f"Of the lesions of a patient together: {'; '.join(told)}." if told else ""
 
 
+def _quantity(named):
+    """Return a derived quantity, with the formula where there are several."""
+    name, spec = named
+    formula = spec.get("body_surface") if isinstance(spec, Mapping) else None
+    return f"{name} (after {formula.replace('_', ' ').title()})" if formula else name
+
+
 def _features(record, tables):
     said = [
         f"{modality}{_unit(record, modality)}: classes {_join(one['featureClass'])}; "
@@ -180,7 +187,7 @@ def _features(record, tables):
             "Lesions were brought to patients by the rule "
             f"{_or_not(settings.get('aggregate'), 'aggregation')!r}.",
             _over_lesions(settings),
-            "Derived quantities: " + _join(settings["derived"]) + "."
+            f"Derived quantities: {_join(map(_quantity, settings['derived'].items()))}."
             if settings.get("derived")
             else "",
             f"{failed} cases failed in part or whole and kept their rows."

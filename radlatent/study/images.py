@@ -12,15 +12,16 @@ import pandas as pd
 from radlatent.errors import CohortError
 from radlatent.handcrafted import (
     Extraction,
+    Walls,
     extract,
     lesion_centroids,
-    wall_thickness,
+    measure_walls,
 )
 from radlatent.masks import score
 from radlatent.schema import failures_table, write_run
 from radlatent.study.work import Work
 
-__all__ = ["EXTRACTED", "judge", "locate", "measure", "measure_walls"]
+__all__ = ["EXTRACTED", "judge", "locate", "measure", "measure_heart"]
 
 #: What `measure` leaves in the data folder of a run.
 EXTRACTED = ("features", "failures", "provenance")
@@ -81,16 +82,18 @@ def measure(work: Work) -> Extraction:
     return extraction
 
 
-def measure_walls(work: Work) -> pd.DataFrame:
+def measure_heart(work: Work) -> Walls:
     """Return the thickness of the myocardium by case, empty where none is asked for."""
     asked = work.plan.myocardium
     if asked is None:
-        return pd.DataFrame()
-    return wall_thickness(
+        return Walls(pd.DataFrame(), failures_table())
+    return measure_walls(
         work.cohort,
         myocardium=asked.wall,
         cavity=asked.cavity,
         modality=asked.modality,
+        right_ventricle=asked.right_ventricle,
+        orientation=asked.orientation,
         jobs=work.jobs,
     )
 

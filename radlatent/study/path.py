@@ -14,7 +14,7 @@ import pandas as pd
 
 from radlatent.report import report
 from radlatent.study import latents, models, record
-from radlatent.study.images import judge, locate, measure, measure_walls
+from radlatent.study.images import judge, locate, measure, measure_heart
 from radlatent.study.patients import gather
 from radlatent.study.rehearsal import rehearse
 from radlatent.study.tables import run_tables
@@ -91,8 +91,8 @@ def run(
     clock, asked = {}, {"root": root, "jobs": jobs}
     with _stage("check", clock):
         work = begin(Path(study), Path(out), allow_failures=allow_failures, **asked)
-        walls = measure_walls(work)
-        rehearse(work, walls)
+        heart = measure_heart(work)
+        rehearse(work, heart.features)
     with _stage("masks", clock):
         tables, unjudged = judge(work)
     # from here on the folder is not that of an earlier run
@@ -106,10 +106,10 @@ def run(
         tables |= latents.latent_tables(work, features, encoding)
     with _stage("models", clock):
         latent = encoding and encoding.features
-        patients = gather(work, features, walls, places, latent)
+        patients = gather(work, features, heart.features, places, latent)
         results = models.validate(work, patients)
         tables |= run_tables(work, patients, results)
-    failed = [unjudged, *([encoding.failures] if encoding else [])]
+    failed = [heart.failures, unjudged, *([encoding.failures] if encoding else [])]
     tables |= record.of_cases(work, extraction, failed)
     command = {"study": str(study), "root": str(work.cohort.root), "jobs": jobs}
     counts = record.counts(work, extraction, results)

@@ -12,11 +12,13 @@ from radlatent.features.folded import FoldedFeatures
 from radlatent.features.origin import keep_origins
 from radlatent.fusion import (
     aggregate,
+    body_surface,
     fractional_decrease,
     join,
     lesion_burden,
     select_blocks,
 )
+from radlatent.handcrafted import wall_thickening
 from radlatent.schema import nearest, split_column
 from radlatent.study.work import Work
 
@@ -78,8 +80,7 @@ def gather(
     """
     plan, cases = work.plan, work.cohort.included
     beside = [_clinical(work, features), *_lesion_blocks(work, features, places)]
-    if len(walls):
-        beside.append(aggregate(walls, cases.loc[walls.index]))
+    beside += _of_heart(plan.myocardium, walls, cases)
     how = {"how": plan.aggregate, "volume": plan.volume, "intensity": plan.intensity}
 
     def of_patients(table):
@@ -107,7 +108,35 @@ def _clinical(work, features):
             about = spec.model_dump(include={"feature", "lesion_id", "first", "last"})
             values = fractional_decrease(features, cohort.included, **about)
             clinical[f"clinical__{name}"] = values
+        elif spec.body_surface:
+            clinical[f"clinical__{name}"] = _surface(name, spec, clinical)
     return keep_origins(clinical, cohort.clinical(), features)
+
+
+def _surface(name, spec, clinical):
+    """Return the surface of the bodies of patients, from two covariates."""
+    known = [column.removeprefix("clinical__") for column in clinical]
+    for column in (spec.height, spec.weight):
+        if column not in known:
+            msg = f"derived {name!r}: {column!r} is no covariate of the cohort"
+            raise SchemaError(f"{msg}{nearest(column, known)} (it has {known}).")
+    sizes = (clinical[f"clinical__{column}"] for column in (spec.height, spec.weight))
+    units = {"height_unit": spec.height_unit, "weight_unit": spec.weight_unit}
+    try:
+        return body_surface(*sizes, **units, formula=spec.body_surface)
+    except SchemaError as error:
+        raise SchemaError(f"derived {name!r}: {error}") from error
+
+
+def _of_heart(asked, walls, cases):
+    """Return the thickness of the wall by patient, and what becomes of it."""
+    if asked is None:
+        return []
+    found = [aggregate(walls, cases.loc[walls.index])]
+    if asked.first:
+        about = {"first": asked.first, "last": asked.last}
+        found.append(wall_thickening(walls, cases, **about))
+    return found
 
 
 def _ratios(plan, patients):

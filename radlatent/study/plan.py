@@ -20,7 +20,7 @@ _STRICT = ConfigDict(extra="forbid", frozen=True)
 
 
 class Derived(BaseModel):
-    """A clinical quantity: of one feature at two timepoints, or a ratio of columns."""
+    """A quantity of a patient: a decrease, a ratio, or the surface of the body."""
 
     model_config = _STRICT
 
@@ -30,31 +30,52 @@ class Derived(BaseModel):
     last: str | None = None
     numerator: str | None = None
     denominator: str | None = None
+    body_surface: Literal["mosteller", "du_bois"] | None = None
+    height: str | None = None
+    height_unit: Literal["cm", "m", "in"] | None = None
+    weight: str | None = None
+    weight_unit: Literal["kg", "g", "lb"] | None = None
 
     @model_validator(mode="after")
     def _one_kind(self):
         decrease = (self.feature, self.lesion_id, self.first, self.last)
         ratio = (self.numerator, self.denominator)
-        if not (
-            (all(decrease) and not any(ratio)) or (all(ratio) and not any(decrease))
-        ):
+        sizes = (self.height, self.height_unit, self.weight, self.weight_unit)
+        kinds = (decrease, ratio, (self.body_surface, *sizes))
+        if [all(kind) for kind in kinds if any(kind)] != [True]:
             raise ValueError(
-                "give feature, lesion_id, first and last (a decrease), or numerator "
-                "and denominator (columns of a patient)"
+                "give feature, lesion_id, first and last (a decrease), numerator "
+                "and denominator (columns of a patient), or body_surface (a formula), "
+                "height, height_unit, weight and weight_unit (two covariates)"
             )
-        if self.first and self.first == self.last:
-            raise ValueError(f"first and last are both {self.first!r}")
+        _check_apart(self.first, self.last)
         return self
 
 
+def _check_apart(first, last):
+    if first and first == last:
+        raise ValueError(f"first and last are both {first!r}")
+
+
 class Myocardium(BaseModel):
-    """Structures between which the wall of the heart is measured."""
+    """Structures between which the wall of the heart is measured, and when."""
 
     model_config = _STRICT
 
     wall: str
     cavity: str
     modality: str
+    right_ventricle: str | None = None
+    orientation: Literal["header", "displayed"] = "header"
+    first: str | None = None
+    last: str | None = None
+
+    @model_validator(mode="after")
+    def _two_timepoints(self):
+        if bool(self.first) != bool(self.last):
+            raise ValueError("thickening needs both: first and last")
+        _check_apart(self.first, self.last)
+        return self
 
 
 class MaskSpec(BaseModel):

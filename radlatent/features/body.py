@@ -82,17 +82,16 @@ def body_surface(
             hint = nearest(value, known)
             msg = f"{what}={value!r} is not one of {list(known)}{hint}."
             raise SchemaError(msg)
-    _check_range("height", height, height_unit, HEIGHT_UNITS, _HEIGHTS)
-    _check_range("weight", weight, weight_unit, WEIGHT_UNITS, _WEIGHTS)
+    _check_range("height", height, height_unit, HEIGHT_UNITS, *_HEIGHTS)
+    _check_range("weight", weight, weight_unit, WEIGHT_UNITS, *_WEIGHTS)
     height = height * HEIGHT_UNITS[height_unit]
     weight = weight * WEIGHT_UNITS[weight_unit]
     _check_mass(height, weight, f"{height_unit} and {weight_unit}")
     return FORMULAS[formula](height, weight).rename("body_surface")
 
 
-def _check_range(what, values, unit, units, limits):
+def _check_range(what, values, unit, units, low, high):
     """Refuse what no body measures in this unit."""
-    low, high = limits
     inside = (values * units[unit]).between(low, high)
     wrong = values[values.notna() & ~inside]
     if wrong.empty:

@@ -163,9 +163,8 @@ def _over_lesions(settings):
     return f"Of the lesions of a patient together: {'; '.join(told)}." if told else ""
 
 
-def _quantity(named):
+def _quantity(name, spec):
     """Return a derived quantity, with the formula where there are several."""
-    name, spec = named
     formula = spec.get("body_surface") if isinstance(spec, Mapping) else None
     return f"{name} (after {formula.replace('_', ' ').title()})" if formula else name
 
@@ -187,7 +186,7 @@ def _features(record, tables):
             "Lesions were brought to patients by the rule "
             f"{_or_not(settings.get('aggregate'), 'aggregation')!r}.",
             _over_lesions(settings),
-            f"Derived quantities: {_join(map(_quantity, settings['derived'].items()))}."
+            f"Derived quantities: {_join(_quantity(*one) for one in settings['derived'].items())}."
             if settings.get("derived")
             else "",
             f"{failed} cases failed in part or whole and kept their rows."

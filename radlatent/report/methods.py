@@ -163,10 +163,14 @@ def _over_lesions(settings):
     return f"Of the lesions of a patient together: {'; '.join(told)}." if told else ""
 
 
-def _quantity(name, spec):
-    """Return a derived quantity, with the formula where there are several."""
-    formula = spec.get("body_surface") if isinstance(spec, Mapping) else None
-    return f"{name} (after {formula.replace('_', ' ').title()})" if formula else name
+def _derived_quantities(derived):
+    """Return what was derived, with the formula where there are several."""
+    told = []
+    for name, spec in (derived or {}).items():
+        formula = spec.get("body_surface") if isinstance(spec, Mapping) else None
+        after = f" (after {formula.replace('_', ' ').title()})" if formula else ""
+        told.append(f"{name}{after}")
+    return f"Derived quantities: {_join(told)}." if told else ""
 
 
 def _features(record, tables):
@@ -186,9 +190,7 @@ def _features(record, tables):
             "Lesions were brought to patients by the rule "
             f"{_or_not(settings.get('aggregate'), 'aggregation')!r}.",
             _over_lesions(settings),
-            f"Derived quantities: {_join(_quantity(*one) for one in settings['derived'].items())}."
-            if settings.get("derived")
-            else "",
+            _derived_quantities(settings.get("derived")),
             f"{failed} cases failed in part or whole and kept their rows."
             if failed is not None
             else _NOT_RECORDED.format("failures"),

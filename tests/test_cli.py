@@ -18,7 +18,7 @@ import radlatent as rl
 from radlatent.cli import app
 from radlatent.cohort import LAYOUTS
 from radlatent.errors import CohortError
-from radlatent.imaging import Volume, write_volume
+from radlatent.imaging import Volume, hashes, write_volume
 
 #: What only the command line has: where to write, and when to exit with 1.
 EXTRA = {"out", "allow_failures", "quiet"}
@@ -396,6 +396,19 @@ def test_a_study_that_was_drafted_runs(study, tmp_path):
     done = invoke("run", drafted, "--out", tmp_path / "out", "--jobs", "1", "-q")
     assert done.exit_code == 0, done.output
     assert "C (Harrell)" in done.output
+
+
+def test_a_check_keeps_hashes_for_an_extraction(tiny_folder, tmp_path, monkeypatch):
+    # those of files of this moment are not kept
+    monkeypatch.setattr(hashes, "_COARSE_NS", -1)
+    cache = tmp_path / "x.cache"
+    assert invoke("check", tiny_folder, "--deep", "--cache", cache).exit_code == 0
+    monkeypatch.setattr(hashes, "file_hash", None)
+    done = invoke("extract", tiny_folder, "--out", tmp_path / "x.csv")
+    assert done.exit_code == 0, done.output
+    done = invoke("check", tiny_folder, "--cache", tiny_folder / "cohort.yml")
+    assert done.exit_code == 1
+    assert "is a file; give a folder" in done.output
 
 
 def test_an_index_can_be_checked_at_once(tiny_folder, tmp_path):

@@ -94,10 +94,14 @@ def check(
             help="How far apart grids may lie, as geometryTolerance of settings.",
         ),
     ] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Keep hashes for extract --cache FOLDER."),
+    ] = None,
 ):
     """Report every problem of a cohort's tables and files at once."""
-    about = {"root": root, "jobs": jobs, "tolerance_voxels": tolerance_voxels}
-    found = rl.check(cohort, deep=deep, **about)
+    about = {"root": root, "jobs": jobs, "cache": cache}
+    found = rl.check(cohort, deep=deep, tolerance_voxels=tolerance_voxels, **about)
     for note in found.notes:
         _log.warning("note: %s", note)
     found.raise_if_any()

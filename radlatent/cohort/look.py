@@ -13,12 +13,14 @@ from radlatent.cohort.card import Modality
 from radlatent.errors import LabelError, RadlatentError
 from radlatent.imaging import (
     MOST_OUTSIDE,
+    Hashed,
     Label,
     Pair,
     Volume,
     check_stored,
     chosen,
     geometry_difference,
+    hash_file,
     header_warnings,
     label_counts,
     label_text,
@@ -73,6 +75,8 @@ class Look:
         Whether the voxels of the image are read, not its header alone.
     tolerance_voxels
         As in `radlatent.imaging.open_pair`.
+    hashed
+        Which of the two are hashed as well.
     """
 
     image: Path
@@ -81,10 +85,28 @@ class Look:
     modality: Modality
     voxels: bool
     tolerance_voxels: float | None = None
+    hashed: frozenset[Path] = frozenset()
 
 
-def look(this: Look) -> tuple[list[Fault], list[str]]:
-    """Return the faults and the notes of an image and its mask."""
+@dataclass(frozen=True)
+class Seen:
+    """What a look found.
+
+    Parameters
+    ----------
+    faults, notes
+        What is wrong, and what is odd.
+    hashes
+        Of the files that were to be hashed, those that were read to their end.
+    """
+
+    faults: list[Fault]
+    notes: list[str]
+    hashes: dict[Path, Hashed]
+
+
+def look(this: Look) -> Seen:
+    """Look into an image and its mask."""
     faults, notes = [], []
     image = _attempt(_opened, this.image, this.voxels, "image", faults)
     mask = _attempt(_opened, this.mask, True, "mask", faults)
@@ -100,7 +122,9 @@ def look(this: Look) -> tuple[list[Fault], list[str]]:
         notes += _union_notes(this, counts)
         if not faults and image is not None:
             faults += _lesion_faults(this, image, labels, notes)
-    return faults, sorted(set(notes))
+    read = {this.mask: mask, this.image: image if this.voxels else None}
+    hashes = {p: hash_file(p) for p in read if p in this.hashed and read[p] is not None}
+    return Seen(faults, sorted(set(notes)), hashes)
 
 
 def _attempt(read, path, voxels, role, faults):

@@ -4,7 +4,7 @@ A cohort folder enters, the **problems** table leaves: faults of the tables toge
 with grids that differ, labels that are absent, and images swapped with masks.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,8 @@ from radlatent.cohort.manifest import Cohort, read_manifest
 from radlatent.cohort.problems import Problems
 from radlatent.cohort.rules import check_paths
 from radlatent.errors import SchemaError
-from radlatent.imaging import Label, collapse_warnings, region_of
+from radlatent.imaging import Label, collapse_warnings, keep_hashes, region_of
+from radlatent.outputs import check_folder
 from radlatent.parallel import map_tasks
 
 __all__ = ["Check", "check"]
@@ -85,6 +86,7 @@ def check(
     jobs: int | None = None,
     deep: bool = False,
     tolerance_voxels: float | Mapping[str, float] | None = None,
+    cache: str | Path | None = None,
 ) -> Check:
     """Check the tables and the files of a cohort, and report everything at once.
 
@@ -102,6 +104,9 @@ def check(
         How far apart corners of one grid may lie, of every modality or of some: what
         the settings of a later extraction say as ``geometryTolerance``. None takes
         `radlatent.imaging.TOLERANCE_MM`.
+    cache
+        Folder where hashes of the files that are read to their end are kept, for an
+        extraction with the same ``cache``, which then need not read them for that.
 
     Notes
     -----
@@ -111,6 +116,8 @@ def check(
     more than `radlatent.imaging.TOLERANCE_MM`. One image under several patients is
     noted: folds by patient do not keep a copy out of the test.
     """
+    if cache is not None:
+        check_folder(cache, what="cache")
     if isinstance(cohort, Cohort):
         if root is not None:
             msg = "root belongs to the folder of a cohort; this one was read already."
@@ -122,17 +129,16 @@ def check(
         cohort, problems = read_manifest(cohort, root=root)
     pairs = _pairs(cohort)
     seen = set(pairs) if deep else _sample(pairs, cohort)
-    tasks = {
-        key: (_look_of(p, cohort, key in seen, tolerance_voxels),)
-        for key, p in pairs.items()
-    }
-    outcome = map_tasks(look, tasks, jobs=jobs, description="Checking files")
+    looks = _looks(pairs, cohort, seen, tolerance_voxels, cache is not None)
+    outcome = map_tasks(look, dict(looks), jobs=jobs, description="Checking files")
+    hashes = [one.hashes for one in outcome.results.values()]
+    keep_hashes(cache, {path: h for some in hashes for path, h in some.items()})
     notes = _sampled_notes(pairs, seen, cohort)
     damaged = {pairs[key].image for key in outcome.failures}
-    for key, (faults, remarks) in outcome.results.items():
-        _report(cohort, pairs[key], faults, problems)
-        notes += remarks
-        damaged |= {pairs[key].image for fault in faults if fault.role == "image"}
+    for key, one in outcome.results.items():
+        _report(cohort, pairs[key], one.faults, problems)
+        notes += one.notes
+        damaged |= {pairs[key].image for f in one.faults if f.role == "image"}
     for key, (_, message) in outcome.failures.items():
         fault = Fault(message, "Mend the file, or exclude the case", "image")
         _report(cohort, pairs[key], [fault], problems)
@@ -141,12 +147,21 @@ def check(
     return Check(problems, cohort, (*collapse_warnings(notes), *shared))
 
 
-def _look_of(pair, cohort, voxels, tolerance):
-    allowed = tolerance
-    if isinstance(tolerance, Mapping):
-        allowed = tolerance.get(pair.modality)
-    modality = cohort.modalities[pair.modality]
-    return Look(*pair.paths, pair.labels, modality, voxels, allowed)
+def _looks(pairs, cohort, seen, tolerance, hash_too) -> Iterator:
+    """Yield name and arguments of each look; a file is hashed by one of them."""
+    hashed = set()
+    for key, pair in pairs.items():
+        allowed = tolerance
+        if isinstance(tolerance, Mapping):
+            allowed = tolerance.get(pair.modality)
+        modality = cohort.modalities[pair.modality]
+        own = {pair.paths[1], *([pair.paths[0]] if key in seen else [])} - hashed
+        hashed |= own
+        wanted = frozenset(own if hash_too else ())
+        yield (
+            key,
+            (Look(*pair.paths, pair.labels, modality, key in seen, allowed, wanted),),
+        )
 
 
 def _sample(pairs, cohort):

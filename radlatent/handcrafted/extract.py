@@ -129,7 +129,8 @@ def extract(
     jobs
         Processes. None leaves it to ``joblib.parallel_config``, -1 is every core.
     cache
-        Folder of finished results; a run that is started again goes on from there.
+        Folder of finished results, with hashes of packed NIfTI files that need not be
+        read again for it; a run that is started again goes on from there.
 
     Returns
     -------
@@ -158,7 +159,8 @@ def extract(
     >>> extraction.features.shape
     (3, 28)
     """
-    work = plan(cohort, root=root, settings=settings, engine=engine, jobs=jobs)
+    about = {"settings": settings, "engine": engine, "jobs": jobs, "cache": cache}
+    work = plan(cohort, root=root, **about)
     outcome = map_tasks(
         measure_lesion,
         {name: (work.lesions[name],) for name in work.keys},

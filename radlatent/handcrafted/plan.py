@@ -8,9 +8,17 @@ from radlatent.cohort import Cohort
 from radlatent.errors import SchemaError
 from radlatent.handcrafted.lesion import Lesion, engine_of
 from radlatent.handcrafted.settings import Settings, read_settings
-from radlatent.imaging import forget_pair, region_of
+from radlatent.imaging import (
+    Hashed,
+    forget_pair,
+    hash_file,
+    keep_hashes,
+    kept_hashes,
+    region_of,
+)
+from radlatent.outputs import check_folder
 from radlatent.parallel import Shared, map_tasks
-from radlatent.provenance import content_key, file_hash, versions
+from radlatent.provenance import content_key, versions
 from radlatent.schema import nearest
 
 __all__ = ["Plan", "plan", "settings_of"]
@@ -78,8 +86,11 @@ def plan(
     settings: str | Path | dict | Settings | Mapping | None,
     engine: str,
     jobs: int | None,
+    cache: str | Path | None,
 ) -> Plan:
     """Find what is to be measured; parameters and errors are those of `extract`."""
+    if cache is not None:
+        check_folder(cache, what="cache")
     if not isinstance(cohort, Cohort):
         cohort = Cohort.read(cohort, root=root)
     elif root is not None:
@@ -95,26 +106,27 @@ def plan(
     version = engine_of(engine).version()
     lesions = _lesions(cohort, per_modality, engine)
     files = {path for one in lesions.values() for path in (one.image, one.mask)}
-    hashes = map_tasks(
+    hashes = kept_hashes(cache, sorted(files))
+    hashed = map_tasks(
         hash_and_load,
-        {path: (path, engine) for path in sorted(files)},
+        {path: (path, engine) for path in sorted(files - hashes.keys())},
         jobs=jobs,
         description="Hashing files",
     )
-    keys = _keys(lesions, hashes.results)
-    return Plan(
-        cohort, per_modality, lesions, hashes.results, hashes.failures, keys, version
-    )
+    keep_hashes(cache, hashed.results)
+    hashes |= {path: digest for path, (digest, _) in hashed.results.items()}
+    keys = _keys(lesions, hashes)
+    return Plan(cohort, per_modality, lesions, hashes, hashed.failures, keys, version)
 
 
-def hash_and_load(path: Path, engine: str) -> str:
+def hash_and_load(path: Path, engine: str) -> Hashed:
     """Return the hash of a file, and load the engine that its lesions need.
 
     The first task of a worker says what memory it needs: loading the engine later,
     some 300 MB, would be taken for a leak, and the worker stopped.
     """
     engine_of(engine)
-    return file_hash(path)
+    return hash_file(path)
 
 
 def settings_of(

@@ -19,6 +19,8 @@
 :data:`Label`, :func:`region_of`,         one label, or the labels of one region: as
 :func:`label_text`, :func:`chosen`        a cell names it, as text, its voxels
 :func:`check_stored`                      what a file claims, against what it holds
+:func:`hash_file`, :func:`kept_hashes`,   hashes that hold while a file is the same
+:func:`keep_hashes`, :data:`Hashed`
 :func:`to_sitk`, :func:`from_sitk`        SimpleITK images
 :func:`single_thread`                     for workers that share the cores
 :func:`resample`, :func:`resample_to`     to a spacing; onto another grid
@@ -51,6 +53,7 @@ from radlatent.imaging.grid import (
     resample,
     resample_to,
 )
+from radlatent.imaging.hashes import Hashed, hash_file, keep_hashes, kept_hashes
 from radlatent.imaging.intensity import (
     Projection,
     clip,
@@ -89,6 +92,7 @@ __all__ = [
     "MOST_OUTSIDE",
     "TOLERANCE_MM",
     "Geometry",
+    "Hashed",
     "Label",
     "Pair",
     "Projection",
@@ -106,8 +110,11 @@ __all__ = [
     "from_sitk",
     "geometry_difference",
     "gradient_magnitude",
+    "hash_file",
     "header_warnings",
     "interpolate",
+    "keep_hashes",
+    "kept_hashes",
     "label_counts",
     "label_text",
     "maximum_intensity_projection",

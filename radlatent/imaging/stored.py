@@ -10,6 +10,7 @@ import os
 import re
 import struct
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 
 import nibabel as nib
@@ -21,6 +22,7 @@ __all__ = [
     "gzip_length",
     "is_nifti",
     "is_nifti2",
+    "is_sealed",
     "memory_bytes",
 ]
 
@@ -164,6 +166,23 @@ def gzip_length(path: str | os.PathLike) -> int:
         return int.from_bytes(file.read(4), "little")
 
 
+def is_sealed(path: str | os.PathLike) -> bool:
+    """Return whether the last eight bytes of a file tell its whole content.
+
+    They are checksum and length of a packed NIfTI file, header and voxels, that is one
+    stream. NRRD and MetaImage keep their header outside of the stream.
+    """
+    if not Path(path).name.lower().endswith(".nii.gz"):
+        return False
+    stored = _stored_header(path)
+    if stored is None or not 1 <= stored.dims[0] <= 7 or stored.bits % 8:
+        return False
+    n_voxels = math.prod(stored.dims[1 : 1 + stored.dims[0]])
+    whole = stored.start + n_voxels * stored.bits // 8
+    # a stream of several members tells the length of the last one
+    return 0 < whole < 2**32 and gzip_length(path) == whole
+
+
 def _claim(shape, itemsize, start, packed="", **more):
     n = math.prod(shape)
     return {
@@ -179,12 +198,11 @@ def _nifti_claim(path):
     stored = _stored_header(path)
     if stored is None:
         return None  # the reader says what is wrong with the header
-    bits, sides, start, least = stored
-    if not start >= least:
+    if not stored.start >= stored.least:
         msg = (
-            f"{path}: the header says that the voxels begin at byte {start:g}, which "
-            f"is inside of the header ({least} bytes). Readers take different places. "
-            "Convert the file again from its source."
+            f"{path}: the header says that the voxels begin at byte {stored.start:g}, "
+            f"which is inside of the header ({stored.least} bytes). Readers take "
+            "different places. Convert the file again from its source."
         )
         raise OSError(msg)
     try:
@@ -194,6 +212,7 @@ def _nifti_claim(path):
         return None
     except (OverflowError, zlib.error, nib.spatialimages.HeaderDataError):
         return None
+    bits, sides = stored.bits, np.array(stored.sides)
     if not (np.isfinite(sides) & (sides != 0)).all():
         msg = (
             f"{path}: the header says voxels of {sides.tolist()} mm (pixdim; x, y, z). "
@@ -213,11 +232,25 @@ def _nifti_claim(path):
     return _claim(shape, dtype.itemsize, int(there.offset), packed, scaled=scaled)
 
 
-def _stored_header(path):
-    """Return bitpix, pixdim, vox_offset and its least, unmended by a library; or None.
+@dataclass(frozen=True)
+class _Stored:
+    """What stands in a NIfTI header, unmended by a library."""
 
-    They stand in another place of NIfTI-2, and in the order of bytes of the writer.
-    """
+    dims: tuple[int, ...]
+    bits: int  # bitpix
+    sides: tuple[float, ...]  # pixdim, x, y, z
+    start: float  # vox_offset
+    least: int
+
+
+#: Where these stand in NIfTI-1 and NIfTI-2, by the number that each begins with.
+_PLACES = {
+    348: (("8h", 40), ("h", 72), ("4f", 76), ("f", 108)),
+    540: (("8q", 16), ("h", 14), ("4d", 104), ("q", 168)),
+}
+
+
+def _stored_header(path):
     opened = gzip.open if Path(path).name.lower().endswith(".gz") else open
     try:
         with opened(path, "rb") as file:
@@ -228,16 +261,11 @@ def _stored_header(path):
         return None
     for order in "<>":
         size = struct.unpack_from(f"{order}i", head)[0]
-        if size in (348, 540):
-            first = size == 348
-            bits = struct.unpack_from(f"{order}h", head, 72 if first else 14)[0]
-            sides = struct.unpack_from(
-                f"{order}{'4f' if first else '4d'}", head, 76 if first else 104
-            )[1:]
-            start = struct.unpack_from(
-                f"{order}{'f' if first else 'q'}", head, 108 if first else 168
-            )[0]
-            return bits, np.array(sides), start, size + 4
+        if size in _PLACES:
+            dims, bits, sides, start = (
+                struct.unpack_from(order + form, head, at) for form, at in _PLACES[size]
+            )
+            return _Stored(dims, bits[0], sides[1:], start[0], size + 4)
     return None
 
 

@@ -94,7 +94,8 @@ def begin(
     settings = _settings(plan, here)
     _make_folder(out)
     allowed = _tolerance(settings)
-    checked = check(here / plan.cohort, root=root, jobs=jobs, tolerance_voxels=allowed)
+    about = {"root": root, "jobs": jobs, "cache": out / "cache"}
+    checked = check(here / plan.cohort, tolerance_voxels=allowed, **about)
     for note in checked.notes:
         _log.warning("%s", note)
     checked.raise_if_any(allow=allow_failures)

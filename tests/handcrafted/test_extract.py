@@ -11,12 +11,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from radlatent.cohort import Cohort, simulate
+from radlatent.cohort import Cohort, check, simulate
 from radlatent.errors import SchemaError
 from radlatent.handcrafted import extract
 from radlatent.handcrafted.engine.native import version
-from radlatent.imaging import Volume, read_volume, write_volume
+from radlatent.imaging import Volume, hashes, read_volume, write_volume
 from radlatent.outputs import _machine
+from radlatent.provenance import file_hash
 
 
 def sphere(radius):
@@ -237,6 +238,53 @@ def test_a_permuted_and_extended_manifest_mixes_no_row(tiny_folder, tmp_path):
     assert after.index.tolist() == ["new", "p3", "p2", "p1"]
     pd.testing.assert_frame_equal(after.loc[before.index], before, check_exact=True)
     assert after.loc["new"].tolist() == before.loc["p1"].tolist()
+
+
+@pytest.fixture
+def hashed(monkeypatch):
+    """Files that are hashed, in order; none is too young to be kept."""
+    read = []
+
+    def told(path):
+        read.append(path.parent.name + path.name)
+        return file_hash(path)
+
+    monkeypatch.setattr(hashes, "file_hash", told)
+    monkeypatch.setattr(hashes, "_COARSE_NS", -1)
+    return read
+
+
+def test_what_check_read_extract_need_not_hash(tiny_folder, tmp_path, hashed):
+    cache = tmp_path / "cache"
+    found = check(tiny_folder, deep=True, cache=cache)
+    assert found.problems.empty
+    # three patients with two images and two masks, each once
+    assert len(hashed) == len({*hashed}) == 12
+    hashed.clear()
+    first = extract(tiny_folder, settings=SHAPE, cache=cache)
+    assert hashed == []
+    assert first.provenance["image_hash"].str.len().eq(7 + 64).all()
+    alone = extract(tiny_folder, settings=SHAPE)
+    pd.testing.assert_frame_equal(first.features, alone.features, check_exact=True)
+    for column in ("image_hash", "mask_hash", "key"):
+        assert first.provenance[column].equals(alone.provenance[column])
+
+
+def test_a_file_that_changed_since_the_check_is_measured_anew(
+    tiny_folder, tmp_path, hashed
+):
+    cache, path = tmp_path / "cache", tiny_folder / "p2" / "ct_mask.nii.gz"
+    check(tiny_folder, deep=True, cache=cache)
+    before = extract(tiny_folder, settings=SHAPE, cache=cache)
+    hashed.clear()
+    about = path.stat()
+    rewrite(path, lambda array: array * (np.indices(array.shape)[0] > 10))
+    os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
+    after = extract(tiny_folder, settings=SHAPE, cache=cache)
+    assert hashed == ["p2ct_mask.nii.gz"]
+    column = "ct_handcrafted__original_shape_VoxelVolume"
+    changed = after.features[column] != before.features[column]
+    assert changed.to_dict() == {"p1": False, "p2": True, "p3": False}
 
 
 def test_a_repaired_mask_is_measured_again(tiny_folder, tmp_path):

@@ -148,7 +148,8 @@ def stability(
     if len(drawn) < 2:
         msg = f"perturbations are {drawn}. Agreement needs two or more."
         raise SchemaError(msg)
-    work = plan(cohort, root=root, settings=settings, engine=engine, jobs=jobs)
+    about = {"settings": settings, "engine": engine, "jobs": jobs, "cache": cache}
+    work = plan(cohort, root=root, **about)
     keys, tasks = {}, {}
     for name, key in work.keys.items():
         lesion = work.lesions[name]

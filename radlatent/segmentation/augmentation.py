@@ -1,9 +1,11 @@
 """Augmentation: a minibatch of images and labels enters, a changed one leaves.
 
 All that moves voxels is one resampling on the device of the tensors. Draws come from
-torch's generator, which the training loop seeds every epoch.
+torch's generator, which the training loop seeds every epoch: choices, angles and the
+like are drawn on the CPU, so that they are the same on every device and none waits.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -16,6 +18,8 @@ __all__ = ["Augmentation", "Augmented", "augment"]
 
 #: Beyond this ratio of spacings an axis is left alone, as in nnU-Net.
 _MOST_ANISOTROPIC = 3.0
+#: Voxels between the nodes of elastic shifts.
+_NODE = 16
 
 
 class Augmented(NamedTuple):
@@ -144,39 +148,37 @@ class _Place(NamedTuple):
 def _grid(x, augmentation, spacing_mm):
     """Return where voxels come from, or None where nothing moves."""
     n, axes = len(x), x.ndim - 2
-    flipped = torch.ones(n, axes, device=x.device)
+    flipped = torch.ones(n, axes)
     if augmentation.flips:
-        flipped = 1 - 2 * _coin(n * axes, 0.5, x).view(n, axes).float()
+        flipped = 1 - 2 * _coin((n, axes), 0.5).float()
     share = augmentation.probability
-    turned, zoomed, bent = (_coin(n, share, x) for _ in range(3))
-    angles = _between(-augmentation.rotation_deg, augmentation.rotation_deg, n * 3, x)
-    angles = torch.deg2rad(angles.view(n, 3)) * turned[:, None]
-    zoom = torch.where(zoomed, _log_between(*augmentation.scale, n, x), 1.0)
+    turned, zoomed, bent = (_coin((n,), share) for _ in range(3))
+    angles = _between(-augmentation.rotation_deg, augmentation.rotation_deg, (n, 3))
+    angles = torch.deg2rad(angles) * turned[:, None]
+    zoom = torch.where(zoomed, _log_between(*augmentation.scale, n), 1.0)
     moves = turned | zoomed | bent | (flipped < 0).any(dim=1)
     rows = moves.nonzero().squeeze(1)
     if not len(rows):
         return None
-    size = torch.tensor(x.shape[2:], device=x.device, dtype=torch.float32)
+    size = torch.tensor(x.shape[2:], dtype=torch.float32)
     spacing = torch.ones(axes) if spacing_mm is None else torch.tensor(spacing_mm)
-    spacing = spacing.to(x.device, torch.float32)
     fine = spacing <= _MOST_ANISOTROPIC * spacing.min()
     turn = _rotation(angles[rows], fine)  # (cases, axes, axes), in mm
     # from an output voxel, in halves of the image, to mm, turned, and back
-    half_mm = size * spacing / 2
+    half_mm = size * spacing.float() / 2
     zooms = torch.where(fine, zoom[rows, None], 1.0)
     matrix = turn * (flipped[rows] / zooms)[:, None, :]
     matrix = matrix * half_mm[None, None, :] / half_mm[None, :, None]
-    # torch counts the last axis first
-    theta = matrix.flip(1, 2)
-    theta = F.pad(theta, (0, 1))  # no shift
+    # torch counts the last axis first; nothing is shifted
+    theta = F.pad(matrix.flip(1, 2), (0, 1)).to(x.device)
     shape = (len(rows), 1, *x.shape[2:])
     grid = F.affine_grid(theta, shape, align_corners=False)
     if augmentation.elastic and bent.any():
-        shift = _elastic(x[rows, :1], augmentation.elastic)
-        shift = shift * (2 * fine / size).view(1, -1, *(1,) * axes)
-        shift = shift * bent[rows].view(-1, *(1,) * (axes + 1))
+        strength = augmentation.elastic * 2 * fine / size
+        strength = strength * bent[rows, None]  # (cases, axes), in halves of the image
+        shift = _smooth(strength.to(x.device), x.shape[2:])
         grid = grid + shift.flip(1).movedim(1, -1)
-    return _Place(rows, grid, zoom[rows])
+    return _Place(rows.to(x.device), grid, zoom[rows].to(x.device))
 
 
 def _rotation(angles, fine):
@@ -195,13 +197,13 @@ def _rotation(angles, fine):
     return turn
 
 
-def _elastic(like, strength):
-    """Return smooth shifts in voxels, shape (cases, axes, *size)."""
-    size = like.shape[2:]
-    nodes = [max(2, n // 16) for n in size]
-    drawn = torch.randn(len(like), len(size), *nodes, device=like.device)
+def _smooth(strength, size):
+    """Return smooth shifts of some strength, shape (cases, axes, *size)."""
+    nodes = [max(2, n // _NODE) for n in size]
+    drawn = torch.randn(*strength.shape, *nodes).to(strength.device)
     mode = "bicubic" if len(size) == 2 else "trilinear"
-    return strength * F.interpolate(drawn, size=size, mode=mode, align_corners=True)
+    shift = F.interpolate(drawn, size=size, mode=mode, align_corners=True)
+    return shift * strength.view(*strength.shape, *(1,) * len(size))
 
 
 def _moved(x, target, distance, place):
@@ -223,11 +225,11 @@ def _moved(x, target, distance, place):
 
 
 def _low_resolution(x, augmentation):
-    rows = _chosen(len(x), augmentation.probability, x)
+    rows = _chosen(x, augmentation.probability)
     if not len(rows):
         return x
     # one share for all that are chosen: they pass together
-    share = float(_between(*augmentation.low_resolution, 1, x))
+    share = float(_between(*augmentation.low_resolution, (1,)))
     size = x.shape[2:]
     small = [max(1, round(n * share)) for n in size]
     mode = "bilinear" if len(size) == 2 else "trilinear"
@@ -236,44 +238,43 @@ def _low_resolution(x, augmentation):
 
 
 def _noisy(x, augmentation):
-    rows = _chosen(len(x), augmentation.probability, x)
+    rows = _chosen(x, augmentation.probability)
     if not len(rows) or not augmentation.noise:
         return x
     part = x[rows]
-    sd = _column(_between(0.0, augmentation.noise, len(rows), x), x)
+    sd = _column(_between(0.0, augmentation.noise, (len(rows),)), x)
     own = part.std(dim=tuple(range(1, x.ndim)), correction=0, keepdim=True)
     return x.index_copy(0, rows, part + sd * own * torch.randn_like(part))
 
 
 def _gamma(x, augmentation):
-    rows = _chosen(len(x), augmentation.probability, x)
+    rows = _chosen(x, augmentation.probability)
     if not len(rows):
         return x
     part, axes = x[rows], tuple(range(2, x.ndim))
     low, high = part.amin(axes, keepdim=True), part.amax(axes, keepdim=True)
     span = (high - low).clamp_min(torch.finfo(x.dtype).eps)
-    exponent = _column(_log_between(*augmentation.gamma, len(rows), x), x)
+    exponent = _column(_log_between(*augmentation.gamma, len(rows)), x)
     part = ((part - low) / span).clamp(0, 1) ** exponent * span + low
     return x.index_copy(0, rows, part)
 
 
-def _chosen(n, share, like):
-    return _coin(n, share, like).nonzero().squeeze(1)
+def _chosen(x, share):
+    return _coin((len(x),), share).nonzero().squeeze(1).to(x.device)
 
 
-def _coin(n, share, like):
-    return torch.rand(n, device=like.device) < share
+def _coin(shape, share):
+    return torch.rand(shape) < share
 
 
-def _between(low, high, n, like):
-    return low + (high - low) * torch.rand(n, device=like.device)
+def _between(low, high, shape):
+    return low + (high - low) * torch.rand(shape)
 
 
-def _log_between(low, high, n, like):
+def _log_between(low, high, n):
     """Draw so that x and 1 / x are alike: 0.5 is as far from 1 as 2 is."""
-    ends = torch.tensor([low, high], device=like.device).log()
-    return torch.exp(_between(ends[0], ends[1], n, like))
+    return torch.exp(_between(math.log(low), math.log(high), (n,)))
 
 
 def _column(values, like):
-    return values.to(like.dtype).view(-1, *(1,) * (like.ndim - 1))
+    return values.to(like.device, like.dtype).view(-1, *(1,) * (like.ndim - 1))

@@ -4,7 +4,8 @@
 - `check`: every problem of the tables and of the files, at once.
 - `index`: write the manifest of a known folder layout.
 - `shared_images`: patients who have one image.
-- `simulate`: write a cohort with a known answer.
+- `simulate`: write a cohort with a known answer; `simulate_thighs`: thighs with twelve
+  muscles and fat in them.
 """
 
 from radlatent.cohort.copies import shared_images
@@ -12,6 +13,7 @@ from radlatent.cohort.layouts.indexing import LAYOUTS, index
 from radlatent.cohort.manifest import Cohort
 from radlatent.cohort.preflight import Check, check
 from radlatent.cohort.simulation.simulate import simulate
+from radlatent.cohort.simulation.thigh import simulate_thighs
 from radlatent.features.endpoint import Endpoint
 
 __all__ = [
@@ -23,4 +25,5 @@ __all__ = [
     "index",
     "shared_images",
     "simulate",
+    "simulate_thighs",
 ]

@@ -4,6 +4,7 @@
 - `lesion`: random choices of a patient in, PET and CT arrays out.
 - `outcome`: linear predictors in, responses and survival times out; what an oracle
   gets.
+- `thigh`: thighs with twelve muscles, and fat in them by degree.
 """
 
 __all__ = []

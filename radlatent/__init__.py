@@ -34,6 +34,8 @@
 ``declare_measured``  which blocks of a table of one's own were measured
 ``redundancy``      what hand-crafted features know of latent ones, on held-out rows
 ``search``, ``SearchPlan``  settings of an encoder by random search
+``Endpoint``        an outcome: ``.binary``, ``.classes``, ``.survival`` of a frame
+``features``        a frame of one's own -> a feature table
 ``read_features``   a feature table from disk
 ``write_extraction``  a feature table, failures and provenance to disk
 ``read_settings``   extraction settings, checked key by key
@@ -79,7 +81,7 @@ import importlib
 import importlib.metadata
 
 _HOMES = {
-    "cohort": ("Cohort", "check", "index", "simulate"),
+    "cohort": ("Cohort", "Endpoint", "check", "index", "simulate"),
     "handcrafted": (
         "describe_features",
         "draw_perturbations",
@@ -180,7 +182,7 @@ _HOMES = {
 }
 
 #: Rooms that are offered as a whole.
-_ROOMS = ("masks", "report")
+_ROOMS = ("features", "masks", "report")
 
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -30,7 +30,7 @@ def test_a_features_table_may_hold_missing_values(features):
             "'a'. more than once",
         ),
         (lambda t: t.rename(columns=lambda c: "x"), "not named '<block>__<feature>'"),
-        (lambda t: t.rename(columns=lambda c: "ct__x[1]"), "not named"),
+        (lambda t: t.rename(columns=lambda c: "ct__ "), "not named"),
         (lambda t: t.fillna(1).astype(int), "not float64"),
         (lambda t: t.fillna(np.inf), "infinite values"),
         (lambda t: pd.concat([t, t], axis=1), "more than once"),

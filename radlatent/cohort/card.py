@@ -144,6 +144,8 @@ class Card(BaseModel):
     modalities: dict[str, Modality] = Field(min_length=1)
     endpoints: dict[str, EndpointCard] = {}
     covariates: tuple[str, ...] = ()
+    # columns of text: a column of features for each value
+    categories: tuple[str, ...] = ()
     license: str = ""
     citation: str = ""
     description: str = ""

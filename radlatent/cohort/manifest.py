@@ -25,6 +25,7 @@ from radlatent.cohort.tables import read_text_table
 from radlatent.errors import CohortError, SchemaError
 from radlatent.features.endpoint import Endpoint
 from radlatent.features.origin import mark_measured
+from radlatent.features.values import indicators
 from radlatent.provenance import content_key
 from radlatent.schema import check_cases, check_endpoints, nearest
 
@@ -268,9 +269,14 @@ class Cohort:
         return Endpoint(name, "survival", frame.astype({"time": float, "event": int}))
 
     def clinical(self) -> pd.DataFrame:
-        """Return the covariates as a **features** table, index ``patient_id``."""
-        columns = list(self.card.covariates)
-        table = self.patients[columns].astype("float64").add_prefix("clinical__")
+        """Return the covariates as a **features** table, index ``patient_id``.
+
+        A category is a column of 1 and 0 for each of its values
+        (`radlatent.features.values.indicators`), of two values one column.
+        """
+        numbers = self.patients[list(self.card.covariates)].astype("float64")
+        texts = [indicators(self.patients[name]) for name in self.card.categories]
+        table = pd.concat([numbers, *texts], axis=1).add_prefix("clinical__")
         return mark_measured(table)
 
     def __repr__(self) -> str:
@@ -327,7 +333,12 @@ def _tables(folder, root, card, problems):
             return frames[0], source, written, "endpoints.csv"
         return frames[0], source, frames[1], source
     cases = read_text_table(folder / "cases.csv", problems)
-    if (folder / "endpoints.csv").is_file() or card.endpoints or card.covariates:
+    if (
+        (folder / "endpoints.csv").is_file()
+        or card.endpoints
+        or card.covariates
+        or card.categories
+    ):
         patients = read_text_table(folder / "endpoints.csv", problems)
     elif cases is None:
         patients = None

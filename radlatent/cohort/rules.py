@@ -18,6 +18,7 @@ from radlatent.cohort.tables import (
     parse_numbers,
 )
 from radlatent.features.endpoint import TIME_REMEDY
+from radlatent.features.values import MISSING_WORDS, MOST_CATEGORIES, class_faults
 from radlatent.schema import nearest
 
 __all__ = ["check_paths", "read_cases", "read_endpoints"]
@@ -25,7 +26,6 @@ __all__ = ["check_paths", "read_cases", "read_endpoints"]
 _KEYS = ("lesion_id", "timepoint", "site")
 _FIXED = ("case_id", "patient_id", *_KEYS, "mask", "mask_label")
 #: What programs write for a missing value; empty cells are the only one here.
-_WORDS_FOR_MISSING = {"na", "n/a", "#n/a", "nan", "null", "none", "<na>", ".", "?", "-"}
 _EXCLUSION = ("exclude", "exclude_reason")
 
 
@@ -301,7 +301,12 @@ def read_endpoints(
         _read_endpoint(table, counted, typed, name, endpoint, problems)
     for column in card.covariates:
         if _known(table, column, f"covariate {column!r}", problems):
-            typed[column] = parse_numbers(table[column], problems)
+            text = "; text is listed under 'categories' in cohort.yml"
+            typed[column] = parse_numbers(table[column], problems, otherwise=text)
+    for column in card.categories:
+        if _known(table, column, f"category {column!r}", problems):
+            _no_words_for_missing(table[column], problems)
+            _true_categories(counted[column], problems)
     return typed.set_index("patient_id")
 
 
@@ -327,6 +332,7 @@ def _read_endpoint(table, counted, typed, name, endpoint, problems):
         return
     if endpoint.kind == "class":
         _no_words_for_missing(table[endpoint.column], problems)
+        _true_classes(counted[endpoint.column], name, problems)
         _several_classes(counted[endpoint.column], name, problems)
         _positive_of_two(table[endpoint.column], name, endpoint.positive, problems)
         return
@@ -363,8 +369,33 @@ def _read_endpoint(table, counted, typed, name, endpoint, problems):
     typed[endpoint.time], typed[endpoint.event] = time, event
 
 
+def _true_categories(values, problems):
+    known = values[(values != "") & ~values.str.lower().isin(MISSING_WORDS)]
+    found = sorted(known.unique())
+    for fault in class_faults(found) if len(found) <= MOST_CATEGORIES else ():
+        what, _, remedy = fault.partition(": ")
+        what = f"category {values.name!r}: {what.removeprefix('classes ')}"
+        problems.add(what, remedy.capitalize(), column=values.name)
+    if len(found) > MOST_CATEGORIES:
+        problems.add(
+            f"category {values.name!r} has {len(found)} different values, such as "
+            f"{found[:2]}",
+            f"At most {MOST_CATEGORIES} are categories; list numbers under covariates",
+            column=values.name,
+        )
+
+
+def _true_classes(values, name, problems):
+    known = values[(values != "") & ~values.str.lower().isin(MISSING_WORDS)]
+    for fault in class_faults(known.unique()):
+        what, _, remedy = fault.partition(": ")
+        problems.add(
+            f"endpoint {name!r}: {what}", remedy.capitalize(), column=values.name
+        )
+
+
 def _no_words_for_missing(values, problems):
-    for line, value in values[values.str.lower().isin(_WORDS_FOR_MISSING)].items():
+    for line, value in values[values.str.lower().isin(MISSING_WORDS)].items():
         problems.add(
             f"{value!r} would be a class of its own",
             "Leave the cell empty where the outcome is not known, or rename the class",

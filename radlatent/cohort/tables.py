@@ -159,6 +159,7 @@ def parse_numbers(
     problems: FileProblems,
     *,
     lowest: float | None = None,
+    otherwise: str = "",
 ) -> pd.Series:
     """Return a column of numbers as floats, NaN where the cell is empty.
 
@@ -170,6 +171,8 @@ def parse_numbers(
         Grows by every cell that is no number, or too small a one.
     lowest
         Smallest value allowed.
+    otherwise
+        What else a column of text may be, after the remedy.
     """
     # pandas decides what is a number, but misses the last bit of many
     known = pd.to_numeric(texts, errors="coerce").notna()
@@ -180,7 +183,7 @@ def parse_numbers(
         if fault:
             problems.add(
                 f"{text!r} {fault[0]}",
-                fault[1],
+                fault[1] + (otherwise if fault[0] == "is not a number" else ""),
                 row=line,
                 column=texts.name,
                 value=text,

@@ -4,15 +4,21 @@ A frame enters, an ``Endpoint`` leaves. What is wrong with an outcome is said he
 for the tables of a cohort and for a frame of one's own.
 """
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from radlatent.errors import SchemaError
+from radlatent.features.values import as_floats, as_texts, class_faults, text_index
+from radlatent.schema import nearest
+
 __all__ = [
     "SHORT",
     "TIME_REMEDY",
     "Endpoint",
+    "by_patient",
     "is_time",
     "outcome_problems",
     "strata_of",
@@ -20,6 +26,14 @@ __all__ = [
 
 #: Follow-up of which the median is below is hardly in days.
 SHORT = 30.0
+
+_log = logging.getLogger(__name__)
+
+#: Kind to the columns of its frame.
+_COLUMNS = {"class": ["class"], "survival": ["time", "event"]}
+
+#: Unit of time to its days.
+_UNITS = {"days": 1.0, "weeks": 7.0, "months": 30.4375, "years": 365.25}
 
 #: What to do about an event on the first day, which no hazard can have led to.
 TIME_REMEDY = (
@@ -40,9 +54,20 @@ class Endpoint:
         ``"class"`` or ``"survival"``.
     frame
         Index ``patient_id``; column ``class`` (text), or ``time`` (days) and
-        ``event`` (1 = event, 0 = censored).
+        ``event`` (1 = event, 0 = censored). Numbers and booleans of pandas are made
+        text, and those of an event 0 and 1; ids are made text.
     positive
         The one of two classes that metrics are of; None takes the last in sorted order.
+
+    Raises
+    ------
+    SchemaError
+        There is no such kind, or the frame lacks a column.
+
+    Notes
+    -----
+    `binary`, `classes` and `survival` make one of a frame of one's own, and leave out
+    patients whose outcome is missing.
     """
 
     name: str
@@ -50,15 +75,256 @@ class Endpoint:
     frame: pd.DataFrame
     positive: str | None = None
 
+    def __post_init__(self):
+        if self.kind not in _COLUMNS:
+            msg = f"kind is {self.kind!r}; known are {[*_COLUMNS]}."
+            raise SchemaError(msg)
+        wanted = _COLUMNS[self.kind]
+        absent = [column for column in wanted if column not in self.frame]
+        if absent:
+            other = "survival" if self.kind == "survival" else "classes"
+            msg = (
+                f"endpoint {self.name!r}: a frame of kind {self.kind!r} has columns "
+                f"{wanted}, and this one has {list(self.frame)[:10]}. Rename them, or "
+                f"make it with Endpoint.{other}."
+            )
+            raise SchemaError(msg)
+        typed = _class_frame if self.kind == "class" else _survival_frame
+        object.__setattr__(self, "frame", typed(self.frame, self.name))
+        if self.positive is not None:
+            text = as_texts(pd.Series([self.positive], dtype=object)).iloc[0]
+            object.__setattr__(self, "positive", text)
+
+    @classmethod
+    def binary(
+        cls,
+        frame: pd.DataFrame | pd.Series,
+        column: str | None = None,
+        *,
+        positive: object = None,
+        patients: str | None = None,
+        name: str | None = None,
+    ) -> "Endpoint":
+        """Return an outcome of two classes from a frame of one's own.
+
+        Parameters
+        ----------
+        frame
+            A row a patient, or a Series of the outcome.
+        column
+            Of the outcome: text, numbers, booleans or categories.
+        positive
+            The class that metrics are of, as it is in the column; None takes the last
+            in sorted order.
+        patients
+            Column of the ids; None takes ``patient_id``, or else the index.
+        name
+            Of the endpoint; None takes the column's.
+
+        Raises
+        ------
+        SchemaError
+            There are not two classes, their names differ only in case, blanks or
+            format, or nothing says who the patients are.
+
+        Examples
+        --------
+        >>> patients = pd.Index([7, 8, 9, 12], name="patient_id")
+        >>> frame = pd.DataFrame({"relapse": [True, False, None, True]}, patients)
+        >>> Endpoint.binary(frame, "relapse", positive=True)
+        Endpoint('relapse', class: {'False': 1, 'True': 2})
+        """
+        made = cls.classes(frame, column, patients=patients, name=name)
+        counts = made.strata.value_counts().sort_index().to_dict()
+        if len(counts) != 2:
+            msg = f"endpoint {made.name!r} has the classes {counts}; two are needed."
+            raise SchemaError(msg)
+        return _sound(cls(made.name, "class", made.frame, positive))
+
+    @classmethod
+    def classes(
+        cls,
+        frame: pd.DataFrame | pd.Series,
+        column: str | None = None,
+        *,
+        patients: str | None = None,
+        name: str | None = None,
+    ) -> "Endpoint":
+        """Return an outcome of two classes or more from a frame of one's own.
+
+        Parameters
+        ----------
+        frame, column, patients, name
+            As of `binary`.
+
+        Raises
+        ------
+        SchemaError
+            As of `binary`; of more than ten different numbers: they are no classes.
+        """
+        if isinstance(frame, pd.Series):
+            column = column or frame.name or "class"
+            frame = frame.rename(column).to_frame()
+        table = by_patient(_with(frame, [column], patients), patients)
+        known = as_texts(table[column]).notna()
+        _log_left_out(name or column, table.index[~known])
+        found = table.loc[known, [column]].set_axis(["class"], axis=1)
+        return _sound(cls(name or str(column), "class", found))
+
+    @classmethod
+    def survival(
+        cls,
+        frame: pd.DataFrame,
+        *,
+        time: str,
+        event: str,
+        unit: str = "days",
+        patients: str | None = None,
+        name: str | None = None,
+    ) -> "Endpoint":
+        """Return times until an event or censoring from a frame of one's own.
+
+        Parameters
+        ----------
+        frame
+            A row a patient.
+        time
+            Column of the times from the start of follow-up; a Timedelta has its unit.
+        event
+            Column of 1 or True for an event, 0 or False for censoring.
+        unit
+            Of the times: "days", "weeks", "months" (30.4375 days) or "years" (365.25).
+        patients, name
+            As of `binary`; None takes the name of the column ``event``.
+
+        Raises
+        ------
+        SchemaError
+            A time is not above 0, an event neither 0 nor 1, no patient has an event, or
+            nothing says who the patients are.
+
+        Examples
+        --------
+        >>> patients = pd.Index(["a", "b", "c"], name="patient_id")
+        >>> frame = pd.DataFrame({"years": [1, 2.5, 3], "dead": [1, 0, 1]}, patients)
+        >>> made = Endpoint.survival(frame, time="years", event="dead", unit="years")
+        >>> made.frame["time"].tolist()
+        [365.25, 913.125, 1095.75]
+        """
+        if unit not in _UNITS:
+            raise SchemaError(f"unit is {unit!r}; known are {[*_UNITS]}.")
+        table = by_patient(_with(frame, [time, event], patients), patients)
+        known = as_texts(table[time]).notna() & as_texts(table[event]).notna()
+        _log_left_out(name or event, table.index[~known])
+        found = table.loc[known, [time, event]].set_axis(["time", "event"], axis=1)
+        made = cls(name or str(event), "survival", found)
+        if found["time"].dtype.kind != "m":
+            days = made.frame["time"] * _UNITS[unit]
+            made = cls(made.name, "survival", made.frame.assign(time=days))
+        return _sound(made)
+
     @property
     def strata(self) -> pd.Series:
         """What folds are stratified by: the class, or whether there was an event."""
-        column = "class" if self.kind == "class" else "event"
-        return self.frame[column].astype(str)
+        if self.kind == "class":
+            return self.frame["class"].astype(str)
+        return self.frame["event"].isin([1]).astype(int).astype(str)
 
     def __repr__(self) -> str:
         counts = self.strata.value_counts().sort_index().to_dict()
         return f"Endpoint({self.name!r}, {self.kind}: {counts})"
+
+
+def _with(frame, columns, patients):
+    wanted = [*columns, *([patients] if patients else [])]
+    absent = [column for column in wanted if column not in frame]
+    if absent:
+        hint = nearest(str(absent[0]), [str(name) for name in frame])
+        msg = f"there is no column {absent[0]!r}{hint} (there are {list(frame)[:10]})."
+        raise SchemaError(msg)
+    return frame
+
+
+def by_patient(frame: pd.DataFrame, patients: str | None = None) -> pd.DataFrame:
+    """Return a frame of one's own indexed by ``patient_id``, as text.
+
+    Parameters
+    ----------
+    frame
+        A row a patient.
+    patients
+        Column of the ids; None takes ``patient_id``, or else the index.
+
+    Raises
+    ------
+    SchemaError
+        Neither is there: rows that are only counted belong to nobody. Or an id is
+        missing, or there twice.
+    """
+    if patients is None and "patient_id" in frame:
+        patients = "patient_id"
+    if patients is not None:
+        frame = frame.set_index(patients)
+    elif isinstance(frame.index, pd.RangeIndex) and frame.index.name is None:
+        msg = (
+            "the rows are counted and name no patients. Say who they are: "
+            "frame.set_index('patient_id'), or patients='column of the ids'."
+        )
+        raise SchemaError(msg)
+    missing = as_texts(frame.index.to_series()).isna().sum()
+    if missing:
+        raise SchemaError(f"{missing} rows have no patient_id.")
+    index = text_index(frame.index).rename("patient_id")
+    twice = index[index.duplicated()].unique()
+    if len(twice):
+        msg = (
+            f"{len(twice)} patients are there twice or more: {twice[:5].tolist()}. "
+            "Give one row a patient (aggregate brings cases of a patient together)."
+        )
+        raise SchemaError(msg)
+    return frame.set_axis(index)
+
+
+def _log_left_out(name, patients):
+    if len(patients):
+        _log.warning(
+            "endpoint %r: %d patients have no outcome and are left out: %s",
+            *(name, len(patients), patients[:5].tolist()),
+        )
+
+
+def _sound(endpoint):
+    problems = outcome_problems(endpoint)
+    if problems:
+        raise SchemaError(f"endpoint {endpoint.name!r}: " + "; ".join(problems) + ".")
+    return endpoint
+
+
+def _class_frame(frame, _):
+    classes = frame["class"]
+    if all(isinstance(value, str) and value.strip() for value in classes):
+        return frame.set_axis(text_index(frame.index))
+    return frame.assign(**{"class": as_texts(classes)}).set_axis(
+        text_index(frame.index)
+    )
+
+
+def _survival_frame(frame, name):
+    made, event = frame.set_axis(text_index(frame.index)), frame["event"]
+    time = frame["time"]
+    if time.dtype.kind == "m":
+        time = time / pd.Timedelta(days=1)
+    numbers = {"time": as_floats(time), "event": as_floats(event)}
+    for column, found in numbers.items():
+        if found is None:
+            some = frame[column].head(3).tolist()
+            msg = f"endpoint {name!r}: {column} holds {some}, which are no numbers."
+            raise SchemaError(msg)
+        numbers[column] = found.to_numpy()
+    # what is missing, or 2, is told where the outcome is used
+    if np.isin(numbers["event"], [0, 1]).all():
+        numbers["event"] = numbers["event"].astype(int)
+    return made.assign(**numbers)
 
 
 def is_time(times: pd.Series) -> pd.Series:
@@ -76,8 +342,20 @@ def outcome_problems(endpoint: Endpoint) -> list[str]:
     _report(problems, twice, "have more than one outcome")
     if endpoint.kind == "survival":
         return problems + _survival_problems(endpoint.frame)
+    names = endpoint.frame["class"]
+    _report(problems, known[names.isna()], "have no class")
+    if names.isna().any():
+        problems[-1] += " (leave them out, as Endpoint.classes does)"
+    names = names.dropna()
+    odd = names.index[[not isinstance(value, str) for value in names]]
+    if len(odd):
+        problems.append(
+            "classes are not text: make the endpoint with radlatent.Endpoint"
+        )
+        return problems
+    problems += class_faults(names.unique())
     if endpoint.positive is not None:
-        classes = sorted(endpoint.strata.unique())
+        classes = sorted(names.unique())
         if endpoint.positive not in classes or len(classes) != 2:
             problems.append(
                 f"positive is {endpoint.positive!r}, of the classes {classes}: name "
@@ -96,6 +374,8 @@ def _survival_problems(frame):
         )
     odd = events.index[~events.isin([0, 1])]
     _report(problems, odd, "have an event that is neither 0 nor 1")
+    if events.isin([1, 2]).all() and len(odd):
+        problems[-1] += " (1 and 2 as in R: give frame[column] == 2)"
     if not events.isin([1]).any():
         problems.append("no patient has an event")
     return problems

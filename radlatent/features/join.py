@@ -127,7 +127,9 @@ def select_blocks(features: pd.DataFrame, blocks: str | Iterable[str]) -> pd.Dat
         pattern: {
             column
             for column, block in block_of.items()
-            if fnmatchcase(column if "__" in pattern else block, pattern)
+            # a name may hold what a pattern would read as one, "Ki-67 [%]"
+            if pattern == column
+            or fnmatchcase(column if "__" in pattern else block, pattern)
         }
         for pattern in patterns
     }

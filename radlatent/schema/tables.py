@@ -49,8 +49,8 @@ _KINDS = {
     "bool?": lambda column: _all_are(column, (bool, np.bool_)),
 }
 
-# xgboost refuses [ ] < in names; the first double underscore ends the block
-_FEATURE_COLUMN = re.compile(r"^[A-Za-z0-9_.-]*?[A-Za-z0-9]__[^\[\]<]+$")
+# the first double underscore ends the block; a feature may have its unit in brackets
+_FEATURE_COLUMN = re.compile(r"^[A-Za-z0-9_.-]*?[A-Za-z0-9]__.*\S.*$")
 
 #: The truth beside the predictions: of classes, and of survival.
 _TRUTHS = {

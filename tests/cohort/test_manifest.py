@@ -425,3 +425,60 @@ def test_a_faulty_table_is_told_where_no_endpoint_is_wanted(
     card.write_text(card.read_text("utf-8").split("endpoints:")[0], "utf-8")
     (tiny_folder / "cases.csv").write_text(content, "utf-8")
     assert expected in " | ".join(problems_of(tiny_folder)["problem"])
+
+
+CATEGORIES = {"sex": ["F", "M", "F"], "stage": ["II", "I", ""]}
+
+
+def listed(folder, **columns):
+    """List columns of text as categories of the cohort."""
+    edit(folder, "endpoints.csv", lambda t: t.assign(**columns))
+    card = folder / "cohort.yml"
+    names = ", ".join(columns)
+    card.write_text(f"{card.read_text('utf-8')}\ncategories: [{names}]\n", "utf-8")
+
+
+def test_categories_are_columns_of_one_and_zero(tiny_folder, tmp_path):
+    listed(tiny_folder, **CATEGORIES)
+    cohort = Cohort.read(tiny_folder)
+    table = cohort.clinical()
+    assert list(table)[-2:] == ["clinical__sex=M", "clinical__stage=II"]
+    assert table["clinical__sex=M"].tolist() == [0, 1, 0]
+    assert table["clinical__stage=II"].isna().tolist() == [False, False, True]
+    again = Cohort.read(cohort.write(tmp_path / "again"))
+    pd.testing.assert_frame_equal(again.clinical(), table)
+
+
+def test_categories_that_are_none_are_told(tiny_folder):
+    listed(tiny_folder, sex=["F", "f", "F"], stage=["II", "NA", ""])
+    problems = problems_of(tiny_folder)["problem"].tolist()
+    assert any("category 'sex': ['F', 'f'] differ only in case" in p for p in problems)
+    assert any("'NA' would be a class of its own" in p for p in problems)
+
+
+def test_text_among_the_covariates_is_sent_to_the_categories(tiny_folder):
+    edit(tiny_folder, "endpoints.csv", lambda t: t.assign(age=["50", "old", "60"]))
+    (remedy,) = problems_of(tiny_folder)["remedy"]
+    assert remedy.endswith("text is listed under 'categories' in cohort.yml")
+
+
+@pytest.mark.parametrize(
+    ("classes", "word"),
+    [
+        (["yes", "Yes", "no"], "differ only in case"),
+        (["1", "1.0", "0"], "differ only in case, blanks or the format"),
+    ],
+)
+def test_classes_that_are_one_class_are_told(tiny_folder, classes, word):
+    edit(tiny_folder, "endpoints.csv", lambda t: t.assign(response=classes))
+    problems = problems_of(tiny_folder)
+    assert problems["problem"].str.contains(word).any()
+    assert problems["remedy"].str.startswith("Write one of them").any()
+
+
+def test_a_covariate_may_have_its_unit_in_its_name(tiny_folder):
+    edit(tiny_folder, "endpoints.csv", lambda t: t.rename(columns={"age": "Ki [%]"}))
+    card = tiny_folder / "cohort.yml"
+    text = card.read_text("utf-8").replace("[age]", '["Ki [%]"]')
+    card.write_text(text, "utf-8")
+    assert list(Cohort.read(tiny_folder).clinical()) == ["clinical__Ki [%]"]

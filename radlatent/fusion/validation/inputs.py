@@ -13,13 +13,20 @@ import pandas as pd
 from radlatent.errors import LeakageError, SchemaError
 from radlatent.features.endpoint import SHORT, outcome_problems
 from radlatent.features.folded import FoldedFeatures
+from radlatent.features.values import text_index
 from radlatent.fusion.validation.leakage import check_fitted
 from radlatent.schema import check_features, check_folds
 
 if TYPE_CHECKING:
     from radlatent.features.endpoint import Endpoint
 
-__all__ = ["check_inputs", "check_table", "missing_in_training", "outcome_of"]
+__all__ = [
+    "check_inputs",
+    "check_table",
+    "missing_in_training",
+    "outcome_of",
+    "with_text_ids",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -73,6 +80,23 @@ def check_inputs(
     return splits
 
 
+def with_text_ids(
+    features: pd.DataFrame | FoldedFeatures, folds: pd.DataFrame | None = None
+):
+    """Return features and folds whose ids are text, as those of an `Endpoint` are."""
+    if not isinstance(features, FoldedFeatures) and not _are_text(features.index):
+        name = features.index.name  # who is not named is asked for later
+        features = features.set_axis(text_index(features.index).rename(name))
+    if folds is not None and not _are_text(folds.get("patient_id", ())):
+        ids = text_index(pd.Index(folds["patient_id"]))
+        folds = folds.assign(patient_id=ids.to_numpy())
+    return features, folds
+
+
+def _are_text(ids):
+    return all(isinstance(one, str) for one in ids)
+
+
 def check_table(features: pd.DataFrame | FoldedFeatures, endpoint: "Endpoint") -> None:
     """Raise if features are not of patients, or outcomes not what outcomes are."""
     # the tables of folds were checked when they were put together
@@ -82,6 +106,12 @@ def check_table(features: pd.DataFrame | FoldedFeatures, endpoint: "Endpoint") -
         msg = (
             f"the features are indexed by {features.index.name!r}, not 'patient_id'. "
             "Bring the cases to patients with aggregate first."
+        )
+        raise SchemaError(msg)
+    if not _are_text(features.index):
+        msg = (
+            f"the features are indexed by {features.index.dtype}, and ids are text. "
+            "Make the table with radlatent.features(frame, block=...)."
         )
         raise SchemaError(msg)
     problems = outcome_problems(endpoint)

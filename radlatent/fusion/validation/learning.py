@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator, clone
 from radlatent.errors import SchemaError
 from radlatent.features.folded import FoldedFeatures
 from radlatent.fusion.metrics.evaluate import evaluate
-from radlatent.fusion.validation.inputs import check_inputs
+from radlatent.fusion.validation.inputs import check_inputs, with_text_ids
 from radlatent.fusion.validation.validate import key_of, predict_folds
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ def learning_curve(
     Mukherjee et al. 2003, doi:10.1089/106652703321825928; Figueroa et al. 2012,
     doi:10.1186/1472-6947-12-8
     """
+    features, folds = with_text_ids(features, folds)
     splits = check_inputs(features, endpoint, folds)
     most = min(len(train) for train, _ in splits.values())
     if sizes is None:

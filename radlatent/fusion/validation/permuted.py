@@ -16,7 +16,11 @@ from radlatent.features.folded import FoldedFeatures
 from radlatent.fusion.metrics.arrays import interval, read_runs
 from radlatent.fusion.metrics.classes import auc
 from radlatent.fusion.metrics.survival import c_harrell
-from radlatent.fusion.validation.inputs import check_inputs, missing_in_training
+from radlatent.fusion.validation.inputs import (
+    check_inputs,
+    missing_in_training,
+    with_text_ids,
+)
 from radlatent.fusion.validation.validate import predict_folds
 from radlatent.parallel import map_tasks
 
@@ -105,6 +109,7 @@ def permute_outcomes(
     """
     if n_permutations < 1:
         raise SchemaError(f"n_permutations is {n_permutations}; give 1 or more.")
+    features, folds = with_text_ids(features, folds)
     splits = check_inputs(features, endpoint, folds)
     rng = np.random.default_rng(random_state)
     tasks = {"observed": (model, features, endpoint, splits)}

@@ -23,7 +23,12 @@ from radlatent.features.folded import FoldedFeatures
 from radlatent.fusion.metrics.evaluate import evaluate
 from radlatent.fusion.metrics.roc import roc_curve
 from radlatent.fusion.metrics.survival_curves import kaplan_meier
-from radlatent.fusion.validation.inputs import check_inputs, check_table, outcome_of
+from radlatent.fusion.validation.inputs import (
+    check_inputs,
+    check_table,
+    outcome_of,
+    with_text_ids,
+)
 from radlatent.fusion.validation.leakage import check_fitted, origin_of_fits
 from radlatent.fusion.validation.tuning import Tuned, search_folds
 from radlatent.parallel import map_tasks
@@ -147,6 +152,7 @@ def cross_validate(
     which a training patient was followed: no hazard is known there, and nothing is
     scored (``evaluate``).
     """
+    features, folds = with_text_ids(features, folds)
     splits = check_inputs(features, endpoint, folds)
     _log_empty(features, endpoint.frame.index)
     key = key_of(model, endpoint, name, blocks)
@@ -228,7 +234,9 @@ def validate_externally(
     LeakageError
         The cohorts share patients, or a block was fitted on patients of the other one.
     """
-    ours, theirs = _Side(features, endpoint), _Side(*external)
+    features, _ = with_text_ids(features)
+    ours = _Side(features, endpoint)
+    theirs = _Side(with_text_ids(external[0])[0], external[1])
     for side in (ours, theirs):
         check_table(side.features, side.endpoint)
     _check_external(ours, theirs)
@@ -422,6 +430,7 @@ def fit_folds(
     SchemaError, LeakageError
         As in `cross_validate`.
     """
+    features, folds = with_text_ids(features, folds)
     splits = check_inputs(features, endpoint, folds)
     _log_empty(features, endpoint.frame.index)
     for (repeat, fold), (train, test) in splits.items():

@@ -19,8 +19,9 @@ from radlatent.cohort.derived import (
     write_tables,
 )
 from radlatent.cohort.layouts.indexing import LAYOUTS
+from radlatent.cohort.outcomes import read_endpoints
 from radlatent.cohort.problems import Problems
-from radlatent.cohort.rules import check_paths, mask_column, read_cases, read_endpoints
+from radlatent.cohort.rules import check_paths, mask_column, read_cases
 from radlatent.cohort.tables import read_text_table
 from radlatent.errors import CohortError, SchemaError
 from radlatent.features.endpoint import Endpoint

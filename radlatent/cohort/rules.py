@@ -1,6 +1,6 @@
-"""What must hold within and between the two tables of a cohort.
+"""What must hold of the cases of a cohort, and of the paths they name.
 
-Frames of text enter, typed tables leave; every broken rule is noted on the way.
+A frame of text enters, the **cases** table leaves; every broken rule is noted.
 """
 
 import posixpath
@@ -15,17 +15,13 @@ from radlatent.cohort.tables import (
     check_columns,
     parse_flags,
     parse_labels,
-    parse_numbers,
 )
-from radlatent.features.endpoint import TIME_REMEDY
-from radlatent.features.values import MISSING_WORDS, MOST_CATEGORIES, class_faults
 from radlatent.schema import nearest
 
-__all__ = ["check_paths", "read_cases", "read_endpoints"]
+__all__ = ["check_paths", "mask_column", "read_cases"]
 
 _KEYS = ("lesion_id", "timepoint", "site")
 _FIXED = ("case_id", "patient_id", *_KEYS, "mask", "mask_label")
-#: What programs write for a missing value; empty cells are the only one here.
 _EXCLUSION = ("exclude", "exclude_reason")
 
 
@@ -267,161 +263,3 @@ def _leaves_root(path):
     # a drive or a leading slash replaces the root on Windows
     windows = PureWindowsPath(path)
     return path.split("/")[0] == ".." or bool(windows.drive or windows.root)
-
-
-def read_endpoints(
-    table: pd.DataFrame,
-    card: Card,
-    included: Container[str],
-    problems: FileProblems,
-) -> pd.DataFrame:
-    """Return the **endpoints** table of a frame of text, typed and checked.
-
-    Endpoints need two classes, or an event, among the ``included`` patients.
-    """
-    check_columns(table, (), problems, required=("patient_id",))
-    if "patient_id" not in table:
-        return pd.DataFrame(index=pd.Index([], name="patient_id"))
-    twice = table["patient_id"].duplicated()
-    for line, patient in table["patient_id"].items():
-        if patient == "" or twice[line]:
-            what = "occurs twice" if patient else "is empty"
-            problems.add(
-                f"patient_id {patient!r} {what}",
-                "One row a patient",
-                row=line,
-                column="patient_id",
-                value=patient,
-            )
-    keep = (table["patient_id"] != "") & ~table["patient_id"].duplicated()
-    table = table[keep]
-    typed = table.astype(object).where(table != "", None)
-    counted = table[table["patient_id"].isin(included)]
-    for name, endpoint in card.endpoints.items():
-        _read_endpoint(table, counted, typed, name, endpoint, problems)
-    for column in card.covariates:
-        if _known(table, column, f"covariate {column!r}", problems):
-            text = "; text is listed under 'categories' in cohort.yml"
-            typed[column] = parse_numbers(table[column], problems, otherwise=text)
-    for column in card.categories:
-        if _known(table, column, f"category {column!r}", problems):
-            _no_words_for_missing(table[column], problems)
-            _true_categories(counted[column], problems)
-    return typed.set_index("patient_id")
-
-
-def _known(table, column, what, problems):
-    if column in table:
-        return True
-    problems.every.add(
-        f"{what} names column {column!r}, which {problems.file} does not have"
-        f"{nearest(column, table.columns)}",
-        f"Correct the name; the columns are {list(table.columns)}",
-        file="cohort.yml",
-        column=column,
-    )
-    return False
-
-
-def _read_endpoint(table, counted, typed, name, endpoint, problems):
-    known = [
-        _known(table, column, f"endpoint {name!r}", problems)
-        for column in endpoint.columns
-    ]
-    if not all(known):
-        return
-    if endpoint.kind == "class":
-        _no_words_for_missing(table[endpoint.column], problems)
-        _true_classes(counted[endpoint.column], name, problems)
-        _several_classes(counted[endpoint.column], name, problems)
-        _positive_of_two(table[endpoint.column], name, endpoint.positive, problems)
-        return
-    time = parse_numbers(table[endpoint.time], problems, lowest=0)
-    event = parse_numbers(table[endpoint.event], problems)
-    for line in table.index[event.notna() & ~event.isin((0, 1))]:
-        problems.add(
-            f"event {table[endpoint.event][line]!r} is neither 0 nor 1",
-            "1 is an event, 0 is censored",
-            row=line,
-            column=endpoint.event,
-        )
-    for line in counted.index[time[counted.index] == 0]:
-        problems.add(
-            f"time {table[endpoint.time][line]!r} is not above 0",
-            TIME_REMEDY,
-            row=line,
-            column=endpoint.time,
-            value=table[endpoint.time][line],
-        )
-    for line in table.index[time.notna() != event.notna()]:
-        problems.add(
-            f"endpoint {name!r} has a time without an event, or the reverse",
-            "Give both, or neither",
-            row=line,
-            column=endpoint.time,
-        )
-    if not event[counted.index].eq(1).any():
-        problems.add(
-            f"endpoint {name!r} has no event",
-            "A survival endpoint needs events; remove it from cohort.yml",
-            column=endpoint.event,
-        )
-    typed[endpoint.time], typed[endpoint.event] = time, event
-
-
-def _true_categories(values, problems):
-    known = values[(values != "") & ~values.str.lower().isin(MISSING_WORDS)]
-    found = sorted(known.unique())
-    for fault in class_faults(found) if len(found) <= MOST_CATEGORIES else ():
-        what, _, remedy = fault.partition(": ")
-        what = f"category {values.name!r}: {what.removeprefix('classes ')}"
-        problems.add(what, remedy.capitalize(), column=values.name)
-    if len(found) > MOST_CATEGORIES:
-        problems.add(
-            f"category {values.name!r} has {len(found)} different values, such as "
-            f"{found[:2]}",
-            f"At most {MOST_CATEGORIES} are categories; list numbers under covariates",
-            column=values.name,
-        )
-
-
-def _true_classes(values, name, problems):
-    known = values[(values != "") & ~values.str.lower().isin(MISSING_WORDS)]
-    for fault in class_faults(known.unique()):
-        what, _, remedy = fault.partition(": ")
-        problems.add(
-            f"endpoint {name!r}: {what}", remedy.capitalize(), column=values.name
-        )
-
-
-def _no_words_for_missing(values, problems):
-    for line, value in values[values.str.lower().isin(MISSING_WORDS)].items():
-        problems.add(
-            f"{value!r} would be a class of its own",
-            "Leave the cell empty where the outcome is not known, or rename the class",
-            row=line,
-            column=values.name,
-            value=value,
-        )
-
-
-def _several_classes(values, name, problems):
-    found = sorted(set(values) - {""})
-    if len(found) < 2:
-        problems.add(
-            f"endpoint {name!r} has one class only among included patients: {found}",
-            "An endpoint needs two classes; correct it or remove it from cohort.yml",
-            column=values.name,
-        )
-
-
-def _positive_of_two(values, name, positive, problems):
-    found = sorted(set(values) - {""})
-    if positive is not None and (positive not in found or len(found) != 2):
-        problems.every.add(
-            f"endpoint {name!r} has positive {positive!r} and the classes {found}",
-            "Name one of two classes; with more, leave the key out",
-            file="cohort.yml",
-            column=values.name,
-            value=positive,
-        )

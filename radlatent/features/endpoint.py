@@ -21,6 +21,7 @@ __all__ = [
     "by_patient",
     "is_time",
     "outcome_problems",
+    "positive_problems",
     "strata_of",
 ]
 
@@ -294,7 +295,7 @@ def _log_left_out(name, patients):
 
 
 def _sound(endpoint):
-    problems = outcome_problems(endpoint)
+    problems = outcome_problems(endpoint) + positive_problems(endpoint)
     if problems:
         raise SchemaError(f"endpoint {endpoint.name!r}: " + "; ".join(problems) + ".")
     return endpoint
@@ -353,15 +354,20 @@ def outcome_problems(endpoint: Endpoint) -> list[str]:
             "classes are not text: make the endpoint with radlatent.Endpoint"
         )
         return problems
-    problems += class_faults(names.unique())
-    if endpoint.positive is not None:
-        classes = sorted(names.unique())
-        if endpoint.positive not in classes or len(classes) != 2:
-            problems.append(
-                f"positive is {endpoint.positive!r}, of the classes {classes}: name "
-                "one of two, or none"
-            )
-    return problems
+    return problems + class_faults(names.unique())
+
+
+def positive_problems(endpoint: Endpoint) -> list[str]:
+    """Return what is wrong with the positive class, which folds do not ask for."""
+    if endpoint.kind == "survival" or endpoint.positive is None:
+        return []
+    classes = sorted(endpoint.strata.unique())
+    if endpoint.positive in classes and len(classes) == 2:
+        return []
+    return [
+        f"positive is {endpoint.positive!r}, of the classes {classes}: name one of two, "
+        "or none"
+    ]
 
 
 def _survival_problems(frame):

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from radlatent.errors import LeakageError, SchemaError
-from radlatent.features.endpoint import SHORT, outcome_problems
+from radlatent.features.endpoint import SHORT, outcome_problems, positive_problems
 from radlatent.features.folded import FoldedFeatures
 from radlatent.features.values import text_index
 from radlatent.fusion.validation.leakage import check_fitted
@@ -114,7 +114,7 @@ def check_table(features: pd.DataFrame | FoldedFeatures, endpoint: "Endpoint") -
             "Make the table with radlatent.features(frame, block=...)."
         )
         raise SchemaError(msg)
-    problems = outcome_problems(endpoint)
+    problems = outcome_problems(endpoint) + positive_problems(endpoint)
     if problems:
         raise SchemaError(f"endpoint {endpoint.name!r}: " + "; ".join(problems) + ".")
     _log_short(endpoint)

@@ -365,8 +365,8 @@ def positive_problems(endpoint: Endpoint) -> list[str]:
     if endpoint.positive in classes and len(classes) == 2:
         return []
     return [
-        f"positive is {endpoint.positive!r}, of the classes {classes}: name one of two, "
-        "or none"
+        f"positive is {endpoint.positive!r}, of the classes {classes}: name one of "
+        "two, or none"
     ]
 
 

@@ -57,6 +57,9 @@ NEEDS_TORCH = (
     "masks/prior/shape_prior.py",
     "nn/",
     "segmentation/augmentation.py",
+    "segmentation/checks.py",
+    "segmentation/derive.py",
+    "segmentation/folds.py",
     "segmentation/losses/build.py",
     "segmentation/losses/contours.py",
     "segmentation/losses/overlap.py",
@@ -64,6 +67,10 @@ NEEDS_TORCH = (
     "segmentation/networks/from_monai.py",
     "segmentation/networks/hrnet.py",
     "segmentation/networks/transunet.py",
+    "segmentation/objective.py",
+    "segmentation/prepare.py",
+    "segmentation/segmenter.py",
+    "segmentation/source.py",
 )
 
 

@@ -24,6 +24,10 @@
 ``load_corrector``  a corrector from a folder
 ``DicePredictor``   Dice of a mask without a reference
 ``draw_alternatives``  plausible other masks of a cohort
+``Segmenter``, ``Patch``  a network that draws masks, and what it sees at once
+``Augmentation``    how its training changes images
+``fit_folds``       a network a fold, and masks of the patients it has not seen
+``load_segmenter``  a segmenter from a folder
 ``LatentEncoder``   latent features that do not repeat the hand-crafted ones
 ``Box``, ``Projections``  what an encoder looks at
 ``Network``, ``Training``, ``Schedule``  what it is made of, how it is trained
@@ -156,6 +160,13 @@ _HOMES = {
         "redundancy",
         "SearchPlan",
         "search",
+    ),
+    "segmentation": (
+        "Augmentation",
+        "Patch",
+        "Segmenter",
+        "fit_folds",
+        "load_segmenter",
     ),
     "masks": (
         "DicePredictor",

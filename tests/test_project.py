@@ -96,7 +96,7 @@ def test_no_placeholder_is_left_in_the_documents(project_root):
 
 def test_the_example_of_the_readme_runs(project_root, tmp_path, monkeypatch):
     text = (project_root / "README.md").read_text("utf-8")
-    example, latent, _, models = PYTHON.findall(text)
+    example, latent, *_, models = PYTHON.findall(text)
     lines = [line for line in example.splitlines() if line.strip()]
     assert len(lines) <= 12
     monkeypatch.chdir(tmp_path)
@@ -121,9 +121,38 @@ def test_the_example_of_the_readme_runs(project_root, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+def test_the_networks_of_the_readme_run(
+    project_root, drawn, tmp_path, monkeypatch, rng
+):
+    pytest.importorskip("monai")
+    text = (project_root / "README.md").read_text("utf-8")
+    first, second = PYTHON.findall(text)[2:4]
+    monkeypatch.chdir(tmp_path)
+    drawn.write_hearts(tmp_path / "experts", 5, rng, name="experts")
+    drawn.write_hearts(tmp_path / "others", 2, rng, name="others", prefix="q")
+    for large, small in (
+        ("(128, 128), (1.5, 1.5), field_mm=(288, 288)", "(32, 32), (4.0, 4.0)"),
+        ("epochs=30", "epochs=1"),
+        ('"unet", patch', '"unet", width=4, patch'),
+        ("/predictions", str(tmp_path / "others_unet" / "masks")),
+        ("/q00.nii.gz", "/00000_q00_mask.nii.gz"),
+    ):
+        assert large in first + second
+        first, second = (part.replace(large, small) for part in (first, second))
+    names = {"rl": importlib.import_module("radlatent")}
+    exec(first, names)
+    assert names["agreement"].query("metric == 'dice'")["n"].min() > 0
+    assert names["others"].included["patient_id"].nunique() == 2
+    exec(second, names)
+    theirs = names["rl"].Cohort.read("theirs")
+    assert theirs.files("q00_LV", "mr")[1].parent.name == "masks"
+    assert theirs.files("q01_LV", "mr")[1].name == "q01_mask.nii.gz"
+
+
+@pytest.mark.slow
 def test_the_masks_of_the_readme_run(project_root, drawn, tmp_path, monkeypatch, rng):
     rl = pytest.importorskip("torch") and importlib.import_module("radlatent")
-    example = PYTHON.findall((project_root / "README.md").read_text("utf-8"))[2]
+    example = PYTHON.findall((project_root / "README.md").read_text("utf-8"))[4]
     monkeypatch.chdir(tmp_path)
     drawn.write_hearts(tmp_path / "experts", 50, rng, name="experts")
 

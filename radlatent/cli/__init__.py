@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 import radlatent as rl
-from radlatent.cli import masks
+from radlatent.cli import masks, segment
 from radlatent.cli.options import (
     Allow,
     Cache,
@@ -47,6 +47,7 @@ app = typer.Typer(
     "radlatent init DIR --out study.yml; radlatent run study.yml --out OUT",
 )
 app.add_typer(masks.app)
+app.add_typer(segment.app)
 
 _log = logging.getLogger("radlatent.cli")
 

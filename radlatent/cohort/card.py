@@ -138,6 +138,8 @@ class Card(BaseModel):
     name: str
     freeze: str = ""
     root: str = "."
+    # where masks lie that are not below root, a network's for instance; None: below it
+    masks_root: str | None = None
     layout: str | None = None
     # the first step first
     derived: tuple[Derivation, ...] = ()

@@ -13,6 +13,7 @@ import pandas as pd
 import yaml
 
 from radlatent.cohort.card import Card, Derivation, MadeBy
+from radlatent.cohort.places import below_masks_root, is_mask_column
 from radlatent.cohort.problems import Problems
 from radlatent.errors import SchemaError
 from radlatent.features.origin import cohort_names
@@ -23,7 +24,6 @@ from radlatent.schema import inert, nearest, parse
 __all__ = [
     "derived_card",
     "replace_masks",
-    "without_places",
     "write_tables",
 ]
 
@@ -79,6 +79,8 @@ def derived_card(
     step = Derivation(source=card.name, key=key, made_by=maker, masks=masks)
     # a layout would find the masks of the original
     changes = {"name": name, "layout": None, "derived": (*card.derived, step)}
+    # its cells tell where masks lie, wherever that is
+    changes |= {"masks_root": None}
     derived = parse(vars(card) | changes, Card, source="made_by")
     _check_patients(derived, before, after)
     return derived
@@ -122,7 +124,7 @@ def _check_patients(card, before, after):
 
 def _patients_with_new(before, after):
     found = set()
-    for column in (name for name in after if name.partition("_")[0] == "mask"):
+    for column in filter(is_mask_column, after):
         pairs = zip(before["patient_id"], before[column], after[column], strict=True)
         found |= {patient for patient, old, new in pairs if str(old) != str(new)}
     return found
@@ -266,25 +268,6 @@ def _place(path, root):
     return (path.relative_to(root) if inside else path).as_posix()
 
 
-def without_places(cases: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    """Return the cases without the paths of masks that lie outside of the root.
-
-    Where these lie says nothing about a cohort; its card has a hash of their contents.
-
-    Parameters
-    ----------
-    cases
-        The **cases** table.
-    columns
-        Those of ``cases`` that name masks.
-    """
-    cases = cases.copy()
-    for column in columns:
-        outside = [p is not None and Path(p).is_absolute() for p in cases[column]]
-        cases[column] = cases[column].mask(pd.Series(outside, cases.index), "")
-    return cases
-
-
 def write_tables(
     folder: str | Path,
     card: Card,
@@ -313,10 +296,15 @@ def write_tables(
         msg = f"{folder} holds {there}. Move them away, or give another folder."
         raise FileExistsError(msg)
     folder.mkdir(parents=True, exist_ok=True)
-    replace_file(folder / "cases.csv", inert(cases.drop(columns="line")).to_csv)
+    columns = [name for name in cases if is_mask_column(name)]
+    cases = below_masks_root(cases, card, columns).drop(columns="line")
+    replace_file(folder / "cases.csv", inert(cases).to_csv)
     replace_file(folder / "endpoints.csv", inert(patients).to_csv)
     # the tables are here: no layout is asked for them
     about = card.model_copy(update={"root": _root(root, folder), "layout": None})
+    if card.masks_root is not None:
+        moved = {"masks_root": _root(Path(card.masks_root), folder)}
+        about = about.model_copy(update=moved)
     about = about.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     text = yaml.safe_dump(about, sort_keys=False, allow_unicode=True)
     # last: its presence says that the tables are there

@@ -12,14 +12,10 @@ from pathlib import Path
 import pandas as pd
 
 from radlatent.cohort.card import Card, Modality, read_card
-from radlatent.cohort.derived import (
-    derived_card,
-    replace_masks,
-    without_places,
-    write_tables,
-)
+from radlatent.cohort.derived import derived_card, replace_masks, write_tables
 from radlatent.cohort.layouts.indexing import LAYOUTS
 from radlatent.cohort.outcomes import read_endpoints
+from radlatent.cohort.places import below_masks_root, place_masks, without_places
 from radlatent.cohort.problems import Problems
 from radlatent.cohort.rules import check_paths, mask_column, read_cases
 from radlatent.cohort.tables import read_text_table
@@ -123,6 +119,7 @@ class Cohort:
         cases, steps = self.cases.drop(columns="line"), self.card.derived
         if steps:
             cases = without_places(cases, self.mask_columns)
+        cases = below_masks_root(cases, self.card, self.mask_columns)
         tables = (table.sort_index().to_csv() for table in (cases, self.patients))
         return content_key(*tables, *(step.model_dump(mode="json") for step in steps))
 
@@ -228,7 +225,7 @@ class Cohort:
         card = derived_card(self.card, name=name, key=self.key, **about, **tables)
         return replace(self, card=card, cases=cases)
 
-    def write(self, folder: str | Path) -> Path:
+    def write(self, folder: str | Path, *, again: bool = False) -> Path:
         """Write the cohort as a folder that `read` gives back, and return the folder.
 
         Parameters
@@ -236,12 +233,25 @@ class Cohort:
         folder
             Gets ``cohort.yml``, ``cases.csv`` and ``endpoints.csv``. Images and masks
             stay where they are.
+        again
+            Whether a folder that holds this very cohort is left as it is.
 
         Raises
         ------
         FileExistsError
             The folder holds one of the three files.
+        CohortError
+            ``again``, and it holds another cohort.
         """
+        if again and (Path(folder) / "cohort.yml").is_file():
+            there = Cohort.read(folder)
+            if there.key == self.key:
+                return Path(folder)
+            msg = (
+                f"{folder} holds the cohort {there.name!r}, of other masks or another "
+                "corrector or segmenter than now. Give another folder, or delete it."
+            )
+            raise CohortError(msg)
         tables = {"cases": self.cases, "patients": self.patients}
         return write_tables(folder, self.card, root=self.root, **tables)
 
@@ -308,6 +318,16 @@ def read_manifest(
     )
     of_cases, of_patients = problems.of(case_file), problems.of(endpoint_file)
     cases = read_cases(case_rows, card, of_cases)
+    if card.masks_root is not None:
+        masks_root = (folder / card.masks_root).resolve()
+        if not masks_root.is_dir():
+            msg = (
+                f"cohort {card.name!r}: the folder of masks {masks_root} is not there. "
+                "Correct 'masks_root' in cohort.yml; it starts from that file."
+            )
+            raise FileNotFoundError(msg)
+        card = card.model_copy(update={"masks_root": masks_root.as_posix()})
+        cases = place_masks(cases, masks_root, of_cases)
     check_paths(cases, card, root, of_cases)
     included = set(cases["patient_id"][~cases["exclude"]])
     patients = read_endpoints(endpoint_rows, card, included, of_patients)

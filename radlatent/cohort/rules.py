@@ -5,11 +5,12 @@ A frame of text enters, the **cases** table leaves; every broken rule is noted.
 
 import posixpath
 from collections.abc import Container
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 
 import pandas as pd
 
 from radlatent.cohort.card import Card
+from radlatent.cohort.places import leaves_root
 from radlatent.cohort.problems import FileProblems
 from radlatent.cohort.tables import (
     check_columns,
@@ -194,7 +195,8 @@ def check_paths(
             for column, path in zip(columns, (image, mask), strict=True):
                 at = where | {"column": column}
                 # whoever derived the cohort may have written masks anywhere
-                free = bool(card.derived) and column.startswith("mask")
+                free = bool(card.derived or card.masks_root)
+                free &= column.startswith("mask")
                 if not _is_sound(root, path, problems, at, anywhere=free):
                     continue
                 if not (root / path).is_file():
@@ -249,17 +251,10 @@ def _is_sound(root, path, problems, where, *, anywhere):
         )
         return False
     where = where | {"value": path}
-    if _leaves_root(path) and not (anywhere and Path(path).is_absolute()):
-        problems.add(
-            f"{path!r} leaves the root {root}",
-            "Give paths relative to the root, inside it",
-            **where,
-        )
+    if leaves_root(path) and not (anywhere and Path(path).is_absolute()):
+        remedy = "Give paths relative to the root, inside it"
+        if where["column"].startswith("mask"):
+            remedy += "; masks of another folder: say where in masks_root of cohort.yml"
+        problems.add(f"{path!r} leaves the root {root}", remedy, **where)
         return False
     return True
-
-
-def _leaves_root(path):
-    # a drive or a leading slash replaces the root on Windows
-    windows = PureWindowsPath(path)
-    return path.split("/")[0] == ".." or bool(windows.drive or windows.root)

@@ -26,6 +26,7 @@ __all__ = [
     "cohort_names",
     "declare_fitted_on",
     "declare_measured",
+    "fit_of_masks",
     "keep_origins",
     "mark_fitted",
     "mark_in_sample",
@@ -143,6 +144,28 @@ class Fit:
     def saw(self, patients: Iterable[str]) -> list[str]:
         """Return the patients who were fitted on and whose own rows it made, sorted."""
         return [] if self.is_foreign else self.shared(patients)
+
+
+def fit_of_masks(fitted_on: Mapping, cohort: str, patients: Iterable[str]) -> dict:
+    """Return on whom a maker of masks was fitted, as `Cohort.with_masks` takes it.
+
+    Parameters
+    ----------
+    fitted_on
+        ``cohort`` and ``patients``.
+    cohort, patients
+        Identity of the cohort that gets the masks, as one text, and all its patients.
+
+    Notes
+    -----
+    Where the cohort that gets the masks is another part of the cohort fitted on,
+    without one of those patients, the fit is of others.
+    """
+    told, fit = dict(fitted_on), Fit.of(None, fitted_on, cohort)
+    if not (fit.is_foreign or fit.shared(patients)):
+        names = (f"{name} (other patients)" for name in fit.cohorts)
+        told["cohort"] = cohort_label(names)
+    return told
 
 
 @dataclass(frozen=True)

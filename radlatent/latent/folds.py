@@ -4,7 +4,6 @@ An unfitted encoder, a cohort and a **folds** table enter; features that know th
 fold leave, ready for ``cross_validate``.
 """
 
-import contextlib
 import json
 from dataclasses import dataclass
 from hashlib import sha256
@@ -13,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import torch
 from sklearn.base import clone
 
 from radlatent.cohort import Cohort
@@ -22,6 +20,7 @@ from radlatent.features.folded import FoldedFeatures
 from radlatent.features.origin import mark_in_sample
 from radlatent.latent.checks import check_fit
 from radlatent.latent.prepared import PreparedCases, cases_of, prepare_cases
+from radlatent.nn.training.devices import one_thread
 from radlatent.parallel import map_tasks
 from radlatent.provenance import content_key, versions
 from radlatent.records import parameters_of
@@ -191,7 +190,7 @@ def _key(encoder, prepared, train, handcrafted, classes):
 
 
 def _encode_fold(encoder, prepared, train, handcrafted, classes, checkpoint):
-    with _one_thread():
+    with one_thread():
         encoder.fit_prepared(
             prepared.take(train),
             classes,
@@ -209,17 +208,6 @@ def _encode_fold(encoder, prepared, train, handcrafted, classes, checkpoint):
         .where(encoder.history_.notna(), None)
         .to_dict("records"),
     }
-
-
-@contextlib.contextmanager
-def _one_thread():
-    """Let torch sum in one order, whatever the number of processes and cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _gather(results, prepared: PreparedCases, cases, splits):

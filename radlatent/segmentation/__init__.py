@@ -1,6 +1,9 @@
 """Segmentation: networks that draw masks, trained and applied by patient.
 
 ==========================================  ========================================
+:class:`Segmenter`, `load_segmenter`        a cohort in, a network of its masks out
+:class:`Patch`                              what the network sees at once
+:func:`fit_folds`, `FoldedSegmentation`     a network a fold, masks of unseen patients
 :data:`NETWORKS`, :func:`build_network`,    networks by name; the sizes they take;
 `fitting_size`, `count_parameters`          how large they are
 :data:`LOSSES`, :func:`build_loss`,         losses by name; the distance maps that
@@ -15,6 +18,7 @@ import importlib
 
 _HOMES = {
     "augmentation": ("Augmentation", "augment"),
+    "folds": ("FoldedSegmentation", "fit_folds"),
     "losses.build": ("LOSSES", "build_loss"),
     "losses.contours": ("signed_distances",),
     "networks.build": (
@@ -23,6 +27,8 @@ _HOMES = {
         "count_parameters",
         "fitting_size",
     ),
+    "patch": ("Patch",),
+    "segmenter": ("Segmenter", "load_segmenter"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from radlatent.cohort import Cohort
 from radlatent.cohort.labels import MaskFile, mask_files, modality_of, read_label_map
 from radlatent.errors import CohortError, LeakageError, SchemaError
-from radlatent.features.origin import Fit, cohort_label
+from radlatent.features.origin import Fit, fit_of_masks
 from radlatent.imaging import write_volume
 from radlatent.masks.correction.alternatives import alternatives_of
 from radlatent.masks.correction.corrector import MaskCorrector
@@ -263,6 +263,11 @@ def _quality(cohort, files, slices):
     return rows.set_axis(index)
 
 
+def _fit_record(cohort, corrector):
+    everybody = cohort.cases["patient_id"]
+    return fit_of_masks(corrector.fitted_on_, cohort.card.label, everybody)
+
+
 def _made_by(cohort, files, assigned, states):
     """Return what made the masks, as `Cohort.with_masks` takes it."""
     patients = {}
@@ -275,19 +280,6 @@ def _made_by(cohort, files, assigned, states):
     ]
     key = content_key(*sorted(states.values()))
     return {"name": "MaskCorrector", "key": key, "fitted_on": fits}
-
-
-def _fit_record(cohort, corrector):
-    """Return on whom a corrector was fitted, as `Cohort.with_masks` takes it.
-
-    Where the cohort that gets the masks is another part of the cohort fitted on,
-    without one of those patients, the fit is of others.
-    """
-    fitted, fit = dict(corrector.fitted_on_), _fit(cohort, corrector)
-    if not (fit.is_foreign or fit.shared(cohort.cases["patient_id"])):
-        names = (f"{name} (other patients)" for name in fit.cohorts)
-        fitted["cohort"] = cohort_label(names)
-    return fitted
 
 
 def draw_alternatives(
@@ -444,14 +436,5 @@ def _derived(cohort, masks, modality, folder, name, made_by):
     derived = cohort.with_masks(
         table.rename_axis("case_id"), name=name, made_by=made_by
     )
-    if not (folder / "cohort.yml").is_file():
-        derived.write(folder)
-        return derived
-    there = Cohort.read(folder)
-    if there.key != derived.key:
-        msg = (
-            f"{folder} holds the cohort {there.name!r}, of other masks or another "
-            "corrector than what was made now. Give another folder, or delete it."
-        )
-        raise CohortError(msg)
+    derived.write(folder, again=True)
     return derived

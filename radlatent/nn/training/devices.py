@@ -1,6 +1,8 @@
 """Where a model is trained: settings in, Lightning Fabric on its devices out."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 
 import torch
 from lightning.fabric import Fabric
@@ -10,7 +12,7 @@ from radlatent.errors import RadlatentError
 from radlatent.nn.objective import Minibatch
 from radlatent.nn.training.settings import Training
 
-__all__ = ["Methods", "launched"]
+__all__ = ["Methods", "launched", "one_thread"]
 
 
 class Methods(nn.Module):
@@ -79,3 +81,14 @@ def launched(training: Training) -> Fabric:
     if "LT_CLI_USED" not in os.environ:
         fabric.launch()
     return fabric
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch sum in one order, whatever the number of processes and cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

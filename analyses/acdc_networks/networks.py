@@ -1,0 +1,56 @@
+"""The networks of this analysis and how they are trained: names in, segmenters out."""
+
+from dataclasses import dataclass
+
+import radlatent as rl
+
+#: Pixels of 1.5 mm: 192 mm, and a field in which the heart of every patient lies.
+PATCH = rl.Patch((128, 128), (1.5, 1.5), field_mm=(288.0, 288.0))
+
+N_FOLDS = 5
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a network is trained: what two cores can afford.
+
+    Parameters
+    ----------
+    width
+        Channels of its first stage.
+    epochs
+        Passes through all slices.
+    learning_rate
+        Of AdamW at the start.
+    """
+
+    width: int
+    epochs: int
+    learning_rate: float = 2e-3
+
+
+#: The report's four networks, the first of them trained longest.
+PLANS = {
+    "unet": Plan(24, 30),
+    "res_unet": Plan(12, 8),
+    "attention_unet": Plan(12, 7),
+    "swin_unetr": Plan(12, 2),
+}
+
+
+def segmenter_of(name: str) -> rl.Segmenter:
+    """Return the unfitted segmenter of a network."""
+    plan = PLANS[name]
+    training = rl.Training(
+        epochs=plan.epochs,
+        minibatch_size=16,
+        learning_rate=plan.learning_rate,
+        weight_decay=1e-4,
+        clip_norm=12.0,
+        warm_up_epochs=1,
+        precision="bf16-mixed",
+    )
+    # sums over all slices of a minibatch: a structure that a slice lacks weighs nothing
+    loss = {"name": "dice_cross_entropy", "by": "minibatch"}
+    about = {"patch": PATCH, "loss": loss, "training": training}
+    return rl.Segmenter(name, width=plan.width, **about)

@@ -29,6 +29,7 @@
 ``structure_colors``        the color that each structure keeps
 ``rules_broken``            rules of masks, before and after a correction
 ``dice_agreement``          true Dice against that predicted without a reference
+``dice_violins``            Dice by structure and maker of masks, lobes named
 ``correction_effect``       Dice of slices before and after a correction
 ``feature_stability``       ICC of features by structure and tier of masks
 ``feature_shift``           how far features lie from those of the expert's mask
@@ -54,6 +55,7 @@ from radlatent.figures.masks.features import feature_shift, feature_stability
 from radlatent.figures.masks.quality import (
     correction_effect,
     dice_agreement,
+    dice_violins,
     rules_broken,
 )
 from radlatent.figures.masks.slices import mask_overlay, structure_colors
@@ -79,6 +81,7 @@ __all__ = [
     "correction_effect",
     "decision_curve",
     "dice_agreement",
+    "dice_violins",
     "discriminator_accuracy",
     "feature_shift",
     "feature_stability",

@@ -18,7 +18,7 @@ from radlatent.figures.masks.slices import structure_colors
 from radlatent.figures.style.drawable import drawable, missing_text
 from radlatent.figures.style.look import PALETTE, name_above
 
-__all__ = ["feature_shift", "feature_stability"]
+__all__ = ["feature_shift", "feature_stability", "violin"]
 
 #: Koo and Li 2016, doi:10.1016/j.jcm.2016.02.012, and where each verdict begins.
 _VERDICTS = {"poor": -np.inf, "moderate": 0.5, "good": 0.75, "excellent": 0.9}
@@ -89,7 +89,7 @@ def feature_stability(
         y += 0 if not number else 1 if key[:1] == groups[number - 1][0][:1] else 1.4
         places.append(y)
         color = colors.get(key[0], PALETTE[0]) if by else PALETTE[0]
-        _violin(ax, part[value], y, color)
+        violin(ax, part[value], y, color)
         _strip(ax, part[value], y, color, kwargs)
     ax.set_yticks(places, [_told(key, part) for key, part in groups])
     ax.set_ylim(y + 0.6, -0.6)
@@ -120,8 +120,22 @@ def _order(column):
     return list(dict.fromkeys(map(str, column)))
 
 
-def _violin(ax, values, y, color):
-    """Draw the density of a row: points that lie on each other do not show it."""
+def violin(
+    ax: Axes, values: pd.Series, y: float, color: str | tuple[float, ...]
+) -> None:
+    """Draw the density of a row: points that lie on each other do not show it.
+
+    Parameters
+    ----------
+    ax
+        Where to draw.
+    values
+        Without missing ones; of a single value nothing is drawn.
+    y
+        Height of the row.
+    color
+        Of the violin.
+    """
     if len(values.unique()) < 2:
         return
     look = {"color": color, "alpha": 0.35, "saturation": 1, "linewidth": 0.6}

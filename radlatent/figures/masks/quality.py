@@ -3,6 +3,8 @@
 Tables of ``masks`` enter, an Axes leaves; every mark is a cell of the table.
 """
 
+from collections.abc import Sequence
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -10,10 +12,12 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 
 from radlatent.errors import SchemaError
+from radlatent.figures.masks.features import violin
+from radlatent.figures.masks.slices import structure_colors
 from radlatent.figures.style.drawable import drawable, missing_text
 from radlatent.figures.style.look import PALETTE, name_above
 
-__all__ = ["correction_effect", "dice_agreement", "rules_broken"]
+__all__ = ["correction_effect", "dice_agreement", "dice_violins", "rules_broken"]
 
 _GRAY = "0.55"
 
@@ -84,6 +88,64 @@ def rules_broken(table: pd.DataFrame, ax: Axes | None = None, **kwargs) -> Axes:
     # long names of rules leave less room than label and names need
     ax.set_xlabel(label + missing_text(table, rows), loc="right")
     name_above(ax, len(times), loc="lower right", bbox_to_anchor=(1, 1))
+    return ax
+
+
+def dice_violins(
+    table: pd.DataFrame,
+    ax: Axes | None = None,
+    *,
+    structures: Sequence[str] = (),
+    **kwargs,
+) -> Axes:
+    """Draw the Dice of structures, a violin a maker of masks, and name what lies at 0.
+
+    Parameters
+    ----------
+    table
+        ``name, structure, dice, state``, a row a mask or slice: ``both`` have voxels of
+        the structure, or it is ``missed`` or ``invented``, and Dice is 0.
+    ax
+        Where to draw, None for the current Axes.
+    structures
+        The first of those that decide the colors.
+    **kwargs
+        Passed to ``Axes.text`` of the names.
+
+    Raises
+    ------
+    SchemaError
+        A column is missing, or no row has numbers.
+
+    Notes
+    -----
+    A violin is the density where both have voxels, with the median; what lies at 0 is
+    no tail of it but another lobe, which is counted by name.
+    """
+    rows = drawable(table, ["dice"], ["name", "structure", "state"])
+    if ax is None:
+        ax = plt.gca()
+    names = list(dict.fromkeys([*structures, *rows["structure"]]))
+    colors, ticks, y = structure_colors(names), {}, 0.0
+    for structure in (one for one in names if (rows["structure"] == one).any()):
+        groups = rows[rows["structure"] == structure].groupby("name", sort=False)
+        for name, part in groups:
+            held = part.loc[part["state"] == "both", "dice"]
+            violin(ax, held, y, colors[structure])
+            if len(held):
+                ax.vlines(held.median(), y - 0.38, y + 0.38, color="black", lw=2)
+            counts = [(part["state"] == what).sum() for what in ("missed", "invented")]
+            told = f"{counts[0]:,} missed, {counts[1]:,} invented"
+            look = {"fontsize": "x-small", "va": "center"} | kwargs
+            ax.text(0.01, y, told, **look)
+            ticks[y] = f"{structure}, {name} (n = {len(part):,})"
+            y += 1.0
+        y += 0.4
+    ax.set_yticks(list(ticks), list(ticks.values()))
+    ax.set_ylim(max(ticks) + 0.6, -0.6)
+    ax.set_xlim(0, 1)
+    ax.tick_params(axis="y", labelsize="small")
+    ax.set_xlabel("Dice with the reference" + missing_text(table, rows))
     return ax
 
 

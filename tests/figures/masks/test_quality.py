@@ -189,3 +189,44 @@ def test_tables_that_cannot_be_drawn_are_refused(draw, name, request):
         draw(table.head(0))
     with pytest.raises(SchemaError, match=rf"'{number}': 0"):
         draw(table.assign(**{number: np.nan}))
+
+
+@pytest.fixture
+def drawn_by_networks():
+    rows = [
+        ("unet", "RV", 0.9, "both"),
+        ("unet", "RV", 0.7, "both"),
+        ("unet", "RV", 0.8, "both"),
+        ("unet", "RV", 0.0, "missed"),
+        ("swin", "RV", 0.5, "both"),
+        ("swin", "RV", 0.6, "both"),
+        ("swin", "RV", 0.0, "invented"),
+        ("unet", "LV", 0.95, "both"),
+    ]
+    return pd.DataFrame(rows, columns=["name", "structure", "dice", "state"])
+
+
+def test_violins_are_of_what_both_drew_and_the_lobe_at_0_is_named(drawn_by_networks):
+    _, ax = plt.subplots()
+    assert figures.dice_violins(drawn_by_networks, ax, structures=["LV"]) is ax
+    assert [text.get_text() for text in ax.get_yticklabels()] == [
+        "LV, unet (n = 1)",
+        "RV, unet (n = 4)",
+        "RV, swin (n = 3)",
+    ]
+    assert [text.get_text() for text in ax.texts] == [
+        "0 missed, 0 invented",
+        "1 missed, 0 invented",
+        "0 missed, 1 invented",
+    ]
+    lines = [c for c in ax.collections if isinstance(c, LineCollection)]
+    medians = [line.get_segments()[0][0, 0] for line in lines]
+    np.testing.assert_allclose(medians, [0.95, 0.8, 0.55])
+    # of one value there is no density
+    assert sum(isinstance(c, PolyCollection) for c in ax.collections) == 2
+    assert ax.get_xlabel() == "Dice with the reference"
+
+
+def test_violins_of_nothing_are_refused(drawn_by_networks):
+    with pytest.raises(SchemaError):
+        figures.dice_violins(drawn_by_networks.assign(dice=np.nan))

@@ -89,15 +89,16 @@ def probabilities_of(
     weights = torch.from_numpy(patch.weights()).to(device)
     total, seen = None, torch.zeros(image.shape, device=device)
     kind = {"device_type": device.type, "dtype": torch.bfloat16, "enabled": half}
-    for places, windows in _windows(image, patch):
-        x = torch.from_numpy(windows).float().to(device)
-        with torch.autocast(**kind):
+    # one for all windows: weights are cast once
+    with torch.autocast(**kind):
+        for places, windows in _windows(image, patch):
+            x = torch.from_numpy(windows).float().to(device)
             found = _averaged(model, x, flips) * weights
-        if total is None:
-            total = torch.zeros((found.shape[1], *image.shape), device=device)
-        for place, one in zip(places, found, strict=True):
-            total[(slice(None), *place)] += one
-            seen[place] += weights
+            if total is None:
+                total = torch.zeros((found.shape[1], *image.shape), device=device)
+            for place, one in zip(places, found, strict=True):
+                total[(slice(None), *place)] += one
+                seen[place] += weights
     return (total / seen).cpu().numpy()
 
 

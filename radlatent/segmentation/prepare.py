@@ -4,6 +4,7 @@ Arrays are kept small, so that a cohort stays in memory: float16 images, uint8 l
 float16 distances. What a box cannot hold is told before a network is trained for it.
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from radlatent.cohort.labels import LabelMap, MaskFile, mask_files, read_label_map
 from radlatent.cohort.manifest import Cohort
-from radlatent.imaging import Volume, read_volume, resample_to
+from radlatent.imaging import Geometry, Volume, read_volume, resample_to
 from radlatent.segmentation.losses.contours import signed_distances
 from radlatent.segmentation.patch import Patch
 
@@ -20,10 +21,14 @@ __all__ = [
     "PreparedImage",
     "image_files",
     "labels_on",
+    "onto_image",
     "order_of",
     "prepare_file",
     "prepare_image",
 ]
+
+#: A smaller probability is none.
+_NOTHING = 1e-3
 
 #: Percentiles of an image that its intensities are clipped to.
 _LIMITS = (1.0, 99.0)
@@ -179,6 +184,39 @@ def _distances(labels, n, image, patch):
         planes = [signed_distances(plane, n + 1, spacing) for plane in labels]
         found = np.stack(planes, axis=1)
     return found.astype(np.float16)
+
+
+def onto_image(share: Volume, image: Volume) -> np.ndarray:
+    """Return probabilities on the grid of their image, float32.
+
+    Parameters
+    ----------
+    share
+        Probabilities on the grid of the network.
+    image
+        The grid wanted.
+
+    Notes
+    -----
+    Linear interpolation about the voxels above `_NOTHING`; 0 elsewhere. Most of an
+    image is background: it is not worth the time.
+    """
+    array = np.zeros(image.shape, np.float32)
+    places = np.argwhere(share.array > _NOTHING)
+    if not len(places):
+        return array
+    ends = [places.min(axis=0) - 1, places.max(axis=0) + 1]
+    corners = np.array(list(itertools.product(*zip(*ends, strict=True))))
+    index = image.to_index(share.to_world(corners))
+    start = np.floor(index.min(axis=0)).astype(int).clip(min=0)
+    stop = np.minimum(np.ceil(index.max(axis=0)).astype(int) + 1, image.shape)
+    if (start >= stop).any():
+        return array
+    box = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
+    origin = image.to_world([start])[0]
+    grid = Geometry(stop - start, image.spacing_mm, origin, image.direction)
+    array[box] = resample_to(share, grid, interpolation="linear", fill=0.0).array
+    return array
 
 
 def labels_on(mask: LabelMap, grid: Volume, structures: Sequence[str]) -> np.ndarray:

@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from radlatent.cohort.labels import LabelMap
 from radlatent.cohort.manifest import Cohort
 from radlatent.errors import SchemaError
-from radlatent.imaging import Volume, resample_to
+from radlatent.imaging import Volume
 from radlatent.nn import Sources, Training, arrays_of, fill, train
 from radlatent.nn.training.checkpoint import checkpoint_of
 from radlatent.parallel import map_tasks
@@ -37,7 +37,7 @@ from radlatent.segmentation.losses.build import build_loss
 from radlatent.segmentation.networks.build import build_network
 from radlatent.segmentation.objective import SegmentationModel, probabilities_of
 from radlatent.segmentation.patch import Patch
-from radlatent.segmentation.prepare import prepare_file, prepare_image
+from radlatent.segmentation.prepare import onto_image, prepare_file, prepare_image
 from radlatent.segmentation.source import PatchSource
 
 __all__ = ["Segmenter", "load_segmenter"]
@@ -327,11 +327,10 @@ class Segmenter(BaseEstimator):
         found = probabilities_of(
             self.model_, prepared.array, self._patch, flips=flips, half=half
         )
+        shares = [prepared.with_array(one) for one in found[1:]]
         return {
-            name: resample_to(
-                prepared.with_array(one), image, interpolation="linear", fill=0.0
-            ).array
-            for name, one in zip(self.structures_, found[1:], strict=True)
+            name: onto_image(share, image)
+            for name, share in zip(self.structures_, shares, strict=True)
         }
 
     def segment(self, image: Volume, *, flips: bool = False) -> LabelMap:

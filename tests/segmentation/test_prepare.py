@@ -5,7 +5,7 @@ import pytest
 
 from radlatent.cohort import Cohort
 from radlatent.cohort.labels import LabelMap
-from radlatent.imaging import Volume, write_volume
+from radlatent.imaging import Volume, resample_to, write_volume
 from radlatent.segmentation.patch import Patch
 
 pytest.importorskip("torch")
@@ -13,6 +13,7 @@ pytest.importorskip("torch")
 from radlatent.segmentation.prepare import (
     image_files,
     labels_on,
+    onto_image,
     prepare_file,
     prepare_image,
 )
@@ -135,3 +136,15 @@ def test_unreadable_file_fails(tmp_path, drawn, rng):
     )
     with pytest.raises(ValueError, match="holds the labels"):
         prepare_file(files[0], PATCH, ["RV", "MYO", "LV"])
+
+
+def test_probabilities_come_back_as_if_all_of_the_image_was_resampled(rng):
+    image = Volume(rng.normal(0, 1, (4, 50, 41)), (8.0, 3.0, 2.5), (1.0, 2.0, 3.0))
+    grid = prepare_image(image, Patch((32, 32), (4.0, 4.0)))
+    array = np.zeros(grid.shape, np.float32)
+    array[1:3, 10:19, 20:28] = rng.uniform(0.2, 1, (2, 9, 8))
+    share = grid.with_array(array)
+    expected = resample_to(share, image, interpolation="linear", fill=0.0).array
+    assert expected.any()
+    np.testing.assert_allclose(onto_image(share, image), expected, atol=1e-6)
+    assert not onto_image(grid.with_array(0 * array), image).any()

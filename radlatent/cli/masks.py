@@ -1,4 +1,4 @@
-"""The verbs of mask quality: ``radlatent masks score | fit | correct | stability``.
+"""The verbs of mask quality: ``radlatent masks score | fit | calibrate | correct ...``.
 
 A cohort enters; tables, a corrector or a derived cohort leave. No mask of the cohort is
 touched.
@@ -135,6 +135,61 @@ def fit(  # noqa: PLR0913 - the parameters of the class and of its fit
         f"fitted on {len(patients)} patients of {found.cohort.name!r}; corrections "
         f"with a Dice below {corrector.least_dice_:.3f} are refused."
     )
+    typer.echo(f"gate and predicted Dice: {corrector.setting_.text}")
+    typer.echo(f"corrector: {out}")
+
+
+@app.command(
+    epilog="Example: radlatent masks calibrate cohorts/network cohorts/readers "
+    "--corrector corrector --out calibrated"
+)
+@friendly
+def calibrate(  # noqa: PLR0913 - the parameters of the method, and where to look
+    network: Annotated[
+        Path,
+        typer.Argument(metavar="NETWORK", help="Cohort of a network's masks."),
+    ],
+    reference: Annotated[
+        Path,
+        typer.Argument(metavar="REFERENCE", help="Cohort of a reader's, same cases."),
+    ],
+    corrector: _Corrector,
+    out: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Of the calibrated corrector.")
+    ],
+    risk: Annotated[
+        float,
+        typer.Option(
+            metavar="X",
+            help="Share of slices that may lose more than 0.02 Dice; 1: no promise.",
+        ),
+    ] = 0.005,
+    confidence: Annotated[
+        float, typer.Option(metavar="X", help="That the promise is kept.")
+    ] = 0.95,
+    modality: _Modality = None,
+    root: Root = None,
+):
+    """Set a corrector's gate and predicted Dice on a network's masks and a reader's.
+
+    Of patients that neither network nor corrector has seen; it corrects masks of others
+    again.
+    """
+    loaded = rl.load_corrector(corrector)
+    check_new_folder(out, "corrector.json")
+    found = [rl.check(cohort, root=root) for cohort in (network, reference)]
+    for each in found:
+        each.raise_if_any()
+    made = loaded.calibrate(
+        *(each.cohort for each in found),
+        modality=modality,
+        risk=risk,
+        confidence=confidence,
+    )
+    made.save(out)
+    print_table(made.predictor_.detection_.reset_index(), digits=3)
+    typer.echo(f"corrections with a Dice below {made.least_dice_:.3f} are refused.")
+    typer.echo(f"gate and predicted Dice: {made.setting_.text}")
     typer.echo(f"corrector: {out}")
 
 
@@ -168,8 +223,11 @@ def correct(  # noqa: PLR0913 - the parameters of the function, and where to loo
         found.cohort, loaded, out=out, name=name, modality=modality, jobs=jobs
     )
     others = {"slices": corrected.slices, "failures": corrected.failures}
+    others["settings"] = corrected.settings
     write_tables(out / "quality.csv", corrected.quality, **others)
     print_table(corrected.summary.rename("slices").reset_index())
+    for text in corrected.settings["text"]:
+        typer.echo(f"gate and predicted Dice: {text}")
     typer.echo(f"decisions: {out / 'quality.slices.csv'}")
     if corrected.cohort is found.cohort:
         typer.echo(f"no mask was changed; there is no derived cohort: use {cohort}")

@@ -106,6 +106,8 @@ class MadeBy(BaseModel):
     name: str = Field(min_length=1)
     # a hash of it, where it has one
     key: str = ""
+    # what it promises of the masks, in words
+    promise: str = ""
     # what is fitted fold by fold has a fit for each fold
     fitted_on: tuple[FittedOn, ...] = ()
 

@@ -121,7 +121,9 @@ class Cohort:
             cases = without_places(cases, self.mask_columns)
         cases = below_masks_root(cases, self.card, self.mask_columns)
         tables = (table.sort_index().to_csv() for table in (cases, self.patients))
-        return content_key(*tables, *(step.model_dump(mode="json") for step in steps))
+        # words are no part of what was made
+        known = {"mode": "json", "exclude": {"made_by": {"promise"}}}
+        return content_key(*tables, *(step.model_dump(**known) for step in steps))
 
     def files(self, case_id: str, modality: str) -> tuple[Path, Path] | None:
         """Return image and mask of a case, or None where it lacks the modality."""
@@ -196,9 +198,10 @@ class Cohort:
         name
             Of the derived cohort, which becomes known as another one.
         made_by
-            What made the masks: ``name``; ``key``, a hash of it (optional); and, where
-            it was fitted, ``fitted_on``: ``cohort``, ``patients`` and, in a list of
-            fits, ``applied_to``, whose masks the fit made. Thresholds count as fits.
+            What made the masks: ``name``; ``key``, a hash of it, and ``promise``, what
+            it promises in words (both optional); and, where it was fitted,
+            ``fitted_on``: ``cohort``, ``patients`` and, in a list of fits,
+            ``applied_to``, whose masks the fit made. Thresholds count as fits.
 
         Raises
         ------

@@ -83,7 +83,7 @@ def fit_hearts():
         torch.set_num_threads(1)
         with pytest.MonkeyPatch.context() as patch:
             # drawn hearts are compact: few of three bad copies have a Dice below 0.7
-            patch.setattr("radlatent.masks.correction.gate._WORSE", 12)
+            patch.setattr("radlatent.masks.correction.calibration._WORSE", 12)
             corrector = MaskCorrector(prior).fit(cohort, patients=patients)
         torch.set_num_threads(before)
         return corrector

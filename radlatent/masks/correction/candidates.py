@@ -1,9 +1,12 @@
 """Candidates for a slice that breaks rules: it and a prior's enter, the best leaves.
 
 The prior redraws a whole slice; most of it was right before. Candidates therefore go a
-share of the way toward the prior, near what is wrong alone or everywhere, and lose
-stray pixels and holes. The one that breaks the fewest rules, and of those the nearest,
-is proposed.
+share of the way toward the prior, near what is wrong alone or everywhere, have their
+pieces joined, and lose stray pixels and holes. The one that breaks the fewest rules,
+and of those the nearest, is proposed. None loses a structure, or most of one, and none
+invents one: rules accept a slice without a right ventricle, so that deleting it would
+be the cheapest way to keep them. Whether a structure belongs into a slice, the slices
+beside it say (`offers`).
 """
 
 from collections.abc import Sequence
@@ -14,16 +17,20 @@ from scipy.ndimage import distance_transform_edt, label
 
 from radlatent.imaging import signed_distance
 from radlatent.masks.overlap.dice import label_dice
+from radlatent.masks.rules.regions import Region
 from radlatent.masks.rules.rules import RuleSet, broken_rules, offending
 
 __all__ = [
     "Proposal",
     "between",
     "candidates",
+    "kept_least",
     "mend",
     "propose",
     "signed_distances",
+    "swept",
     "tidied",
+    "without_strays",
 ]
 
 #: Measures of a structure as a whole.
@@ -45,7 +52,11 @@ _FARTHEST_MM = 15.0
 
 #: Components of a structure below this share of it are stray pixels, and others pieces
 #: that may belong together.
-_STRAY = 0.15
+STRAY = 0.15
+
+#: Share of its pixels that a structure has to keep, and mm2 below which it is specks
+#: that may go.
+_MOST, _SPECKS_MM2 = 0.5, 10.0
 
 _EIGHT = np.ones((3, 3), bool)
 _MARGIN = 3
@@ -63,11 +74,17 @@ class Proposal:
         Rules that it breaks.
     kept_dice
         Dice with the slice that entered.
+    kept_least
+        Dice of the structure that is kept least; see `kept_least`.
+    reason
+        What was done where the slices beside it asked for it.
     """
 
     labels: np.ndarray
     n_broken: int
     kept_dice: float
+    kept_least: float
+    reason: str = ""
 
 
 def mend(
@@ -93,7 +110,8 @@ def mend(
         As in `propose`.
     """
     legend = {"structures": structures, "spacing_mm": spacing_mm}
-    best = Proposal(plane, int(broken.sum()), 1.0)
+    values = list(structures.values())
+    best = Proposal(plane, int(broken.sum()), 1.0, 1.0)
     # the first target once more, from where it led to
     for target in (targets[0], *targets):
         starts = [best.labels] if best.labels is plane else [best.labels, plane]
@@ -102,7 +120,8 @@ def mend(
             proposal = propose(start, target, left, rules, **legend)
             if proposal.n_broken < best.n_broken:
                 kept = label_dice(proposal.labels, plane)
-                best = Proposal(proposal.labels, proposal.n_broken, kept)
+                least = kept_least(plane, proposal.labels, values)
+                best = Proposal(proposal.labels, proposal.n_broken, kept, least)
             if best.n_broken == 0:
                 return best
     return best
@@ -119,6 +138,8 @@ def propose(
 ) -> Proposal:
     """Return the candidate that breaks the fewest rules, the nearest of those.
 
+    It is the slice itself where every other one loses or invents a structure.
+
     Parameters
     ----------
     plane, target
@@ -134,6 +155,8 @@ def propose(
     wrong = _wrong(plane, broken, rules, legend)
     values = list(structures.values())
     tried = candidates(plane, target, wrong, values=values, spacing_mm=spacing_mm)
+    specks = _SPECKS_MM2 / float(np.prod(spacing_mm))
+    tried = [each for each in tried if _has_the_same(plane, each, values, specks)]
     kept = np.array([label_dice(labels, plane) for labels in tried])
     agreed = np.array([label_dice(labels, target) for labels in tried])
     best, seen = None, set()
@@ -145,10 +168,40 @@ def propose(
         seen.add(labels.tobytes())
         n_broken = int(broken_rules([labels], rules, **legend).sum())
         if best is None or n_broken < best.n_broken:
-            best = Proposal(labels, n_broken, float(kept[place]))
+            least = kept_least(plane, labels, values)
+            best = Proposal(labels, n_broken, float(kept[place]), least)
         if n_broken == 0:
             break
-    return best
+    return best or Proposal(plane, int(broken.sum()), 1.0, 1.0)
+
+
+def _has_the_same(before, after, values, specks):
+    """Return whether a slice has the structures of another, and most of each."""
+    for value in values:
+        had, has = np.count_nonzero(before == value), np.count_nonzero(after == value)
+        if (had > specks and has < _MOST * had) or (has and not had):
+            return False
+    return True
+
+
+def kept_least(before: np.ndarray, after: np.ndarray, values: Sequence[int]) -> float:
+    """Return the Dice of the structure that two slices agree on least.
+
+    Parameters
+    ----------
+    before, after
+        Labels of one shape.
+    values
+        Label of each structure.
+
+    Returns
+    -------
+    float
+        0 where one of both lacks a structure; 1 where both are empty. All structures
+        at once (`label_dice`) would not notice that a small one is gone.
+    """
+    dice = [label_dice(before == value, after == value) for value in values]
+    return min(dice, default=1.0)
 
 
 def _wrong(plane, broken, rules, legend):
@@ -192,15 +245,16 @@ def candidates(
 
     Notes
     -----
-    The slice without stray pixels and holes; with what the prior adds to its background
-    near what is wrong; and blends: a pixel belongs to the class with the largest
+    The slice without stray pixels and holes; with its pieces joined over the background
+    of their hull; with what the prior adds to its background near what is wrong; and
+    blends: a pixel belongs to the class with the largest
     (1 - w) d_before + w d_target, where d is the signed distance in mm to the border of
     a class, positive inside, clipped at 15 mm, and w falls with the distance from
     ``wrong``: shape-based interpolation (Raya & Udupa 1990, doi:10.1109/42.52980) of
     several classes. Our own design.
     """
     tried = [tidied(before, values, least=1.0)]
-    base = tidied(before, values, least=_STRAY)
+    base = tidied(before, values, least=STRAY)
     box = _box(base, target)
     if box is None:
         return tried
@@ -208,7 +262,7 @@ def candidates(
     start = signed_distances(base[box], classes, spacing_mm)
     change = signed_distances(target[box], classes, spacing_mm) - start
     inside, drawn = base[box], target[box]
-    mixed = []
+    mixed = [_joined(inside, values, spacing_mm)]
     for nearness in _nearness([part[box] for part in wrong], spacing_mm):
         reached = nearness > 0.5
         mixed.append(np.where(reached & (inside == 0), drawn, inside))
@@ -231,37 +285,34 @@ def _nearness(wrong, spacing_mm):
     yield np.ones(wrong[0].shape)
 
 
+def _joined(plane, values, spacing_mm):
+    """Return a slice in which the pieces of each structure are one, over background."""
+    joined = plane.copy()
+    for value in values:
+        inside = plane == value
+        if label(inside, _EIGHT)[1] > 1:
+            region = Region(inside, spacing_mm)
+            joined[region.placed(region.hull) & (plane == 0)] = value
+    return joined
+
+
 def tidied(plane: np.ndarray, values: Sequence[int], *, least: float) -> np.ndarray:
     """Return a slice without stray components and without holes.
 
     Parameters
     ----------
-    plane
-        Labels, shape (rows, columns).
-    values
-        Label of each structure.
-    least
-        Share of its structure that a component needs in order to stay beside the
-        largest; 1 keeps the largest alone.
+    plane, values, least
+        As in `without_strays`.
 
     Notes
     -----
-    Components are 8-connected. Background that the structures enclose takes the label
-    of the nearest pixel.
+    Background that the structures enclose takes the label of the nearest pixel.
     """
-    tidy = plane.copy()
-    box = _box(plane, plane)
+    tidy = without_strays(plane, values, least=least)
+    box = _box(tidy, tidy)
     if box is None:
         return tidy
     part = tidy[box]
-    for value in values:
-        pieces, n = label(part == value, _EIGHT)
-        if n > 1:
-            sizes = np.bincount(pieces.ravel())
-            sizes[0] = 0
-            stray = sizes < least * sizes.sum()
-            stray[[0, sizes.argmax()]] = False
-            part[stray[pieces]] = 0
     outside, n = label(np.pad(part == 0, 1, constant_values=True), _EIGHT)
     enclosed = (outside > 0) & (outside != outside[0, 0])
     enclosed = enclosed[1:-1, 1:-1]
@@ -271,6 +322,45 @@ def tidied(plane: np.ndarray, values: Sequence[int], *, least: float) -> np.ndar
         )
         part[enclosed] = part[tuple(places)][enclosed]
     return tidy
+
+
+def without_strays(
+    plane: np.ndarray, values: Sequence[int], *, least: float
+) -> np.ndarray:
+    """Return a slice without components that are small beside their structure.
+
+    Parameters
+    ----------
+    plane
+        Labels, shape (rows, columns).
+    values
+        Label of each structure.
+    least
+        Share of its structure that a component, 8-connected, needs in order to stay
+        beside the largest; 1 keeps the largest alone.
+    """
+    swept = plane.copy()
+    box = _box(plane, plane)
+    if box is None:
+        return swept
+    part = swept[box]
+    for value in values:
+        pieces, n = label(part == value, _EIGHT)
+        if n > 1:
+            sizes = np.bincount(pieces.ravel())
+            sizes[0] = 0
+            stray = sizes < least * sizes.sum()
+            stray[[0, sizes.argmax()]] = False
+            part[stray[pieces]] = 0
+    return swept
+
+
+def swept(labels: np.ndarray, values: Sequence[int]) -> np.ndarray:
+    """Return a volume, shape (z, rows, columns), whose slices have no stray pieces.
+
+    A false island is no part of the heart that a frame is to be placed around.
+    """
+    return np.array([without_strays(p, values, least=STRAY) for p in labels])
 
 
 def _box(before, after, margin=(_MARGIN, _MARGIN)):

@@ -1,11 +1,13 @@
 """The corrector: a mask enters, the mask that a prior would have it be leaves, or not.
 
-A gate lets a correction pass only where the mask breaks rules and the result breaks
-fewer and stays near. Every decision has its reason.
+A gate lets a correction pass only where the mask breaks rules, or the slices beside one
+contradict it, and where the result breaks fewer and every structure stays near. Every
+decision has its reason.
 """
 
+import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +18,16 @@ from sklearn.utils.validation import check_is_fitted
 from radlatent.cohort import Cohort
 from radlatent.cohort.labels import LabelMap, mask_files, read_label_map
 from radlatent.errors import CohortError, SchemaError
-from radlatent.masks.correction.candidates import mend
-from radlatent.masks.correction.gate import calibrate
+from radlatent.masks.correction.calibration import (
+    N_DRAWN,
+    drawn_pairs,
+    observe,
+    read_pair,
+    real_pairs,
+    refuse_seen,
+)
+from radlatent.masks.correction.gate import Setting, nearest_few, set_gate
+from radlatent.masks.correction.offers import offers
 from radlatent.masks.correction.plausibility import examine
 from radlatent.masks.dice.predictor import KIND as PREDICTOR
 from radlatent.masks.dice.predictor import DicePredictor
@@ -56,8 +66,8 @@ _RECORD = "corrector.json"
 #: Calibration patients that a flag of the sensitivity 0.95 needs.
 _FEWEST = 19
 
-#: More of a slice outside of the frame is too much for the prior to judge it.
-_OUTSIDE = 0.02
+#: Of columns in the table of slices, whatever rows come in.
+_TYPES = {"n_broken": int, "n_broken_after": int, "flagged": bool}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -72,14 +82,18 @@ class Correction:
         Index ``slice``, of those that held something: ``decision`` (``valid``,
         ``corrected``, ``refused``), its ``reason``, ``n_broken`` and
         ``n_broken_after`` rules, ``broken``, their names, ``kept_dice`` of the two
-        masks, and what `DicePredictor` says of the mask that entered.
+        masks, and what `DicePredictor` says of the mask that entered. A slice that was
+        empty is there where it was filled, without a prediction.
     plausibility
         The columns that the prediction was made from.
+    setting
+        Whose masks gate and prediction were set on, and what is promised.
     """
 
     mask: LabelMap
     slices: pd.DataFrame
     plausibility: pd.DataFrame
+    setting: Setting = field(default_factory=Setting)
 
     @property
     def summary(self) -> pd.Series:
@@ -88,7 +102,7 @@ class Correction:
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{n} {what}" for what, n in self.summary.items())
-        return f"Correction({self.mask.name}: {counts})"
+        return f"Correction({self.mask.name}: {counts}; {self.setting.text})"
 
 
 class MaskCorrector(BaseEstimator):
@@ -122,17 +136,22 @@ class MaskCorrector(BaseEstimator):
         Latents that decode to valid masks, and their share of those that were tried.
         ``"decode"`` takes the nearest of them where its own mask is of no use.
     least_dice_
-        Dice with the mask that entered, below which a correction is refused.
+        Dice with the mask that entered, of the structure that is kept least, below
+        which a correction is refused.
+    setting_
+        Whose masks the gate was set on, and what it promises: a `Setting`.
     predictor_
         Predicts the Dice of a slice from its plausibility.
-    fitted_on_
-        ``cohort`` and ``patients``.
+    fitted_on_, calibrated_on_
+        ``cohort`` and ``patients``; the second None before `calibrate`.
 
     Notes
     -----
     The threshold is the widest under which at most 1 % of the slices of calibration
-    masks, degraded as a network's (`NETWORK_LIKE`), lose more than 0.02 Dice. Slices
-    are corrected one by one: what is missing from a whole slice is not brought back.
+    masks, degraded as a network's (`NETWORK_LIKE`), lose more than 0.02 Dice. Drawn
+    errors are not those of a network: `calibrate` sets gate and predicted Dice on
+    these. No structure that entered vanishes or loses most of itself, and none is
+    invented, unless both slices beside it say so (`repairs`).
 
     References
     ----------
@@ -203,21 +222,94 @@ class MaskCorrector(BaseEstimator):
         )
         everyone = {*self.prior_.fitted_on_, *owners}
         self.fitted_on_ = {"cohort": cohort.card.label, "patients": sorted(everyone)}
+        self.calibrated_on_ = None
         kept_out = ~np.isin(owners, for_prior)
         chosen = [mask for mask, out in zip(masks, kept_out, strict=True) if out]
-        calibration = calibrate(
-            chosen,
-            owners[kept_out],
-            examine=self._examine,
-            propose=self._proposals,
-            random_state=self.random_state,
-        )
+        pairs = drawn_pairs(chosen, owners[kept_out], random_state=self.random_state)
+        seen = self._observe(pairs, N_DRAWN * len(chosen))
         predictor = DicePredictor(random_state=self.random_state)
-        self.predictor_ = predictor.fit(
-            calibration.table, calibration.dice, calibration.patients
-        )
-        self.least_dice_ = calibration.least_dice
+        self.predictor_ = predictor.fit(seen.table, seen.dice, seen.patients)
+        self.least_dice_, _ = set_gate(seen.effects, seen.masks, risk=1.0)
+        self.setting_ = Setting()
         return self
+
+    def calibrate(
+        self,
+        network: Cohort | str | Path,
+        reference: Cohort | str | Path,
+        *,
+        modality: str | None = None,
+        risk: float = 0.005,
+        confidence: float = 0.95,
+        predictor: DicePredictor | None = None,
+    ) -> "MaskCorrector":
+        """Return the corrector with gate and predicted Dice set on a network's masks.
+
+        Parameters
+        ----------
+        network, reference
+            The masks of a network and those of a reader, of the same cases (by
+            ``case_id``), of patients that neither network nor corrector has seen.
+        modality
+            Whose masks; None where the cohorts have one modality.
+        risk
+            Share of the slices of a patient, on average over patients, that may lose
+            more than 0.02 Dice; 1 promises nothing, and sets the gate as `fit` does.
+        confidence
+            That the promise is kept.
+        predictor
+            An unfitted one, of another level or sensitivity; None has the defaults.
+
+        Raises
+        ------
+        CohortError
+            Cases do not match, or there are too few patients for the promise: it says
+            how many it takes.
+        LeakageError
+            Patients had a part in the corrector, or masks were made by what was fitted
+            on their patients.
+        SchemaError
+            Structures differ, risk or confidence are no shares, or there are too few
+            patients for the predicted Dice.
+
+        Notes
+        -----
+        The promise holds for patients like these (`promised`). It does not hold for
+        masks that are worse: `correct` tells how often theirs break rules.
+        """
+        check_is_fitted(self)
+        if not (0 < risk <= 1 and 0 < confidence < 1):
+            msg = f"risk is {risk}, confidence {confidence}. Give shares above 0."
+            raise SchemaError(msg)
+        network, reference = (
+            one if isinstance(one, Cohort) else Cohort.read(one)
+            for one in (network, reference)
+        )
+        files = real_pairs(network, reference, modality=modality)
+        patients = sorted({file.patient_id for file, _ in files})
+        refuse_seen(self.fits_, network, patients)
+        seen = self._observe(map(read_pair, files), len(files))
+        made = copy.copy(self)
+        unfitted = predictor or DicePredictor(random_state=self.random_state)
+        made.predictor_ = clone(unfitted).fit(seen.table, seen.dice, seen.patients)
+        made.least_dice_, setting = set_gate(
+            seen.effects, seen.masks, risk=risk, confidence=confidence
+        )
+        made.setting_ = replace(setting, set_on=network.name)
+        made.calibrated_on_ = {"cohort": network.card.label, "patients": patients}
+        return made
+
+    @property
+    def fits_(self) -> list[dict]:
+        """``cohort`` and ``patients`` of all that it was fitted or calibrated on."""
+        return [each for each in (self.fitted_on_, self.calibrated_on_) if each]
+
+    def _observe(self, pairs, n):
+        def offer(mask, examined):
+            offered = self._offers(mask, examined)
+            return [(one.place, one.proposal) for one in offered if not one.refusal]
+
+        return observe(pairs, n, examine=self._examine, offer=offer)
 
     def _check(self):
         if self.method not in METHODS:
@@ -284,12 +376,17 @@ class MaskCorrector(BaseEstimator):
         slices = self._before(examined)
         array = mask.array.copy()
         decide = self._passed if self.gated else self._replaced
-        for row, labels, decision in decide(mask, examined):
-            place = examined.places[row]
+        for place, labels, decision in decide(mask, examined):
+            if place not in slices.index:
+                slices.loc[place, ["n_broken", "broken", "flagged"]] = 0, "", False
             slices.loc[place, list(decision)] = list(decision.values())
             if labels is not None:
                 array[place] = labels
-        return Correction(mask.with_array(array), slices, examined.table)
+        slices = slices.sort_index()
+        if len(slices):
+            slices = slices.astype(_TYPES)
+        corrected = mask.with_array(array)
+        return Correction(corrected, slices, examined.table, self.setting_)
 
     def _examine(self, mask):
         return examine(mask, self.prior_, self.rules_)
@@ -309,42 +406,39 @@ class MaskCorrector(BaseEstimator):
         return slices
 
     def _passed(self, mask, examined):
-        """Yield row, new labels or None, and the decision, behind the gate."""
-        outside = examined.table["outside_share"].to_numpy() > _OUTSIDE
-        n_broken = examined.broken.sum(axis=1)
-        for row, proposal in self._proposals(mask, examined):
-            reason = self._refusal(proposal, n_broken[row], outside[row])
-            if reason:
-                yield row, None, {"decision": "refused", "reason": reason}
+        """Yield place, new labels or None, and the decision, behind the gate."""
+        offered = list(self._offers(mask, examined))
+        able = [one.proposal.kept_least for one in offered if not one.refusal]
+        limit = self.setting_.most * len(examined.places)
+        passed = iter(nearest_few(able, self.least_dice_, limit))
+        for one in offered:
+            place, proposal, refusal = one.place, one.proposal, one.refusal
+            if not refusal and not next(passed):
+                refusal = self._held_back(proposal)
+            if refusal:
+                yield place, None, {"decision": "refused", "reason": refusal}
                 continue
             decision = {
                 "decision": "corrected",
-                "reason": "breaks fewer rules and stays near",
+                "reason": proposal.reason or "breaks fewer rules and stays near",
                 "n_broken_after": proposal.n_broken,
                 "kept_dice": proposal.kept_dice,
             }
-            yield row, proposal.labels, decision
+            yield place, proposal.labels, decision
 
-    def _proposals(self, mask, examined):
-        """Yield row and proposal of every slice that breaks a rule."""
-        rows = np.flatnonzero(examined.broken.any(axis=1))
-        banks = [None, self.bank_] if self.method == "decode" else [self.bank_]
-        targets = [
-            redraw(mask, self.prior_, examined.encoded, rows, bank) for bank in banks
-        ]
-        for row, *drawn in zip(rows, *targets, strict=True):
-            plane, broken = mask.array[examined.places[row]], examined.broken[row]
-            yield row, mend(plane, drawn, broken, self.rules_, **mask.slice_legend)
-
-    def _refusal(self, proposal, n_broken, outside):
-        """Return why the gate refuses a proposal, or an empty text."""
-        if outside:
-            return "reaches out of the canonical frame"
-        if proposal.n_broken >= n_broken:
-            return "no candidate breaks fewer rules"
-        if proposal.kept_dice < self.least_dice_:
+    def _held_back(self, proposal):
+        if proposal.kept_least < self.least_dice_:
             return f"too far from the mask: Dice below {self.least_dice_:.3f}"
-        return ""
+        return f"more than {self.setting_.most:.0%} of the slices would be corrected"
+
+    def _offers(self, mask, examined):
+        return offers(mask, examined, self.rules_, self._drawn)
+
+    def _drawn(self, mask, examined, rows):
+        """Return what the prior makes of slices, one array a way to ask it."""
+        banks = [None, self.bank_] if self.method == "decode" else [self.bank_]
+        encoded = examined.encoded
+        return [redraw(mask, self.prior_, encoded, rows, bank) for bank in banks]
 
     def _replaced(self, mask, examined):
         """Yield the same where every slice is replaced."""
@@ -378,6 +472,8 @@ class MaskCorrector(BaseEstimator):
             "fitted_on": self.fitted_on_,
             "least_dice": self.least_dice_,
             "valid_share": self.valid_share_,
+            "calibrated_on": self.calibrated_on_,
+            "setting": asdict(self.setting_),
             "predictor": predictor,
             "versions": versions(),
         }
@@ -401,6 +497,9 @@ class MaskCorrector(BaseEstimator):
         corrector.valid_share_ = record["valid_share"]
         corrector.least_dice_ = record["least_dice"]
         corrector.fitted_on_ = record["fitted_on"]
+        # correctors of earlier versions were set on drawn errors
+        corrector.calibrated_on_ = record.get("calibrated_on")
+        corrector.setting_ = Setting.of(record.get("setting", {}))
         corrector.predictor_ = DicePredictor.of(record["predictor"])
         return corrector
 

@@ -6,8 +6,9 @@ of every slice is told with its reason, so that a reader can undo or question it
 """
 
 import contextlib
+import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from radlatent.features.origin import Fit, fit_of_masks
 from radlatent.imaging import write_volume
 from radlatent.masks.correction.alternatives import alternatives_of
 from radlatent.masks.correction.corrector import MaskCorrector
+from radlatent.masks.correction.gate import shift_between
 from radlatent.masks.overlap.dice import label_dice
 from radlatent.parallel import forget, map_tasks
 from radlatent.provenance import content_key, file_hash
@@ -34,8 +36,10 @@ __all__ = [
     "write_alternatives",
 ]
 
+_log = logging.getLogger(__name__)
+
 #: Enters the key of finished masks; raised when one would differ.
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -56,12 +60,18 @@ class CorrectedCohort:
         One row a mask file and slice: `Correction.slices`.
     failures
         **failures** table; these cases keep their masks.
+    settings
+        One row a corrector: what its gate was set on and promises (`Setting`, and its
+        ``text``), ``n_patients`` and ``n_here``, and how often rules are broken here
+        and there (`shift_between`). Where this is ``shifted``, the promise is of other
+        masks than these.
     """
 
     cohort: Cohort
     quality: pd.DataFrame
     slices: pd.DataFrame
     failures: pd.DataFrame
+    settings: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def summary(self) -> pd.Series:
@@ -71,7 +81,8 @@ class CorrectedCohort:
     def __repr__(self) -> str:
         counts = ", ".join(f"{n} {what}" for what, n in self.summary.items())
         failed = self.failures["case_id"].nunique()
-        return f"CorrectedCohort(slices: {counts}; {failed} cases failed)"
+        told = "".join(f"; {text}" for text in self.settings.get("text", ()))
+        return f"CorrectedCohort(slices: {counts}; {failed} cases failed{told})"
 
     def _repr_html_(self) -> str:
         return self.quality.to_html()
@@ -149,7 +160,9 @@ def correct(
         derived = _derived(cohort, masks, modality, out, name, made_by)
     slices = _slices(outcome.results)
     failures = _failures(files, outcome.failures, modality)
-    return CorrectedCohort(derived, _quality(cohort, files, slices), slices, failures)
+    settings = _settings(files, assigned, slices)
+    quality = _quality(cohort, files, slices)
+    return CorrectedCohort(derived, quality, slices, failures, settings)
 
 
 def _assigned(cohort, files, corrector):
@@ -169,7 +182,8 @@ def _assigned(cohort, files, corrector):
         {
             file.patient_id
             for file in files
-            if _fit(cohort, assigned[file.place]).saw([file.patient_id])
+            for fit in _fits(cohort, assigned[file.place])
+            if fit.saw([file.patient_id])
         }
     )
     if seen:
@@ -182,9 +196,9 @@ def _assigned(cohort, files, corrector):
     return assigned
 
 
-def _fit(cohort, corrector):
-    """Return the fit of a corrector whose masks this cohort gets."""
-    return Fit.of(None, corrector.fitted_on_, cohort.card.label)
+def _fits(cohort, corrector):
+    """Return the fits of a corrector whose masks this cohort gets."""
+    return [Fit.of(None, fit, cohort.card.label) for fit in corrector.fits_]
 
 
 def _state_of(corrector):
@@ -193,7 +207,8 @@ def _state_of(corrector):
     arrays = [value.numpy() for value in state.values()]
     arrays += [corrector.bank_, corrector.prior_.latents_]
     about = [corrector.method, corrector.gated, corrector.rules, corrector.least_dice_]
-    about += [corrector.fitted_on_, corrector.predictor_.threshold_]
+    about += [corrector.fits_, corrector.setting_.most]
+    about += [corrector.predictor_.threshold_, corrector.predictor_.level]
     return content_key(*about, *(array.tobytes().hex() for array in arrays))
 
 
@@ -263,9 +278,9 @@ def _quality(cohort, files, slices):
     return rows.set_axis(index)
 
 
-def _fit_record(cohort, corrector):
-    everybody = cohort.cases["patient_id"]
-    return fit_of_masks(corrector.fitted_on_, cohort.card.label, everybody)
+def _fit_records(cohort, corrector):
+    everybody, label = cohort.cases["patient_id"], cohort.card.label
+    return [fit_of_masks(fit, label, everybody) for fit in corrector.fits_]
 
 
 def _made_by(cohort, files, assigned, states):
@@ -275,11 +290,36 @@ def _made_by(cohort, files, assigned, states):
         used = assigned[file.place]
         patients.setdefault(id(used), (used, set()))[1].add(file.patient_id)
     fits = [
-        _fit_record(cohort, used) | {"applied_to": sorted(whose)}
+        record | {"applied_to": sorted(whose)}
         for used, whose in patients.values()
+        for record in _fit_records(cohort, used)
     ]
     key = content_key(*sorted(states.values()))
-    return {"name": "MaskCorrector", "key": key, "fitted_on": fits}
+    texts = dict.fromkeys(used.setting_.text for used, _ in patients.values())
+    about = {"key": key, "promise": "; ".join(texts)}
+    return {"name": "MaskCorrector", "fitted_on": fits} | about
+
+
+def _settings(files, assigned, slices):
+    """Return what the gates promise, and how like theirs the masks at hand are."""
+    owners = {file.place: file.patient_id for file in files}
+    rows = []
+    for used in {id(each): each for each in assigned.values()}.values():
+        setting = used.setting_
+        own = [place for place, corrector in assigned.items() if corrector is used]
+        mine = slices[slices["mask"].isin(own)] if len(slices) else slices
+        by = (mine["n_broken"] > 0).groupby(mine["mask"].map(owners))
+        shift = shift_between(by.mean(), setting.broken)
+        row = asdict(setting) | {"text": setting.text, "n_here": by.ngroups} | shift
+        rows.append(row | {"n_patients": len(setting.patients)})
+        if shift["shifted"] and setting.risk < 1:
+            _log.warning(
+                "rules are broken by %.1f %% of the slices here, and by %.1f %% where "
+                "the gate was set: what it promises may not hold of these masks.",
+                100 * shift["broken_here"],
+                100 * shift["broken_there"],
+            )
+    return pd.DataFrame(rows).drop(columns=["patients", "broken"], errors="ignore")
 
 
 def draw_alternatives(
@@ -348,7 +388,7 @@ def draw_alternatives(
         raise CohortError(msg)
     made_by = {
         "name": "draw_alternatives",
-        "fitted_on": [_fit_record(cohort, corrector)],
+        "fitted_on": _fit_records(cohort, corrector),
     }
     derived = []
     for number, folder in enumerate(folders):

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from radlatent.cohort.labels import LabelMap
+from radlatent.masks.correction.candidates import swept
 from radlatent.masks.overlap.dice import slice_dice
 from radlatent.masks.prior.frame import classes_of, outside_share
 from radlatent.masks.prior.parzen import log_density
@@ -61,7 +62,9 @@ def examine(mask: LabelMap, prior: ShapePrior, rules: RuleSet) -> Examined:
     SchemaError
         The mask has other structures than the prior was fitted on.
     """
-    encoded = prior.encode(mask)
+    # a prior looks at the heart, not at what lies astray beside it
+    clean = mask.with_array(swept(mask.array, list(mask.structures.values())))
+    encoded = prior.encode(clean)
     planes = mask.array[encoded.placement.slices]
     broken = broken_rules(planes, rules, **mask.slice_legend)
     table = plausibility(mask, prior, encoded, broken.sum(axis=1))
@@ -91,7 +94,8 @@ def plausibility(
         groups of latents, from the shallowest to the top. ``neighbor_dice``: mean with
         the slices beside it; ``volume_dice``: mean of ``restored_dice`` over the mask.
         ``position``: 0 to 1.
-        ``area_<structure>_mm2``. ``outside_share`` of the frame. ``n_broken``.
+        ``area_<structure>_mm2``. ``outside_share`` of the frame, without stray pieces.
+        ``n_broken``.
     """
     names = prior.structures_
     places = encoded.placement.slices
@@ -112,7 +116,8 @@ def plausibility(
     for name, value in zip(names, values, strict=True):
         area = (planes == value).sum(axis=(1, 2)) * pixel_mm2
         columns[f"area_{name}_mm2"] = area.astype(np.float64)
-    columns["outside_share"] = outside_share(mask.array, encoded.placement)
+    clean = swept(mask.array, values)
+    columns["outside_share"] = outside_share(clean, encoded.placement)
     columns["n_broken"] = np.asarray(n_broken, dtype=np.float64)
     return pd.DataFrame(columns, index=pd.Index(places, name="slice"))
 

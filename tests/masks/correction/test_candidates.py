@@ -383,7 +383,7 @@ def test_nearness_to_the_target_counts_half(blocks, monkeypatch):
 def test_proposal_that_breaks_as_many_rules_is_not_taken(blocks, monkeypatch):
     plane, target, known = blocks
     broken = np.arange(16) < 2
-    other = Proposal(target, 2, 0.9)
+    other = Proposal(target, 2, 0.9, 0.9)
     monkeypatch.setattr(module, "propose", lambda *_, **__: other)
     found = mend(plane, [target], broken, RULES, **known)
     assert found.labels is plane
@@ -399,8 +399,8 @@ def test_second_step_starts_where_the_first_led_to(blocks, monkeypatch):
     def one_step(start, *_, **__):
         starts.append(start)
         if start is plane:
-            return Proposal(between, 1, 0.5)
-        return Proposal(target, 0, 0.5)
+            return Proposal(between, 1, 0.5, 0.5)
+        return Proposal(target, 0, 0.5, 0.5)
 
     monkeypatch.setattr(module, "propose", one_step)
     found = mend(plane, [target], np.arange(16) < 2, RULES, **known)

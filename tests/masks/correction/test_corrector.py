@@ -148,8 +148,10 @@ class TestGated:
         array[0][array[0] == 2] = 3
         mask = masks[0].with_array(array)
         monkeypatch.setattr(
-            "radlatent.masks.correction.corrector.mend",
-            lambda plane, _, wrong, *__, **___: Proposal(plane, int(wrong.sum()), 1.0),
+            "radlatent.masks.correction.offers.mend",
+            lambda plane, _, wrong, *__, **___: Proposal(
+                plane, int(wrong.sum()), 1.0, 1.0
+            ),
         )
         found = corrector.correct(mask)
         assert found.slices.loc[0, "decision"] == "refused"

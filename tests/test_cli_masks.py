@@ -80,7 +80,7 @@ def fitted(drawn, tmp_path_factory):
     return expert, out, done.output
 
 
-@pytest.mark.parametrize("verb", ["score", "fit", "correct", "stability"])
+@pytest.mark.parametrize("verb", ["score", "fit", "calibrate", "correct", "stability"])
 def test_a_verb_has_the_parameters_of_its_functions(verb):
     pytest.importorskip("torch")
     functions, left_out = {
@@ -89,6 +89,8 @@ def test_a_verb_has_the_parameters_of_its_functions(verb):
             [rl.MaskCorrector, rl.MaskCorrector.fit],
             {"self", "y", "patients", "prior", "gated", "n_draws"},
         ),
+        # the corrector is what the method is of
+        "calibrate": ([rl.MaskCorrector.calibrate], {"self", "predictor"}),
         "correct": ([rl.masks.correct], set()),
         "stability": ([rl.draw_alternatives, rl.stability_between], {"alternatives"}),
     }[verb]
@@ -96,7 +98,9 @@ def test_a_verb_has_the_parameters_of_its_functions(verb):
     for function in functions:
         theirs |= inspect.signature(function).parameters
     callbacks = {c.callback.__name__: c.callback for c in verbs.registered_commands}
-    ours = inspect.signature(callbacks[verb]).parameters
+    ours = dict(inspect.signature(callbacks[verb]).parameters)
+    if verb == "calibrate":
+        del ours["corrector"]
     assert set(ours) - EXTRA == set(theirs) - EXTRA - left_out
     defaults = {
         name: (parameter.default, theirs[name].default)
@@ -204,6 +208,36 @@ def test_a_fit_says_on_whom_and_is_not_written_over(fitted):
 
 
 @pytest.mark.slow
+def test_a_calibration_says_what_it_promises(fitted, drawn, tmp_path):
+    """A slice of every patient lies beside itself: there are bad ones to be found."""
+
+    def moved(labels, number):
+        labels = holed(labels, 1)
+        labels[2] = np.roll(labels[2], 12, axis=0)
+        return labels
+
+    paths = []
+    for name, change in (("network", moved), ("reader", None)):
+        rng, known = np.random.default_rng(9), {"name": name, "prefix": "c"}
+        path = tmp_path / name
+        paths.append(drawn.write_hearts(path, 20, rng, change=change, **known))
+    _, corrector, _ = fitted
+    out = tmp_path / "calibrated"
+    arguments = ("calibrate", *paths, "--corrector", corrector, "--out", out)
+    refused = invoke(*arguments)
+    assert refused.exit_code == 1
+    assert "20 patients" in refused.output.replace("\n", " ")
+    assert "it takes 598 without any harm" in refused.output.replace("\n", " ")
+    assert not (out / "corrector.json").exists()
+    done = invoke(*arguments, "--risk", 0.2)
+    assert done.exit_code == 0, done.output
+    loaded = rl.load_corrector(out)
+    assert loaded.setting_.text in done.output
+    assert loaded.calibrated_on_["patients"] == [f"c{k:02d}" for k in range(20)]
+    assert "holds corrector.json" in invoke(*arguments, "--risk", 0.2).output
+
+
+@pytest.mark.slow
 def test_a_correction_is_a_derived_cohort_with_a_reason_a_slice(
     fitted, network, tmp_path
 ):
@@ -219,6 +253,9 @@ def test_a_correction_is_a_derived_cohort_with_a_reason_a_slice(
     corrected = slices[slices["decision"] == "corrected"]
     assert corrected[["mask", "slice"]].to_numpy().tolist() == [["n01_mask.nii.gz", 1]]
     assert (slices["decision"] == "valid").sum() == 8
+    assert "set on drawn errors: nothing is promised" in done.output
+    settings = pd.read_csv(out / "quality.settings.csv")
+    assert settings["set_on"].tolist() == ["drawn errors"]
 
     derived = rl.Cohort.read(out)
     assert derived.name == "network_corrected"

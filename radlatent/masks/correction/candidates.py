@@ -111,6 +111,7 @@ def mend(
     """
     legend = {"structures": structures, "spacing_mm": spacing_mm}
     values = list(structures.values())
+    specks = _SPECKS_MM2 / float(np.prod(spacing_mm))
     best = Proposal(plane, int(broken.sum()), 1.0, 1.0)
     # the first target once more, from where it led to
     for target in (targets[0], *targets):
@@ -120,7 +121,7 @@ def mend(
             proposal = propose(start, target, left, rules, **legend)
             if proposal.n_broken < best.n_broken:
                 kept = label_dice(proposal.labels, plane)
-                least = kept_least(plane, proposal.labels, values)
+                least = kept_least(plane, proposal.labels, values, specks=specks)
                 best = Proposal(proposal.labels, proposal.n_broken, kept, least)
             if best.n_broken == 0:
                 return best
@@ -168,7 +169,7 @@ def propose(
         seen.add(labels.tobytes())
         n_broken = int(broken_rules([labels], rules, **legend).sum())
         if best is None or n_broken < best.n_broken:
-            least = kept_least(plane, labels, values)
+            least = kept_least(plane, labels, values, specks=specks)
             best = Proposal(labels, n_broken, float(kept[place]), least)
         if n_broken == 0:
             break
@@ -184,7 +185,9 @@ def _has_the_same(before, after, values, specks):
     return True
 
 
-def kept_least(before: np.ndarray, after: np.ndarray, values: Sequence[int]) -> float:
+def kept_least(
+    before: np.ndarray, after: np.ndarray, values: Sequence[int], *, specks: float = 0
+) -> float:
     """Return the Dice of the structure that two slices agree on least.
 
     Parameters
@@ -193,6 +196,8 @@ def kept_least(before: np.ndarray, after: np.ndarray, values: Sequence[int]) -> 
         Labels of one shape.
     values
         Label of each structure.
+    specks
+        Pixels up to which a structure that is gone does not count.
 
     Returns
     -------
@@ -200,7 +205,11 @@ def kept_least(before: np.ndarray, after: np.ndarray, values: Sequence[int]) -> 
         0 where one of both lacks a structure; 1 where both are empty. All structures
         at once (`label_dice`) would not notice that a small one is gone.
     """
-    dice = [label_dice(before == value, after == value) for value in values]
+    dice = [
+        label_dice(before == value, after == value)
+        for value in values
+        if np.count_nonzero(before == value) > specks or (after == value).any()
+    ]
     return min(dice, default=1.0)
 
 

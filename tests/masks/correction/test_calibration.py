@@ -216,14 +216,14 @@ class TestPairs:
             real_pairs(unfair, reader)
 
 
+@pytest.fixture(scope="module")
+def made(hearts_corrector, cohorts):
+    """Return the corrector of the other tests, set on the masks of a poor network."""
+    pair = cohorts["network", "set"], cohorts["reader", "set"]
+    return hearts_corrector.corrector.calibrate(*pair, risk=0.2)
+
+
 class TestCalibrated:
-    """The corrector of the other tests, set on the masks of a poor network."""
-
-    @pytest.fixture(scope="class")
-    def made(self, hearts_corrector, cohorts):
-        pair = cohorts["network", "set"], cohorts["reader", "set"]
-        return hearts_corrector.corrector.calibrate(*pair, risk=0.2)
-
     def test_gate_and_prediction_are_set_on_these(self, made, corrector):
         setting = made.setting_
         assert setting.set_on == "network_set"

@@ -286,7 +286,10 @@ def broken_by(plane, known):
 
 
 def by_hand(plane, target, broken, known):
-    """Return every candidate with what it breaks and how near it is."""
+    """Return every candidate with what it breaks and how near it is.
+
+    Those that lose a structure, more than half of one or invent one are left out.
+    """
     wrong = {
         rule.name: offending(plane, rule, **known)
         for rule, is_broken in zip(RULES.rules, broken, strict=True)
@@ -300,9 +303,19 @@ def by_hand(plane, target, broken, known):
     tried = candidates(
         plane, target, places, values=values, spacing_mm=known["spacing_mm"]
     )
+    pixels = 10 / np.prod(known["spacing_mm"])
+
+    def has_the_same(other):
+        sizes = [[(each == v).sum() for v in values] for each in (plane, other)]
+        return all(
+            (2 * after >= before or before <= pixels) if before else not after
+            for before, after in zip(*sizes, strict=True)
+        )
+
     return [
         (broken_by(e, known), -label_dice(e, plane) - 0.5 * label_dice(e, target), e)
         for e in tried
+        if has_the_same(e)
     ]
 
 

@@ -40,7 +40,7 @@ SHORT := -m "not gpu and not long"
 TELL = test ! -s $(VENV)/no-reference || \
 	echo "Tests against pyradiomics are skipped: $$(cat $(VENV)/no-reference)."
 
-.PHONY: demo test test-slow test-installed test-newer lint format clean python
+.PHONY: demo test test-slow test-gpu test-installed test-newer lint format clean python
 
 demo: $(READY)
 	$(BIN)/radlatent simulate build/simulated
@@ -53,6 +53,10 @@ test: $(READY) lint
 
 test-slow: $(READY)
 	$(BIN)/$(PYTEST) -m "long and not gpu"
+
+# where there is a GPU; one process, which has it to itself
+test-gpu: $(READY)
+	$(BIN)/pytest -q -m gpu
 
 # PYTHONSAFEPATH: what is imported is the installed copy, never this folder. Long tests
 # prove statistics and trainings, which do not depend on the version of Python

@@ -14,14 +14,14 @@ import time
 import numpy as np
 import torch
 from latent_worker import LEARNING_RATE, WARM_UP, Clock
-from radlatent.segmentation.objective import SegmentationModel, probabilities_of
-from radlatent.segmentation.patch import Patch
-from radlatent.segmentation.prepare import PreparedImage
-from radlatent.segmentation.source import PatchSource
 from torch.utils.data import DataLoader, TensorDataset
 
 from radlatent.nn import Sources, Training, train
 from radlatent.segmentation import build_loss, build_network, count_parameters
+from radlatent.segmentation.objective import SegmentationModel, probabilities_of
+from radlatent.segmentation.patch import Patch
+from radlatent.segmentation.prepare import PreparedImage
+from radlatent.segmentation.source import PatchSource
 
 N_CLASSES = 4
 LOSS = "dice_cross_entropy"

@@ -60,6 +60,7 @@
 ``cross_validate``  out-of-fold predictions and metrics
 ``validate_externally``  a model of one cohort on another
 ``permute_outcomes``, ``learning_curve``  what chance gives, and fewer patients
+``suspects``        columns that are the outcome, patients who are copies
 ``evaluate``        metrics with intervals
 ``compare``         differences between models, paired, with intervals and p
 ``calibration_curve``, ``net_benefit``  calibration and decision curves
@@ -140,6 +141,7 @@ _HOMES = {
         "survival_auc_curve",
         "survival_calibration",
         "survival_net_benefit",
+        "suspects",
         "svm",
         "top_k_shares",
         "tune",

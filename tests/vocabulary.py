@@ -93,7 +93,7 @@ PARAMETERS = {
     "out": "file or folder that is written",
     "path": "file that is read",
     "patients": "patient_id of rows, or of whom something was fitted on",
-    "penalty": "ridge, lasso or elastic net",
+    "penalty": "ridge, lasso or elastic net; firth, of tables of inference",
     "penalty_strength": "weight of a penalty against the mean log likelihood",
     "perturbation": "what was drawn for one changed copy of a lesion",
     "perturbations": "what was drawn, one a copy, or how many to draw",

@@ -25,6 +25,7 @@
 ``validate_externally``      a model of one cohort on another
 ``permute_outcomes``         the same with outcomes of other patients
 ``learning_curve``           a metric against the number of training patients
+``suspects``                 columns that are the outcome, patients who are copies
 ``evaluate``                 a **predictions** table -> a **metrics** table
 ``compare``                  paired differences of models, with p-values
 ``roc_curve, confusion``     tables behind figures of classes
@@ -83,6 +84,7 @@ from radlatent.fusion.steps.combat import Combat
 from radlatent.fusion.validation.inputs import check_inputs, outcome_of
 from radlatent.fusion.validation.learning import learning_curve
 from radlatent.fusion.validation.permuted import permute_outcomes
+from radlatent.fusion.validation.suspects import suspects
 from radlatent.fusion.validation.tuning import tune
 from radlatent.fusion.validation.validate import (
     Result,
@@ -138,6 +140,7 @@ __all__ = [
     "survival_auc_curve",
     "survival_calibration",
     "survival_net_benefit",
+    "suspects",
     "svm",
     "top_k_shares",
     "tune",

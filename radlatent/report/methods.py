@@ -250,6 +250,7 @@ def _models(record, tables):
                 f"Folds held {split.words}." if split else "",
                 measured,
                 _not_told(tables),
+                _suspects(tables),
             ]
         )
         .replace("  ", " ")
@@ -269,6 +270,14 @@ def _not_told(tables):
         f"Features of {_join(silent.unique())} do not tell whether they were measured "
         "or fitted on patients, tested ones perhaps among them (origin of fits)."
     )
+
+
+def _suspects(tables):
+    """Return what a reader has to know of columns that may be the outcome."""
+    found = tables.get("suspects", pd.DataFrame())
+    if found.empty:
+        return ""
+    return f"Not resolved: {'; '.join(found['message'])}."
 
 
 def _choices(spec):

@@ -78,11 +78,17 @@ def report(folder: str | Path) -> Path:
         "outcome": outcome(record, data),
         "derived": derivations(record),
         "survival": "risk" in data["predictions"],
+        "suspects": _suspects(data),
     }
     _write_unrounded(data, folder)
     page = folder / "index.html"
     replace_text(page, _page(record, shown))
     return page
+
+
+def _suspects(data):
+    """Return what should not be a feature; a run of before did not look."""
+    return data["suspects"]["message"].tolist() if "suspects" in data else []
 
 
 def _record(path):

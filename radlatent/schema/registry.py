@@ -174,6 +174,10 @@ _MODELS = {
         also={"origin": "string"},
         person=True,
     ),
+    "suspects": Table(
+        "columns that are the outcome, and patients who are copies",
+        _all("string", "what", "where", "message"),
+    ),
     "predictions": Table(
         "out-of-fold predictions with the truth, a row a patient, repeat and model",
         _RUN | _FOLD | {"patient_id": "string"},

@@ -22,6 +22,7 @@ from radlatent.fusion import (
     survival_auc_curve,
     survival_calibration,
     survival_net_benefit,
+    suspects,
 )
 from radlatent.report import table_one
 from radlatent.study.models import build
@@ -48,6 +49,7 @@ def run_tables(
         "predictions": predictions,
         "metrics": pd.concat([r.metrics for r in results], ignore_index=True),
     }
+    found["suspects"] = suspects(_used(plan, patients), endpoint)
     if clinical.shape[1]:
         found["table_one"] = table_one(clinical, endpoint)
     if len(results) > 1:
@@ -61,6 +63,12 @@ def run_tables(
     if plan.permutations:
         found["permuted"] = _permuted(work, patients, results)
     return found
+
+
+def _used(plan, patients):
+    """Return the columns that any model uses."""
+    blocks = dict.fromkeys(block for spec in plan.models for block in spec.blocks)
+    return patients.select(tuple(blocks))
 
 
 def _compared(plan, endpoint, predictions):

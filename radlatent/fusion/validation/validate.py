@@ -30,6 +30,7 @@ from radlatent.fusion.validation.inputs import (
     with_text_ids,
 )
 from radlatent.fusion.validation.leakage import check_fitted, origin_of_fits
+from radlatent.fusion.validation.suspects import log_suspects
 from radlatent.fusion.validation.tuning import Tuned, search_folds
 from radlatent.parallel import map_tasks
 from radlatent.schema import check_predictions
@@ -121,7 +122,8 @@ def cross_validate(
     features
         A **features** table indexed by ``patient_id``, or features that were fitted
         fold by fold, of which each fold uses its own table. Patients without an
-        outcome are not used.
+        outcome are not used. Columns that are the outcome, and patients who are copies,
+        are logged (`radlatent.fusion.suspects`).
     endpoint
         An endpoint.
     folds
@@ -155,6 +157,7 @@ def cross_validate(
     features, folds = with_text_ids(features, folds)
     splits = check_inputs(features, endpoint, folds)
     _log_empty(features, endpoint.frame.index)
+    log_suspects(features, endpoint)
     key = key_of(model, endpoint, name, blocks)
     predictions, fits = predict_folds(model, features, endpoint, splits, key, jobs)
     return Result(predictions, evaluate(predictions), folds, fits)
@@ -243,6 +246,7 @@ def validate_externally(
     train, test = ours.patients, theirs.patients
     splits = {(0, 0): (train, test)}
     check_fitted(theirs.features, splits)
+    log_suspects(features, endpoint)
     tested = theirs.features.loc[test, features.columns]
     both = pd.concat([features.loc[train], tested])
     frames = [side.endpoint.frame for side in (ours, theirs)]

@@ -282,8 +282,7 @@ class NVAE(nn.Module):
             normal. That of a group is given the means (in training, draws) of those
             above it.
         """
-        posteriors, _ = self._infer(x)
-        return _joined(posteriors)
+        return _joined(self._infer(x, n_decoded=len(self.groups) - 1)[0])
 
     def decode(self, z: Tensor) -> Tensor:
         """Return logits of the classes, shape (minibatch, n_classes, size, size).
@@ -429,8 +428,11 @@ class NVAE(nn.Module):
             weights = weights * shares / shares.mean()
         return warmth * weights
 
-    def _infer(self, x):
-        """Return the posteriors of the groups, top first, and the decoded features."""
+    def _infer(self, x, n_decoded=None):
+        """Return the posteriors of the groups, top first, and the decoded features.
+
+        The last group need not be decoded where features are not asked for.
+        """
         features, above = [], self.stem(2 * x - 1)
         for step in self.up:
             above = step(above)
@@ -443,10 +445,12 @@ class NVAE(nn.Module):
             posteriors.append(posterior)
             return posterior.rsample() if self.training else posterior.mean
 
-        return posteriors, self._descend(len(x), of_the_mask)
+        return posteriors, self._descend(len(x), of_the_mask, n_decoded)
 
-    def _descend(self, n: int, latents_of: Callable) -> Tensor:
-        """Return the features below all groups.
+    def _descend(
+        self, n: int, latents_of: Callable, n_decoded: int | None = None
+    ) -> Tensor:
+        """Return the features below all groups, or below so many from the top.
 
         ``latents_of(number, state, prior)`` gives the latents of a group in units of
         its prior; None is the mean of the prior.
@@ -456,6 +460,8 @@ class NVAE(nn.Module):
             state = step.enter(state, n)
             prior = step.prior(state)
             latents = latents_of(number, state, prior)
+            if number == n_decoded:
+                break
             state = step.leave(state, prior, latents)
         return state
 

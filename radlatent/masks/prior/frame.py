@@ -53,8 +53,9 @@ class Frame:
     Notes
     -----
     The default is the short axis of the heart: the centroid of left ventricle and
-    myocardium, the right ventricle turned to the left. Slices are turned together, each
-    has a center of its own.
+    myocardium, the right ventricle turned to the left; of an apical view
+    ``toward="LA"`` does so with the atrium. Slices are turned together, each has a
+    center of its own. Of a lesion all structures count, and nothing is turned.
 
     References
     ----------

@@ -58,6 +58,9 @@ __all__ = [
 #: Slices that pass through the model at once.
 _TOGETHER = 128
 
+#: In more dimensions a tree finds neighbors no sooner than all distances do.
+_TREE_AXES = 64
+
 #: What the names of the model's weights start with, beside the latents.
 _MODEL = "model/"
 
@@ -471,4 +474,8 @@ def nearest_latents(mean: np.ndarray, bank: np.ndarray) -> np.ndarray:
     """
     if not len(mean):
         return mean
-    return bank[cKDTree(bank).query(mean)[1]]
+    if bank.shape[1] <= _TREE_AXES:
+        return bank[cKDTree(bank).query(mean)[1]]
+    # without |mean|^2, which all distances of a latent have in common
+    away = np.einsum("ij,ij->i", bank, bank)[:, None] - 2 * bank @ mean.T
+    return bank[away.argmin(axis=0)]

@@ -164,6 +164,21 @@ def test_of_lesions(hearts):
     assert prior.decode(prior.latents_).shape == (6, 2, 16, 16)
 
 
+def test_of_apical_views(hearts):
+    views = [replace(each, structures={"LA": 1, "MYO": 2, "LV": 3}) for each in hearts]
+    frame = Frame(size=16, spacing_mm=8.0, toward="LA")
+    prior = prior_of(frame=frame).fit(views)
+    assert prior.structures_ == ("LA", "LV", "MYO")
+    encoded = prior.encode(views[0])
+    # the atrium was turned to the left, as the ventricle is on the short axis
+    columns = torch.arange(16.0)
+    middles = [
+        (part.sum(0) * columns).sum() / part.sum()
+        for part in (encoded.maps[1, 1], encoded.maps[1, 2])
+    ]
+    assert middles[0] < middles[1]
+
+
 class TestRefused:
     @pytest.mark.parametrize(
         ("settings", "message"),

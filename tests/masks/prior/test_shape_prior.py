@@ -245,8 +245,9 @@ class TestRefused:
             prior_of().fit(hearts, patients=["a", "b"])
 
 
-def test_nearest_latent_is_that_of_all_distances(rng):
-    bank, mean = rng.standard_normal((300, 5)), rng.standard_normal((40, 5))
+@pytest.mark.parametrize("n_latent", [5, 500])
+def test_nearest_latent_is_that_of_all_distances(rng, n_latent):
+    bank, mean = (rng.standard_normal((n, n_latent)) for n in (300, 40))
     distances = np.linalg.norm(mean[:, None] - bank, axis=2)
     np.testing.assert_array_equal(
         nearest_latents(mean, bank), bank[distances.argmin(axis=1)]

@@ -240,17 +240,47 @@ def test_a_fault_of_an_image_names_its_column_and_what_helps(
     assert remedy in problem["problem"]
 
 
-def test_a_folder_of_dicom_files_is_there_and_is_no_volume(tiny_folder):
+@pytest.mark.parametrize("column", ["image_ct", "mask_pet"])
+@pytest.mark.parametrize(
+    ("names", "said", "remedy"),
+    [
+        (["0.dcm", "1.dcm", "2.dcm"], "folder of 3 DICOM files", "Convert the series"),
+        (["IM0001", "IM0002"], "folder of 2 DICOM files", "Convert the series"),
+        (["a.IMA"], "folder of 1 DICOM files", "dcm2niix"),
+        (["a.nii.gz", "readme.txt"], "is a folder (2 files)", "Name the file"),
+        ([], "is a folder (0 files)", "Name the file"),
+    ],
+    ids=["dcm", "no ending", "Siemens", "other files", "empty"],
+)
+def test_a_folder_is_there_and_is_no_volume(tiny_folder, column, names, said, remedy):
     folder = tiny_folder / "series"
     folder.mkdir()
-    for number in range(3):
-        (folder / f"{number}.dcm").write_bytes(bytes(128) + b"DICM")
+    for name in names:
+        (folder / name).write_bytes(bytes(128) + b"DICM")
     cases = pd.read_csv(tiny_folder / "cases.csv", dtype=str)
-    cases.loc[0, "image_ct"] = "series"
+    cases.loc[0, column] = "series"
     cases.to_csv(tiny_folder / "cases.csv", index=False)
     problem = only_problem(tiny_folder)
-    assert problem["problem"].startswith("'series' is a folder of 3 DICOM files")
-    assert "Convert the series" in problem["remedy"]
+    assert said in problem["problem"]
+    assert remedy in problem["remedy"]
+    assert (problem["column"], problem["case_id"]) == (column, "p1")
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_a_cohort_of_nifti_2_is_that_of_nifti_1(tiny_folder, order):
+    settings = {"featureClass": {"firstorder": ["Mean"], "shape": ["MeshVolume"]}}
+    before = extract(tiny_folder, settings=settings).features
+    for path in tiny_folder.rglob("*.nii.gz"):
+        image = nib.load(path)
+        header = nib.Nifti2Header.from_header(image.header).as_byteswapped(order)
+        header.set_sform(image.affine, 1)
+        voxels = np.asarray(image.dataobj).astype(image.get_data_dtype())
+        nib.save(nib.Nifti2Image(voxels, image.affine, header), path)
+        stored = gzip.decompress(path.read_bytes())
+        assert int.from_bytes(stored[:4], {"<": "little", ">": "big"}[order]) == 540
+    assert check(tiny_folder, deep=True).problems.empty
+    after = extract(tiny_folder, settings=settings).features
+    pd.testing.assert_frame_equal(after, before, rtol=1e-6)
 
 
 @pytest.mark.parametrize("again", [False, True])

@@ -40,6 +40,10 @@ _DEFLATE = 1032
 #: Share of the memory that one volume may take; a run holds more than that volume.
 _SHARE = 0.5
 
+#: A noisy image is packed 2 : 1 to 10 : 1. What is packed more densely is a mask, and
+#: of these 8-bit labels of 1024 x 1024 x 2000 voxels take 1.95 GiB.
+_DENSE, _MOST_OF_DENSE = 100, 2 * 2**30
+
 #: Bytes a value of the types that NRRD and MetaImage headers name.
 _NRRD_BYTES = {
     "1": "signed char|int8|int8_t|uchar|unsigned char|uint8|uint8_t",
@@ -69,7 +73,7 @@ def check_stored(path: str | os.PathLike) -> None:
     OSError
         The file is shorter than its header says, a compressed stream cannot hold that
         much or was cut, the bits a voxel contradict the data type, or the voxels take
-        more than half of the memory.
+        more than half of the memory, or unpack to gibibytes from next to nothing.
 
     Notes
     -----
@@ -335,7 +339,17 @@ def _check_memory(path, claim):
     needed = claim["voxels"] * 8 if claim.get("scaled") else claim["bytes"]
     there = memory_bytes()
     held = os.path.getsize(path)
-    if needed <= _SHARE * there or claim["bytes"] > _DEFLATE * held:
+    if claim["bytes"] > _DEFLATE * held:
+        return  # which the file cannot hold
+    if claim["packed"] and claim["bytes"] > max(_DENSE * held, _MOST_OF_DENSE):
+        msg = (
+            f"{path}: {_times(claim['shape'])} voxels unpack to "
+            f"{claim['bytes'] / 2**30:.1f} GiB, {claim['bytes'] // held} times the "
+            f"size of the file, as no image does. Crop the volume, store a mask as "
+            "8-bit labels, or, if that size is meant, write it without compression."
+        )
+        raise OSError(msg)
+    if needed <= _SHARE * there:
         return
     msg = (
         f"{path}: {_times(claim['shape'])} voxels take {needed / 2**30:.1f} GiB, more "

@@ -11,7 +11,13 @@ import numpy as np
 import pytest
 
 from radlatent.errors import GeometryError
-from radlatent.imaging import Volume, check_stored, read_volume, write_volume
+from radlatent.imaging import (
+    Volume,
+    check_stored,
+    read_volume,
+    stored,
+    write_volume,
+)
 from radlatent.imaging.stored import gzip_length
 
 FORMATS = [".nii", ".nii.gz", ".nrrd", ".mha"]
@@ -163,6 +169,27 @@ def test_a_stream_that_unpacks_to_too_much_is_refused_before_memory_is_taken(tmp
         env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
     )
     assert "1024 x 1024 x 600 voxels take 0.6 GiB" in done.stdout
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nrrd", ".mha"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float64])
+def test_next_to_nothing_that_unpacks_to_gibibytes_is_refused(
+    tmp_path, monkeypatch, rng, suffix, dtype
+):
+    # what is refused at 2 GiB is shown at 100 KiB
+    monkeypatch.setattr(stored, "_MOST_OF_DENSE", 100_000)
+    empty = Volume(np.zeros((60, 60, 60), dtype), (3, 1, 1))
+    bomb = write_volume(empty, tmp_path / f"bomb{suffix}")
+    with pytest.raises(OSError, match="times the size of the file"):
+        read_volume(bomb)
+    noise = empty.with_array(rng.integers(0, 200, empty.shape).astype(dtype))
+    image = write_volume(noise, tmp_path / f"image{suffix}")
+    assert read_volume(image).array.any()
+    if suffix == ".nii.gz":  # the remedy
+        plain = write_volume(empty, tmp_path / "plain.nii")
+        assert not read_volume(plain).array.any()
+    monkeypatch.setattr(stored, "_MOST_OF_DENSE", 2 * 2**30)
+    assert not read_volume(bomb).array.any()
 
 
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])

@@ -158,12 +158,12 @@ class TestProblems:
         assert "structure 'RV' is in none of 2 images" in found
 
     def test_patch_smaller_than_the_organ(self, small, hearts):
-        patch = Patch((16, 16), (1.0, 1.0))
+        patch = Patch((32, 32), (0.5, 0.5))
         found = self.message(small(patch=patch), hearts)
         assert "patch of 16 x 16 mm is smaller than 'MYO'" in found
 
     def test_field_that_cuts_most_hearts(self, small, hearts):
-        patch = Patch((16, 16), (4.0, 4.0), (40.0, 40.0))
+        patch = Patch((32, 32), (2.0, 2.0), (40.0, 40.0))
         found = self.message(small(patch=patch), hearts)
         assert "lie outside of field_mm" in found
 

@@ -42,8 +42,8 @@ class NetworkFacts:
     published_width
         Those of the publication.
     divisor
-        Voxels along each axis must be a multiple of it (`fitting_size` knows what 3D
-        networks grant to thin axes).
+        Voxels along each axis must be a multiple of it, twice it or more;
+        `fitting_size` knows what ``unet3d`` grants to thin axes.
     source
         The publication, and who wrote the code.
     make
@@ -157,8 +157,8 @@ def build_network(
     fits = fitting_size(name, size)
     if tuple(size) != fits:
         msg = (
-            f"network {name!r}: size {tuple(size)} cannot be halved as often as it "
-            f"halves. Take {fits}, the next that can."
+            f"network {name!r}: size {tuple(size)} is too small or cannot be halved as "
+            f"often as it halves. Take {fits}, the next that can."
         )
         raise RadlatentError(msg)
     network = facts.make(in_channels, n_classes, tuple(size), width)
@@ -185,8 +185,9 @@ def fitting_size(name: str, size: tuple[int, ...]) -> tuple[int, ...]:
 
     Notes
     -----
-    ``unet3d`` halves an axis as long as four voxels are left, at most four times; thin
-    axes are spared in the first stages, as in nnU-Net.
+    Two voxels are left along each axis at the lowest scale: of one alone there is no
+    instance norm. ``unet3d`` halves an axis as long as four voxels are left, at most
+    four times; thin axes are spared in the first stages, as in nnU-Net.
 
     Examples
     --------
@@ -205,7 +206,7 @@ def fitting_size(name: str, size: tuple[int, ...]) -> tuple[int, ...]:
         raise RadlatentError(msg)
     if name == "unet3d":
         return tuple(_next(n, 2 ** _halvings(n)) for n in size)
-    return tuple(_next(n, facts.divisor) for n in size)
+    return tuple(max(2 * facts.divisor, _next(n, facts.divisor)) for n in size)
 
 
 def count_parameters(module: nn.Module) -> int:

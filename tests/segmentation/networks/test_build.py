@@ -118,7 +118,9 @@ def test_the_residual_u_net_is_monais_of_the_spleen():
 
 def test_sizes_that_fit():
     assert fitting_size("unet", (128, 127)) == (128, 128)
-    assert fitting_size("swin_unetr", (30, 33, 64)) == (32, 64, 64)
+    assert fitting_size("swin_unetr", (65, 33, 64)) == (96, 64, 64)
+    # of a single pixel at the lowest scale there is no instance norm
+    assert fitting_size("unet", (16, 16)) == (32, 32)
     for n in range(1, 80):
         (fits, *_) = fitting_size("unet3d", (n, 16, 16))
         assert n <= fits < n + 16

@@ -341,7 +341,8 @@ def run(
 ):
     """Walk the whole path of a study file, from the cohort to the report."""
     done = rl.run(study, out=out, root=root, jobs=jobs, allow_failures=allow_failures)
-    table = rl.performance(done.metrics)
+    shorten = importlib.import_module("radlatent.report.names").with_short_blocks
+    table = rl.performance(shorten({"metrics": done.metrics})["metrics"])
     print_table(table[[c for c in table if c in _PRINTED or c.startswith(_UNO)]])
     typer.echo(f"report: {done.folder / 'index.html'}")
     judge(done.failures, allow_failures)

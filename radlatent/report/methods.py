@@ -15,6 +15,7 @@ from radlatent.report.evidence.models import (
     model_name,
     steps_words,
 )
+from radlatent.report.tables import METRIC_NAMES
 
 __all__ = ["derivations", "methods_paragraph", "stages"]
 
@@ -213,7 +214,7 @@ def _resampled(settings):
 def _folds(record):
     plan = record["settings"].get("folds") or {}
     if plan.get("leave_site_out"):
-        return "one fold for each of the sites"
+        return _sites(record)
     if "n_folds" not in plan:
         return _join(
             f"{key} {value}" for key, value in plan.items() if value is not None
@@ -222,6 +223,15 @@ def _folds(record):
         f"{plan['n_folds']}-fold cross-validation, {plan.get('n_repeats', 1)} times, "
         f"random state {plan.get('random_state')}"
     )
+
+
+def _sites(record):
+    """Return who was left out; a record of before does not name the sites."""
+    sites = record["counts"].get("sites") or {}
+    if not sites:
+        return "leave-one-site-out, one fold for each of the sites"
+    told = f"{_join(sites)}; n = {_join(sites.values())}"
+    return f"leave-one-site-out over {len(sites)} sites ({told})"
 
 
 def _models(record, tables):
@@ -234,7 +244,7 @@ def _models(record, tables):
         parts = metrics["method"].str.split("; ").explode()
         methods = "; ".join(dict.fromkeys(parts))
         measured = (
-            f"Performance was measured as {_join(metrics['metric'].unique())}, with "
+            f"Performance was measured as {_metric_names(metrics)}, with "
             f"{100 * metrics['level'].iloc[0]:g} % intervals ({methods})."
         )
     steps = all(spec.get("steps") for spec in specs)
@@ -256,6 +266,10 @@ def _models(record, tables):
         .replace("  ", " ")
         .rstrip()
     )
+
+
+def _metric_names(metrics):
+    return _join(METRIC_NAMES.get(name, name) for name in metrics["metric"].unique())
 
 
 def _not_told(tables):

@@ -22,6 +22,7 @@ from radlatent.report.checklists import (
 )
 from radlatent.report.evidence.answer import outcome
 from radlatent.report.methods import derivations, methods_paragraph, stages
+from radlatent.report.names import with_short_blocks
 from radlatent.report.parts import on_page, render, write_printed
 from radlatent.report.planned import FITS_PHONE_IN, planned, printed
 from radlatent.report.sections import FIGURES, SECTIONS, TABLES
@@ -70,9 +71,10 @@ def report(folder: str | Path) -> Path:
     _check_unchanged(folder, record["outputs"])
     data = read_run(folder / "data", record["outputs"])
     _remove_stale(folder)
+    short = with_short_blocks(data)
     shown = {
-        "tables": _tables(data, folder),
-        "figures": _figures(data, folder),
+        "tables": _tables(short, folder),
+        "figures": _figures(short, folder),
         "checklists": _checklists(record, data, folder),
         "paragraphs": methods_paragraph(record, data).splitlines(),
         "outcome": outcome(record, data),

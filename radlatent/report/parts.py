@@ -72,12 +72,13 @@ def on_page(table: Table, text: pd.DataFrame, folder: Path) -> list[dict]:
         row has none.
     """
     narrow = pieces(text, table.n_keys, min(_NARROW, table.at_most))
-    write_printed(text, folder / table.name, table.caption, narrow)
+    caption = table.captioned(text)
+    write_printed(text, folder / table.name, caption, narrow)
     return [
         {
             "name": table.name if number == 0 else f"{table.name}-{number + 1}",
             "section": table.section,
-            "caption": table.caption + (" Continued." if number else ""),
+            "caption": caption + (" Continued." if number else ""),
             "columns": list(part),
             "rows": part.astype(object).where(part.notna(), "–").to_numpy(),
             "wide": _is_wide(part),

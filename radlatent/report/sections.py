@@ -4,7 +4,7 @@ Nothing enters; plans of tables and figures leave, in the order of the page.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -58,6 +58,9 @@ class Table:
         Further columns of each.
     source
         The table of the run that it is made of, where that has another name.
+    notes
+        What the caption says besides, where the printed table has a column whose name
+        begins so.
     """
 
     name: str
@@ -67,6 +70,16 @@ class Table:
     n_keys: int = 0
     at_most: int = 4
     source: str = ""
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+    def captioned(self, text: pd.DataFrame) -> str:
+        """Return the caption of what it prints, which tells of no other columns."""
+        told = [
+            note
+            for start, note in self.notes.items()
+            if any(str(column).startswith(start) for column in text)
+        ]
+        return " ".join([self.caption, *told])
 
 
 @dataclass(frozen=True)
@@ -200,12 +213,17 @@ TABLES = (
     Table(
         "performance",
         "performance",
-        "Out-of-fold performance: estimate (interval). Sensitivity and specificity are "
-        "those at a threshold from training, the share of the class there; accuracies "
-        "and the confusion take the largest probability.",
+        "Out-of-fold performance: estimate (interval).",
         tables.performance,
         5,
         source="metrics",
+        notes={
+            "Sensitivity": "Sensitivity and specificity are those at a threshold from "
+            "training, the share of the class there.",
+            "Accuracy": "Accuracies and the confusion take the largest probability.",
+            "C (Harrell)": "C counts pairs of patients whose order is known; C (Uno) "
+            "weighs them for censoring.",
+        },
     ),
     Table(
         "comparison",

@@ -129,7 +129,7 @@ def risk_groups(groups: pd.DataFrame) -> pd.DataFrame:
         Summary of what `radlatent.kaplan_meier` returned.
     """
     means = [
-        f"{mean:.0f} ({lower:.0f}–{upper:.0f}) of {horizon:.0f}"
+        f"{_interval(mean, lower, upper, 0)} of {horizon:.0f}"
         for mean, lower, upper, horizon in groups[
             ["restricted_mean", "lower", "upper", "horizon"]
         ].itertuples(index=False)
@@ -283,8 +283,8 @@ def _p_value(value):
     return "< 0.001" if value < 0.001 else f"{value:.2g}"
 
 
-def _interval(estimate, lower, upper):
-    numbers = [f"{value:.2f}" for value in (estimate, lower, upper)]
+def _interval(estimate, lower, upper, digits=2):
+    numbers = [f"{value:.{digits}f}" for value in (estimate, lower, upper)]
     # a dash after a minus sign is hard to read
     signed = [number.replace("-", "−") for number in numbers]
     between = " to " if "−" in "".join(signed) else "–"

@@ -56,11 +56,20 @@ def counts(work: Work, extraction: Extraction, results: Sequence[Result]) -> dic
         "flow": {what: int(n) for what, n in cohort.flow.items()},
         "patients with the endpoint": len(endpoint.frame),
         "outcome": outcome.to_dict(),
+        "sites": _sites(work),
         "failed cases": int(extraction.failures["case_id"].nunique()),
         # models impute all of theirs
         "patients without a feature": int((~measured.groupby(owners).any()).sum()),
         "pipelines fitted": sum(result.n_pipelines for result in results),
     }
+
+
+def _sites(work):
+    """Return how many patients each site has, where sites are what folds are."""
+    if not work.plan.folds.leave_site_out:
+        return {}
+    sites = work.sites.loc[work.endpoint.frame.index]
+    return {str(k): int(n) for k, n in sites.value_counts().sort_index().items()}
 
 
 def write(

@@ -39,7 +39,11 @@ def test_choices_of_a_study_are_told(record):
     record["settings"]["models"][0]["grid"] = {"C": [0.1, 1.0]}
     del record["versions"], record["settings"]["settings"]
     text = methods_paragraph(record)
-    assert "one fold for each of the sites" in text
+    assert "leave-one-site-out, one fold for each of the sites" in text
+    record["counts"]["sites"] = {"A": 12, "B": 28}
+    named = "Validation: leave-one-site-out over 2 sites (A, B; n = 12, 28)."
+    assert named in methods_paragraph(record)
+    assert "-fold" not in methods_paragraph(record)
     assert "lesions of a patient together" not in text
     record["settings"] |= {"dispersion": "iqr", "burden": "pet"}
     together = "the iqr of each feature over lesions (block dispersion); number, volume"
@@ -68,8 +72,8 @@ def test_what_made_the_masks_is_told(record):
 
 def test_metrics_are_told_from_their_table(class_run, record):
     text = methods_paragraph(record, read_run(class_run / "data", record["outputs"]))
-    assert "Performance was measured as auc, " in text
-    assert "balanced_accuracy" in text
+    assert "Performance was measured as AUC, " in text
+    assert "Balanced accuracy" in text
     assert text.count("percentile bootstrap of patients and repeats") == 1
     assert "Folds held 40 patients in 2 folds, 2 times, random state 7" in text
 

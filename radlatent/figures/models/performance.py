@@ -20,6 +20,17 @@ _AXIS_LABELS = {
     "balanced_accuracy": "Balanced accuracy (higher = better)",
     "accuracy": "Accuracy (higher = better)",
     "brier": "Brier score (lower = better)",
+    "auprc": "AUPRC (higher = better)",
+    "sensitivity": "Sensitivity (higher = better)",
+    "specificity": "Specificity (higher = better)",
+    "ici": "ICI (lower = better)",
+    "calibration_slope": "Calibration slope (1 = best)",
+    "calibration_intercept": "Calibration intercept (0 = best)",
+    "c_harrell": "Harrell's C (higher = better)",
+    "c_uno": "Uno's C (higher = better)",
+    "auc_at_quartiles": "AUC at quartiles of time (higher = better)",
+    "integrated_brier": "Integrated Brier score (lower = better)",
+    "observed_expected": "Observed / expected (1 = best)",
 }
 
 

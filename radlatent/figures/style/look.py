@@ -30,6 +30,10 @@ _MOST_LINES, _MOST_LETTERS = 6, 40
 _BELOW_IN = 0.6
 
 
+#: Letters of a line of a legend, at most: a figure is no wider.
+_LINE_LETTERS = 48
+
+
 def name_lines(ax: Axes, loc: str) -> None:
     """Add a legend inside of the Axes, or below where it would hide the curves.
 
@@ -40,14 +44,16 @@ def name_lines(ax: Axes, loc: str) -> None:
     loc
         Corner of a small legend.
     """
-    lines = "\n".join(ax.get_legend_handles_labels()[1]).split("\n")
+    handles, labels = ax.get_legend_handles_labels()
+    labels = [in_lines(label, _LINE_LETTERS) for label in labels]
+    lines = "\n".join(labels).split("\n")
     place = {"loc": loc}
     if len(lines) > _MOST_LINES or max(map(len, lines)) > _MOST_LETTERS:
         # in inches, so that it clears the label of the axis whatever the height
         down = ScaledTranslation(0, -_BELOW_IN, ax.figure.dpi_scale_trans)
         place = {"loc": "upper left", "bbox_to_anchor": (0, 0), "borderaxespad": 0}
         place["bbox_transform"] = ax.transAxes + down
-    ax.legend(fontsize="small", edgecolor="none", **place)
+    ax.legend(handles, labels, fontsize="small", edgecolor="none", **place)
 
 
 def name_above(ax: Axes, n_columns: int = 2, **kwargs) -> Legend:

@@ -198,6 +198,7 @@ def _row(model, other, metric, weights, level):
     draws = draws[~np.isnan(draws)]
     lower, upper = interval(draws, level)
     n_repeats = len(model.repeats)
+    mean = f"mean of {n_repeats} repeats" if n_repeats > 1 else "one repeat"
     return {
         "model": model.key["model"],
         "blocks": model.key["blocks"],
@@ -213,7 +214,7 @@ def _row(model, other, metric, weights, level):
         "p_corrected": corrected,
         "p_delong": _p_delong(model, other) if metric == "auc" else np.nan,
         "n": len(model.patients),
-        "method": f"mean of {n_repeats} repeats; paired percentile bootstrap of "
+        "method": f"{mean}; paired percentile bootstrap of "
         f"patients and repeats, {len(draws)} of {len(weights)} draws; Holm",
     }
 

@@ -168,7 +168,8 @@ def evaluate(
 
 def _metric_rows(run, weights, level, horizon):
     n_events, role = _events(run)
-    n_repeats = f"mean of {len(run.repeats)} repeats"
+    n = len(run.repeats)
+    n_repeats = f"mean of {n} repeats" if n > 1 else "one repeat"
     shared = {"level": level, "n": len(run.patients), "n_events": n_events}
     for metric, function in metrics_of(run, horizon).items():
         estimate, draws = bootstrap_metric(run, metric, weights, horizon)

@@ -5,6 +5,7 @@ looks at the tables wherever it can: that folds were planned is no proof of a sp
 """
 
 from radlatent.report.evidence.answer import Absent, Found, outcome
+from radlatent.report.tables import METRIC_NAMES
 
 __all__ = ["RULES", "model_name", "steps_words"]
 
@@ -195,7 +196,8 @@ def _all_models(record, metrics):
 
 @_needs("metrics")
 def _metrics(record, metrics):
-    return Found(", ".join(dict.fromkeys(metrics["metric"])), "#performance")
+    names = [METRIC_NAMES.get(one, one) for one in dict.fromkeys(metrics["metric"])]
+    return Found(", ".join(names), "#performance")
 
 
 def _task_metrics(record, tables):

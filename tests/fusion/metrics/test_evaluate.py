@@ -123,7 +123,7 @@ def test_delong_interval_has_the_standard_error_of_stata(make_predictions):
     odds = 0.8932 / 0.1068 * np.exp([-arm, arm])
     found = row[["estimate", "lower", "upper"]].astype(float)
     np.testing.assert_allclose(found, [0.8932, *odds / (1 + odds)], atol=2e-4)
-    assert row["method"].startswith("mean of 1 repeats; DeLong's interval on the logit")
+    assert row["method"].startswith("one repeat; DeLong's interval on the logit")
 
 
 def test_delong_interval_widens_where_repeats_differ(generator):

@@ -4,8 +4,6 @@ from radlatent.report.names import short_blocks, with_short_blocks
 
 NAMES = ("age", "bmi", "duct", "neck", "loss")
 FIVE = " + ".join(f"clinical__{name}" for name in NAMES)
-    f"clinical__{name}" for name in ("age", "bmi", "duct", "neck", "loss")
-)
 
 
 def test_many_columns_are_told_by_their_number():

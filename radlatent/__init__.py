@@ -46,6 +46,7 @@
 ``join``            feature tables side by side
 ``select_blocks``   columns by block
 ``block_coverage``  which patients have which blocks
+``delta``           the change of features between two times
 ``aggregate``       one row a case -> one row a patient
 ``lesion_centroids``, ``lesion_burden``  number, volume and spread of lesions
 ``wall_thickness``, ``wall_thickening``  of the myocardium, by slice and segment
@@ -117,6 +118,7 @@ _HOMES = {
         "cox",
         "cross_validate",
         "declare_measured",
+        "delta",
         "evaluate",
         "forest",
         "join",

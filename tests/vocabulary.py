@@ -99,6 +99,8 @@ PARAMETERS = {
     "perturbations": "what was drawn, one a copy, or how many to draw",
     "plan": "what is searched and how",
     "predictions": "a predictions table",
+    "post": "features of the later time",
+    "pre": "features of the earlier time",
     "prepare": "what happens to columns before a model",
     "prevalence": "share of patients with the event",
     "r_squared": "expected R2 of Cox and Snell",

@@ -8,6 +8,7 @@
 ``values``     what pandas holds, as text and as floats
 ``folds``      who is tested in which fold; ``deal``, the one way to deal patients
 ``join``       tables side by side, columns by block
+``delta``      the change of features between two times
 ``aggregate``  one row a case -> one row a patient
 ``burden``     how much disease a patient has, and how far apart it lies
 =============  =========================================================================

@@ -5,6 +5,7 @@
 ``select_blocks``            columns by block
 ``block_coverage``           which patients have which blocks
 ``declare_measured``         blocks of a table of one's own were measured
+``delta``                    the change of features between two times
 ``aggregate``                one row a case -> one row a patient
 ``lesion_burden``            number, volume and spread of a patient's lesions
 ``fractional_decrease``      the ejection fraction of a cavity volume
@@ -49,6 +50,7 @@
 from radlatent.features.aggregate import aggregate, fractional_decrease
 from radlatent.features.body import body_surface
 from radlatent.features.burden import lesion_burden
+from radlatent.features.delta import delta
 from radlatent.features.folds import make_folds, read_folds, site_folds
 from radlatent.features.join import block_coverage, join, select_blocks
 from radlatent.features.origin import declare_measured
@@ -112,6 +114,7 @@ __all__ = [
     "cox",
     "cross_validate",
     "declare_measured",
+    "delta",
     "evaluate",
     "forest",
     "fractional_decrease",

@@ -151,6 +151,24 @@ def _fitted(fit):
     )
 
 
+#: What the change of a feature is, in words.
+_CHANGES = {
+    "difference": "the difference post - pre",
+    "relative": "the relative change (post - pre) / pre",
+    "log_ratio": "the logarithm of post / pre",
+}
+
+
+def _change(spec):
+    """Return how delta features were made."""
+    if not spec:
+        return ""
+    return (
+        f"Delta features (blocks delta_*) are {_CHANGES[spec['how']]} of each feature, "
+        f"post being {spec['post']} and pre {spec['pre']}."
+    )
+
+
 def _over_lesions(settings):
     """Return what was told of the lesions of a patient together."""
     spread, modality = settings.get("dispersion"), settings.get("burden")
@@ -191,6 +209,7 @@ def _features(record, tables):
             "Lesions were brought to patients by the rule "
             f"{_or_not(settings.get('aggregate'), 'aggregation')!r}.",
             _over_lesions(settings),
+            _change(settings.get("delta")),
             _derived_quantities(settings.get("derived")),
             f"{failed} cases failed in part or whole and kept their rows."
             if failed is not None

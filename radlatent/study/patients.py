@@ -13,6 +13,7 @@ from radlatent.features.origin import keep_origins
 from radlatent.fusion import (
     aggregate,
     body_surface,
+    delta,
     fractional_decrease,
     join,
     lesion_burden,
@@ -86,6 +87,7 @@ def gather(
     def of_patients(table):
         patients = aggregate(table, cases, **how)
         others = [t.reindex(patients.index) for t in beside if t.shape[1]]
+        others += _change(plan.delta, table, cases, how, patients.index)
         return _ratios(plan, join(patients, *others))
 
     folded = None
@@ -111,6 +113,25 @@ def _clinical(work, features):
         elif spec.body_surface:
             clinical[f"clinical__{name}"] = _surface(name, spec, clinical)
     return keep_origins(clinical, cohort.clinical(), features)
+
+
+def _change(spec, table, cases, how, patients):
+    """Return the blocks of change between two timepoints, none where none is asked."""
+    if spec is None:
+        return []
+    known = cases.get("timepoint", pd.Series(dtype=object)).dropna().unique().tolist()
+    sides = []
+    for name, timepoint in (("post", spec.post), ("pre", spec.pre)):
+        if timepoint not in known:
+            hint = nearest(timepoint, known)
+            msg = f"delta: {name} {timepoint!r} is no timepoint{hint} ({known} are)."
+            raise SchemaError(msg)
+        rows = cases.index[cases["timepoint"] == timepoint]
+        sides.append(aggregate(table.loc[rows], cases.loc[rows], **how))
+    # a lesion that is there at one time only has no change
+    shared = [column for column in sides[0] if column in sides[1]]
+    change = delta(sides[0][shared], sides[1][shared], how=spec.how)
+    return [keep_origins(change.reindex(patients), change)]
 
 
 def _surface(name, spec, clinical):

@@ -57,6 +57,22 @@ def _check_apart(first, last):
         raise ValueError(f"first and last are both {first!r}")
 
 
+class Delta(BaseModel):
+    """The change of every feature between two timepoints."""
+
+    model_config = _STRICT
+
+    post: str
+    pre: str
+    how: Literal["difference", "relative", "log_ratio"] = "difference"
+
+    @model_validator(mode="after")
+    def _two_times(self):
+        if self.post == self.pre:
+            raise ValueError(f"post and pre are both {self.post!r}")
+        return self
+
+
 class Myocardium(BaseModel):
     """Structures between which the wall of the heart is measured, and when."""
 
@@ -177,6 +193,7 @@ class Study(BaseModel):
     dispersion: Literal["std", "range", "iqr"] | None = None
     burden: str | None = None
     derived: dict[str, Derived] = {}
+    delta: Delta | None = None
     myocardium: Myocardium | None = None
     masks: MaskSpec | None = None
     latent: LatentSpec | None = None

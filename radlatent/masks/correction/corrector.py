@@ -26,7 +26,7 @@ from radlatent.masks.correction.calibration import (
     real_pairs,
     refuse_seen,
 )
-from radlatent.masks.correction.gate import Setting, nearest_few, set_gate
+from radlatent.masks.correction.gate import FLOOR, Setting, nearest_few, set_gate
 from radlatent.masks.correction.offers import offers
 from radlatent.masks.correction.plausibility import examine
 from radlatent.masks.dice.predictor import KIND as PREDICTOR
@@ -148,10 +148,10 @@ class MaskCorrector(BaseEstimator):
     Notes
     -----
     The threshold is the widest under which at most 1 % of the slices of calibration
-    masks, degraded as a network's (`NETWORK_LIKE`), lose more than 0.02 Dice. Drawn
-    errors are not those of a network: `calibrate` sets gate and predicted Dice on
-    these. No structure that entered vanishes or loses most of itself, and none is
-    invented, unless both slices beside it say so (`repairs`).
+    masks, degraded as a network's (`NETWORK_LIKE`), lose more than 0.02 Dice, and 0.8
+    at the least. Drawn errors are not those of a network: `calibrate` sets gate and
+    predicted Dice on these. No structure that entered vanishes or loses most of itself,
+    and none is invented, unless both slices beside it say so (`repairs`).
 
     References
     ----------
@@ -229,7 +229,8 @@ class MaskCorrector(BaseEstimator):
         seen = self._observe(pairs, N_DRAWN * len(chosen))
         predictor = DicePredictor(random_state=self.random_state)
         self.predictor_ = predictor.fit(seen.table, seen.dice, seen.patients)
-        self.least_dice_, _ = set_gate(seen.effects, seen.masks, risk=1.0)
+        threshold, _ = set_gate(seen.effects, seen.masks, risk=1.0)
+        self.least_dice_ = max(threshold, FLOOR)
         self.setting_ = Setting()
         return self
 

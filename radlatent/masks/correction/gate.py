@@ -17,6 +17,7 @@ from radlatent.errors import CohortError
 __all__ = [
     "ALLOWED",
     "DRAWN",
+    "FLOOR",
     "HARM",
     "MOST",
     "Setting",
@@ -37,6 +38,9 @@ HARM, ALLOWED = 0.02, 0.01
 #: What is bounded is sooner known: without a bound, 598 patients without any harm tell
 #: no more than 0.5 % with 95 % confidence, with it 149.
 MOST = 0.25
+
+#: Drawn errors ask for no threshold above it: those of a network are worse to mend.
+FLOOR = 0.8
 
 #: What a gate is set on where no network's masks are at hand.
 DRAWN = "drawn errors"

@@ -171,6 +171,61 @@ class TestGated:
         np.testing.assert_array_equal(found.mask.array[1], array[1])
         assert found.slices.loc[[0, 2], "decision"].tolist() == ["valid", "valid"]
 
+    def test_a_stray_island_does_not_move_the_frame(self, corrector, masks):
+        source = masks[0]
+        sound = np.zeros((3, 160, 64), np.uint8)
+        sound[:, 90:154] = source.array
+        array = sound.copy()
+        array[1, 2:6, 20:24] = source.structures["MYO"]
+        mask = LabelMap(Volume(array, source.spacing_mm), source.structures)
+        found = corrector.correct(mask)
+        assert found.slices.loc[1, "decision"] == "corrected"
+        assert found.plausibility.loc[1, "outside_share"] == 0
+        np.testing.assert_array_equal(found.mask.array, sound)
+
+    def test_what_both_slices_beside_show_comes_back(self, corrector, masks):
+        for value in (1, 2, 3):
+            array = masks[0].array.copy()
+            array[1][array[1] == value] = 0
+            found = corrector.correct(masks[0].with_array(array))
+            assert found.slices.loc[1, "decision"] == "corrected"
+            assert "is brought back" in found.slices.loc[1, "reason"]
+            assert label_dice(found.mask.array[1], masks[0].array[1]) > 0.9
+
+    def test_a_slice_that_was_empty_comes_back_without_a_prediction(
+        self, corrector, masks
+    ):
+        array = masks[0].array.copy()
+        array[1] = 0
+        found = corrector.correct(masks[0].with_array(array))
+        row = found.slices.loc[1]
+        assert found.slices.index.tolist() == [0, 1, 2]
+        assert (row["decision"], row["n_broken"], row["kept_dice"]) == (
+            "corrected",
+            0,
+            0,
+        )
+        assert np.isnan(row["predicted_dice"])
+        assert not row["flagged"]
+        assert found.plausibility.index.tolist() == [0, 2]
+        assert label_dice(found.mask.array[1], masks[0].array[1]) > 0.8
+
+    def test_no_more_than_a_share_is_corrected_where_it_promises(
+        self, corrector, masks
+    ):
+        array = masks[0].array.copy()
+        for plane in array:
+            row, column = np.argwhere(plane == 3).mean(axis=0).round().astype(int)
+            plane[row, column] = 0
+        mask = masks[0].with_array(array)
+        assert corrector.correct(mask).summary["corrected"] == 3
+        few = under(corrector, setting_=replace(corrector.setting_, most=0.34))
+        found = few.correct(mask)
+        assert found.summary.to_dict() == {"refused": 2, "corrected": 1}
+        refused = found.slices[found.slices["decision"] == "refused"]
+        told = "more than 34% of the slices would be corrected"
+        assert (refused["reason"] == told).all()
+
     def test_the_mask_that_enters_is_left_alone(self, corrector, bad):
         before = bad[0].array.copy()
         corrector.correct(bad[0])

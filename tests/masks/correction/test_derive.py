@@ -144,7 +144,8 @@ class TestDerived:
         np.testing.assert_allclose(lv["predicted_dice"], mean)
         assert found.summary.to_dict() == {"valid": 9, "corrected": 3}
         assert repr(found) == (
-            "CorrectedCohort(slices: 9 valid, 3 corrected; 0 cases failed)"
+            "CorrectedCohort(slices: 9 valid, 3 corrected; 0 cases failed; "
+            "set on drawn errors: nothing is promised of a network's masks)"
         )
 
     def test_sound_cohort_is_returned_as_it_is(

@@ -39,6 +39,8 @@ class Chosen:
 
     Parameters
     ----------
+    cohort
+        Identity of the cohort, as one text.
     modality
         Whose images.
     files
@@ -47,6 +49,7 @@ class Chosen:
         Names, in the order of their labels.
     """
 
+    cohort: str
     modality: str
     files: list[ImageFile]
     structures: list[str]
@@ -102,7 +105,7 @@ def check_fit(
             )
     found += _settings(segmenter, max(len(structures), 1))
     _raise(found, "fitted")
-    return Chosen(modality, files, structures)
+    return Chosen(cohort.card.label, modality, files, structures)
 
 
 def _structures(files, found):

@@ -4,7 +4,7 @@ A cohort and an unfitted segmenter enter; a derived cohort of real masks of a ne
 leaves, whose card tells for every patient which fit drew the masks.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -127,10 +127,10 @@ def fit_folds(
     check_folder(out, what="out")
     tasks = {}
     for fold, part in table.groupby("fold"):
-        training = sorted(set(chosen.patients) - set(part["patient_id"]))
-        folder = out / f"fold_{fold}"
-        each = clone(segmenter)
-        tasks[int(fold)] = (each, cohort, training, chosen.modality, str(folder))
+        drawn = set(part["patient_id"])
+        files = [f for f in chosen.files if f.mask.patient_id not in drawn]
+        folder = str(out / f"fold_{fold}")
+        tasks[int(fold)] = (clone(segmenter), replace(chosen, files=files), folder)
     outcome = map_tasks(_fit_fold, tasks, jobs=jobs, description="Training folds")
     if outcome.failures:
         lines = [f"fold {fold}: {why[1]}" for fold, why in outcome.failures.items()]
@@ -172,25 +172,20 @@ def _table(folds, patients, random_state):
     return table[table["patient_id"].isin(patients)].reset_index(drop=True)
 
 
-def _fit_fold(segmenter, cohort, patients, modality, folder):
+def _fit_fold(segmenter, chosen, folder):
     """Fit the segmenter of a fold, unless its folder holds it."""
     folder = Path(folder)
     if (folder / "segmenter.json").is_file():
-        _check_same(load_segmenter(folder), segmenter, cohort, patients, folder)
+        _check_same(load_segmenter(folder), segmenter, chosen, folder)
         return str(folder)
     with one_thread():
-        segmenter.fit(
-            cohort,
-            patients=patients,
-            modality=modality,
-            checkpoint=folder / "training.safetensors",
-        )
+        segmenter.fit_chosen(chosen, checkpoint=folder / "training.safetensors", jobs=1)
     segmenter.save(folder)
     return str(folder)
 
 
-def _check_same(there, segmenter, cohort, patients, folder):
-    known = {"cohort": cohort.card.label, "patients": patients}
+def _check_same(there, segmenter, chosen, folder):
+    known = {"cohort": chosen.cohort, "patients": chosen.patients}
     if there.parameters() != segmenter.parameters() or there.fitted_on_ != known:
         msg = (
             f"{folder} holds a segmenter of other settings or patients. Give another "

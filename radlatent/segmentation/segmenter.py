@@ -4,7 +4,7 @@ It has the interface of scikit-learn, and draws masks of other patients: those i
 fitted on are refused.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 
@@ -31,7 +31,7 @@ from radlatent.records import (
 )
 from radlatent.schema import failures_table
 from radlatent.segmentation.augmentation import Augmentation
-from radlatent.segmentation.checks import check_fit, check_prepared, cut_of
+from radlatent.segmentation.checks import Chosen, check_fit, check_prepared, cut_of
 from radlatent.segmentation.derive import most_probable, segment_cohort
 from radlatent.segmentation.losses.build import build_loss
 from radlatent.segmentation.networks.build import build_network
@@ -173,11 +173,34 @@ class Segmenter(BaseEstimator):
             Training diverged, or the device ran out of memory.
         """
         cohort = cohort if isinstance(cohort, Cohort) else Cohort.read(cohort)
+        chosen = check_fit(self, cohort, patients=patients, modality=modality)
+        told = ("Preparing images", f"Training {self.network}")
+        return self.fit_chosen(chosen, checkpoint=checkpoint, jobs=jobs, told=told)
+
+    def fit_chosen(
+        self,
+        chosen: Chosen,
+        *,
+        checkpoint: str | Path | None = None,
+        jobs: int | None = None,
+        told: Sequence[str] = ("", ""),
+    ) -> "Segmenter":
+        """Train on files that were chosen and checked; arguments as of `fit`.
+
+        Parameters
+        ----------
+        chosen
+            What `check_fit` returned.
+        checkpoint, jobs
+            As of `fit`.
+        told
+            What the progress bars of reading and of training say; nothing is shown
+            without it.
+        """
         # a fit that fails leaves nothing of an earlier one
         vars(self).pop("model_", None)
-        chosen = check_fit(self, cohort, patients=patients, modality=modality)
         self.modality_, self.structures_ = chosen.modality, chosen.structures
-        images = self._prepared(chosen, jobs)
+        images = self._prepared(chosen, jobs, told[0])
         check_prepared(list(images.values()), self.structures_, self._patch)
         seed = int(np.random.default_rng(self.random_state).integers(2**31))
         with torch.random.fork_rng(devices=[]):
@@ -189,27 +212,24 @@ class Segmenter(BaseEstimator):
             self.settings["training"],
             random_state=seed,
             checkpoint=checkpoint_of(checkpoint, self._key(images, seed)),
-            description=f"Training {self.network}",
+            description=told[1],
         )
         if checkpoint is not None:
             Path(checkpoint).unlink(missing_ok=True)
         self.model_ = model
         self.history_ = pd.DataFrame(trained.history)
         self.best_epoch_ = trained.best_epoch
-        known = {"cohort": cohort.card.label, "patients": chosen.patients}
-        self.fitted_on_ = known
+        self.fitted_on_ = {"cohort": chosen.cohort, "patients": chosen.patients}
         return self
 
-    def _prepared(self, chosen, jobs):
+    def _prepared(self, chosen, jobs, description):
         """Return place to prepared image, and note what failed or is cut."""
         wanted = self.criterion().needs_distance
         tasks = {
             file.place: (file, self._patch, chosen.structures, wanted)
             for file in chosen.files
         }
-        outcome = map_tasks(
-            prepare_file, tasks, jobs=jobs, description="Preparing images"
-        )
+        outcome = map_tasks(prepare_file, tasks, jobs=jobs, description=description)
         cuts = {k: cut_of(v, chosen.structures) for k, v in outcome.results.items()}
         told = {place: ("StructureCut", text) for place, text in cuts.items() if text}
         told |= outcome.failures

@@ -67,15 +67,15 @@ def test_folder_holds_masks_folds_and_networks(found):
 
 
 def test_killed_run_goes_on_fold_by_fold(small, hearts, found, tmp_path, monkeypatch):
-    fitted, original = [], Segmenter.fit
+    fitted, original = [], Segmenter.fit_chosen
 
-    def fit(self, *args, **kwargs):
-        fitted.append(kwargs["patients"])
+    def fit(self, chosen, **kwargs):
+        fitted.append(chosen.patients)
         if len(fitted) == 2:
             raise KeyboardInterrupt
-        return original(self, *args, **kwargs)
+        return original(self, chosen, **kwargs)
 
-    monkeypatch.setattr(Segmenter, "fit", fit)
+    monkeypatch.setattr(Segmenter, "fit_chosen", fit)
     with pytest.raises(KeyboardInterrupt):
         fit_folds(hearts, small(), 2, out=tmp_path / "out", jobs=1)
     again = fit_folds(hearts, small(), 2, out=tmp_path / "out", jobs=1)

@@ -250,3 +250,27 @@ def test_nothing_is_printed(small, hearts, capfd, caplog):
     with caplog.at_level(logging.WARNING):
         small(training=SHORT).fit(hearts)
     assert capfd.readouterr().out == ""
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_a_gpu_trains_and_draws_what_the_cpu_draws(small, hearts, precision):
+    if not torch.cuda.is_available():
+        pytest.skip("no GPU")
+    training = Training(
+        epochs=30,
+        minibatch_size=4,
+        learning_rate=1e-2,
+        device="cuda",
+        precision=precision,
+    )
+    fitted = small(training=training, width=8).fit(hearts)
+    image = image_of(hearts, "p00_LV")
+    there = fitted.predict_probabilities(image)["LV"]
+    here = fitted.set_params(training=replace(training, device="cpu"))
+    here = here.predict_probabilities(image)["LV"]
+    # eight bits of mantissa in bfloat16, through some twenty layers
+    np.testing.assert_allclose(
+        there, here, atol=1e-3 if precision == "32-true" else 0.1
+    )
+    assert there.max() > 0.5

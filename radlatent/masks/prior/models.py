@@ -37,8 +37,8 @@ class NVAESettings:
     penalties: Penalties = field(default_factory=Penalties)
 
 
-#: What each looks at, and how it is trained: on fifty patients, and one core, the VAE
-#: in four minutes.
+#: What each looks at, and how it is trained, on one core: the VAE of fifty patients in
+#: four minutes; the NVAE of 64, as an autoencoder and in bfloat16, in five and a half.
 _DEFAULTS = {
     "vae": (Frame(), Training(epochs=15, minibatch_size=128, learning_rate=4e-3)),
     # at 1.25 mm a wall of the heart has four pixels, where it has two at 2.5 mm

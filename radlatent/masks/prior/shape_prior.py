@@ -193,7 +193,8 @@ class ShapePrior(BaseEstimator):
         SchemaError
             No mask, masks of other structures, or of one patient alone.
         RadlatentError
-            Settings are faulty, or the training diverged.
+            Settings are faulty, or the training diverged: ``model_`` then has the
+            weights of its last good epoch, and the prior is not fitted.
         """
         self._settle()
         training = self.training_

@@ -199,6 +199,13 @@ class TestRefused:
         with pytest.raises(RadlatentError, match="a multiple of 32"):
             prior_of(model=model, frame=Frame(size=16)).fit(hearts)
 
+    def test_a_loss_that_explodes_leaves_the_last_good_weights(self, hearts):
+        prior = prior_of(training=replace(TRAINING, learning_rate=1e30, epochs=4))
+        with pytest.raises(RadlatentError, match=r"diverged: in epoch \d.*last good"):
+            prior.fit(hearts)
+        weights = prior.model_.state_dict().values()
+        assert all(torch.isfinite(value).all() for value in weights)
+
     def test_masks_of_other_structures(self, fitted, hearts):
         named = replace(hearts[0], structures={"RV": 1, "MYO": 2, "cavity": 3})
         with pytest.raises(SchemaError, match="names count, not labels"):

@@ -221,6 +221,20 @@ class TestSteps:
         assert totals(trained) == pytest.approx(totals(full), rel=0.02)
         assert totals(trained) != totals(full)
 
+    @pytest.mark.parametrize(
+        ("capability", "dtype"), [("AVX512", torch.bfloat16), ("AVX2", torch.float32)]
+    )
+    def test_half_is_for_processors_that_are_sooner_done(
+        self, capability, dtype, monkeypatch
+    ):
+        monkeypatch.setattr(
+            torch.backends.cpu, "get_cpu_capability", lambda: capability
+        )
+        model, seen = vae(), []
+        model.mean.register_forward_hook(lambda *a: seen.append(a[-1].dtype))
+        train(model, Sources(Cases(4)), Training(epochs=1, precision="half"))
+        assert set(seen) == {dtype}
+
 
 class TestHistory:
     def test_rows_are_means_over_cases_not_over_minibatches(self):
@@ -494,6 +508,14 @@ class TestRefusals:
     def test_absent_gpu(self):
         with pytest.raises(RadlatentError, match=r"device 'cuda'.*Give device='cpu'"):
             train(vae(), Sources(Cases(4)), Training(device="cuda"))
+
+    def test_settings_of_the_optimizer(self):
+        faulty = Training(optimizer="adam", eps=0.0, floor=-1.0, warm_up_epochs=-1)
+        found = "; ".join(faulty.problems())
+        assert "optimizer is 'adam'; give one of ('adamw', 'adamax')" in found
+        assert "eps is 0.0; give a number above 0" in found
+        assert "floor is -1.0; give 0 or more" in found
+        assert "warm_up_epochs is -1; give 0 or more" in found
 
     def test_settings_are_found_faulty_together(self):
         schedule = Schedule("phrases", every=0, learning_rate=0.0, noise=-1.0)

@@ -48,6 +48,7 @@
 ``block_coverage``  which patients have which blocks
 ``delta``           the change of features between two times
 ``aggregate``       one row a case -> one row a patient
+``fractional_decrease``  of a feature between timepoints: the ejection fraction
 ``lesion_centroids``, ``lesion_burden``  number, volume and spread of lesions
 ``wall_thickness``, ``wall_thickening``  of the myocardium, by slice and segment
 ``body_surface``    of height and weight, whose units are told
@@ -121,6 +122,7 @@ _HOMES = {
         "delta",
         "evaluate",
         "forest",
+        "fractional_decrease",
         "join",
         "kaplan_meier",
         "late_fusion",

@@ -35,6 +35,7 @@ from radlatent.cli.outcome import (
 )
 from radlatent.outputs import check_file, replace_text
 from radlatent.provenance import examine, is_sound
+from radlatent.study import check_study
 
 __all__ = ["app"]
 
@@ -83,7 +84,13 @@ def _start(
 @app.command(epilog="Example: radlatent check cohorts/lung --root /data/lung")
 @friendly
 def check(
-    cohort: Cohort,
+    cohort: Annotated[
+        Path,
+        typer.Argument(
+            metavar="COHORT",
+            help="Folder of a cohort, or a study file with all that it names.",
+        ),
+    ],
     root: Root = None,
     jobs: Jobs = None,
     deep: Annotated[bool, typer.Option(help="Read every image to its end.")] = False,
@@ -101,13 +108,20 @@ def check(
     ] = None,
 ):
     """Report every problem of a cohort's tables and files at once."""
+    if cohort.is_file():
+        for flow in check_study(cohort, root=root, jobs=jobs):
+            typer.echo(f"{_counted(flow)}: no problem.")
+        return
     about = {"root": root, "jobs": jobs, "cache": cache}
     found = rl.check(cohort, deep=deep, tolerance_voxels=tolerance_voxels, **about)
     for note in found.notes:
         _log.warning("note: %s", note)
     found.raise_if_any()
-    counts = ", ".join(f"{n} {what}" for what, n in found.flow.items())
-    typer.echo(f"{counts}: no problem.")
+    typer.echo(f"{_counted(found.flow)}: no problem.")
+
+
+def _counted(flow):
+    return ", ".join(f"{n} {what}" for what, n in flow.items())
 
 
 @app.command(epilog="Example: radlatent simulate build/simulated --n-patients 40")

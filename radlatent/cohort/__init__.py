@@ -3,15 +3,19 @@
 - `Cohort`: a validated cohort, read from a folder with ``cohort.yml``.
 - `check`: every problem of the tables and of the files, at once.
 - `index`: write the manifest of a known folder layout.
+- `Problems`: what both gather before anything is raised.
+- `read_given`: a cohort of tables that were measured elsewhere, without images.
 - `shared_images`: patients who have one image.
 - `simulate`: write a cohort with a known answer; `simulate_thighs`: thighs with twelve
   muscles and fat in them.
 """
 
 from radlatent.cohort.copies import shared_images
+from radlatent.cohort.given import FeatureFile, Given, Outcomes, read_given
 from radlatent.cohort.layouts.indexing import LAYOUTS, index
 from radlatent.cohort.manifest import Cohort
 from radlatent.cohort.preflight import Check, check
+from radlatent.cohort.problems import Problems
 from radlatent.cohort.simulation.simulate import simulate
 from radlatent.cohort.simulation.thigh import simulate_thighs
 from radlatent.features.endpoint import Endpoint
@@ -21,8 +25,13 @@ __all__ = [
     "Check",
     "Cohort",
     "Endpoint",
+    "FeatureFile",
+    "Given",
+    "Outcomes",
+    "Problems",
     "check",
     "index",
+    "read_given",
     "shared_images",
     "simulate",
     "simulate_thighs",

@@ -24,6 +24,7 @@
 ``tune``                     settings chosen on inner folds
 ``cross_validate``           -> ``Result``: predictions, metrics, folds, fits
 ``validate_externally``      a model of one cohort on another
+``recalibrate_in_the_large``  the same with the level of probabilities moved
 ``permute_outcomes``         the same with outcomes of other patients
 ``learning_curve``           a metric against the number of training patients
 ``suspects``                 columns that are the outcome, patients who are copies
@@ -66,7 +67,10 @@ from radlatent.fusion.explain.sample_size import (
     sample_size,
     study_size,
 )
-from radlatent.fusion.metrics.calibration import calibration_curve
+from radlatent.fusion.metrics.calibration import (
+    calibration_curve,
+    recalibrate_in_the_large,
+)
 from radlatent.fusion.metrics.compare import compare
 from radlatent.fusion.metrics.decision import net_benefit
 from radlatent.fusion.metrics.evaluate import evaluate
@@ -90,6 +94,7 @@ from radlatent.fusion.validation.suspects import suspects
 from radlatent.fusion.validation.tuning import tune
 from radlatent.fusion.validation.validate import (
     Result,
+    check_external,
     cross_validate,
     validate_externally,
 )
@@ -107,6 +112,7 @@ __all__ = [
     "boosted",
     "boosted_survival",
     "calibration_curve",
+    "check_external",
     "check_inputs",
     "coefficient_shares",
     "compare",
@@ -133,6 +139,7 @@ __all__ = [
     "permute_outcomes",
     "r_squared_of_auc",
     "read_folds",
+    "recalibrate_in_the_large",
     "roc_curve",
     "sample_size",
     "select_blocks",

@@ -70,11 +70,17 @@ def stages(record: Mapping) -> list[str]:
             "Images and masks: {}",
             _join(record["cohort"].get("units") or images(record)),
         ),
-        ("Hand-crafted features of {} cases", flow.get("cases included")),
+        (
+            "Tables of features of {} cases"
+            if settings.get("features")
+            else "Hand-crafted features of {} cases",
+            flow.get("cases included"),
+        ),
         ("Lesions to patients: {}", settings.get("aggregate")),
         ("{} patients with the endpoint", counts.get("patients with the endpoint")),
         ("Folds: {}", _folds(record)),
         ("Models: {}", len(settings.get("models") or [])),
+        ("{} patients of another cohort", _there(record).get("patients")),
     ]
     return [text.format(value) for text, value in known if value]
 
@@ -192,13 +198,47 @@ def _derived_quantities(derived):
     return f"Derived quantities: {_join(told)}." if told else ""
 
 
+def _there(record):
+    """Return who the patients of the other cohort are; nothing without one."""
+    return record["counts"].get("external") or {}
+
+
+def _external(record):
+    """Return how the models were tested on another cohort, empty without one."""
+    there = _there(record)
+    if not there:
+        return ""
+    counts = _join(f"{name} ({n})" for name, n in there["outcome"].items())
+    return (
+        f"External validation: every model was fitted on all patients and tested once "
+        f"on {there['patients']} patients of the cohort {there['cohort']}: {counts}."
+    )
+
+
+def _given(settings):
+    """Return where features come from that were measured elsewhere."""
+    said = [
+        f"block {one['block']} from {one['file']} "
+        f"({'declared to be measured' if one['measured'] else 'origin not told'})"
+        for one in settings["features"]
+    ]
+    return f"Features. Not measured here but read from tables: {'; '.join(said)}."
+
+
 def _features(record, tables):
+    settings = record["settings"]
+    if settings.get("features"):
+        beside = (
+            "Cases were brought to patients by the rule "
+            f"{_or_not(settings.get('aggregate'), 'aggregation')!r}.",
+            _derived_quantities(settings.get("derived")),
+        )
+        return " ".join([_given(settings), *beside]).rstrip()
     said = [
         f"{modality}{_unit(record, modality)}: classes {_join(one['featureClass'])}; "
         f"images {filters(one)}; {bins(one)}; {_resampled(one)}."
         for modality, one in images(record).items()
     ]
-    settings = record["settings"]
     failed = record["counts"].get("failed cases")
     return " ".join(
         [
@@ -278,6 +318,7 @@ def _models(record, tables):
                 f"Validation: {_or_not(_folds(record), 'folds')}.",
                 f"Folds held {split.words}." if split else "",
                 measured,
+                _external(record),
                 _not_told(tables),
                 _suspects(tables),
             ]

@@ -52,7 +52,7 @@ def planned(data: Mapping[str, pd.DataFrame]) -> Iterator[tuple]:
             several = keys or len(drawn) > 1
             file = f"{figure.name}_{number}" if several else figure.name
             whose = _whose(dict(zip(keys, key, strict=True))) + which
-            n = _n_patients(data) if figure.of_patients else ""
+            n = _n_patients(data, figure) if figure.of_patients else ""
             yield file, one, f"{figure.caption}{whose}{n}", part
 
 
@@ -61,8 +61,9 @@ def _whose(key):
     return f" Model: {key['model']} on {key['blocks']}." if "model" in key else ""
 
 
-def _n_patients(data):
-    predictions = data.get("predictions")
+def _n_patients(data, figure):
+    there = "external_" if figure.section == "external" else ""
+    predictions = data.get(f"{there}predictions")
     if predictions is None:
         return ""
     return f" n = {predictions['patient_id'].nunique()} patients."

@@ -30,6 +30,7 @@ SECTIONS = {
     "calibration": "Calibration",
     "decision": "Decision curves",
     "survival": "Survival",
+    "external": "External validation",
     "importance": "Importance",
     "features": "Features",
     "certificate": "Redundancy certificate",
@@ -197,6 +198,14 @@ def _rules_broken(ax, rows, data):
     ax.set_xlabel(ax.get_xlabel().replace("Slices", of))
 
 
+def _roc_there(ax, rows, data, **style):
+    figures.roc(rows, ax, metrics=data.get("external_metrics"), **style)
+
+
+def _survival_there(ax, rows, data):
+    _survival(ax, rows, {"risk_groups": data.get("external_risk_groups")})
+
+
 def _first_fold(rows):
     return rows[(rows["repeat"] == 0) & (rows["fold"] == 0)]
 
@@ -271,6 +280,33 @@ TABLES = (
         source="mask_summary",
     ),
     Table("failures", "failures", "What failed, by case.", tables.failures),
+    Table(
+        "external_table_one",
+        "external",
+        "Baseline characteristics of the other cohort by outcome.",
+        lambda table: table.fillna(""),
+        1,
+        8,
+    ),
+    Table(
+        "external_performance",
+        "external",
+        "Performance in the other cohort: estimate (interval). Models were fitted on "
+        "all patients of the first cohort, nothing on these; the threshold is that of "
+        "training.",
+        tables.performance,
+        5,
+        source="external_metrics",
+    ),
+    Table(
+        "external_recalibrated",
+        "external",
+        "The same after recalibration in the large: every logit moved by one number, "
+        "until the mean probability is the share of the class among these patients. "
+        "Their outcomes are used: this is an update, and no validation.",
+        tables.performance,
+        5,
+    ),
 )
 
 FIGURES = (
@@ -344,6 +380,54 @@ FIGURES = (
         "survival_auc",
         lambda ax, rows, data, **style: survival_auc(rows, ax, **style),
         _with_legend(6, 4.4),
+        panels=True,
+    ),
+    Figure(
+        "external_roc",
+        "external",
+        "Receiver operating characteristic in the other cohort.",
+        "external_roc",
+        _roc_there,
+        _with_legend(5, 4.6, 2),
+        keys=_roc_keys,
+        panels=True,
+    ),
+    Figure(
+        "external_calibration",
+        "external",
+        "Observed against predicted probability in the other cohort, not recalibrated.",
+        "external_calibration",
+        lambda ax, rows, data, **style: calibration(rows, ax, **style),
+        _with_legend(5.8, 4.6),
+        keys=_roc_keys,
+        panels=True,
+    ),
+    Figure(
+        "external_decision",
+        "external",
+        "Net benefit by threshold in the other cohort.",
+        "external_net_benefit",
+        lambda ax, rows, data, **style: decision_curve(rows, ax, **style),
+        _with_legend(6, 4.6),
+        keys=("endpoint",),
+        panels=True,
+    ),
+    Figure(
+        "external_kaplan_meier",
+        "external",
+        "Kaplan-Meier curves of groups of predicted risk in the other cohort.",
+        "external_kaplan_meier",
+        _survival_there,
+        lambda rows: (6, 5),
+        keys=_MODEL,
+    ),
+    Figure(
+        "external_survival_calibration",
+        "external",
+        "Observed against predicted risk in the other cohort.",
+        "external_survival_calibration",
+        lambda ax, rows, data, **style: survival_calibration(rows, ax, **style),
+        _with_legend(5, 4.6),
         panels=True,
     ),
     Figure(

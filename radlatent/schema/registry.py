@@ -4,7 +4,7 @@ Nothing enters; the form of each table leaves.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from re import fullmatch
 
 __all__ = ["TABLES", "Table"]
@@ -289,4 +289,24 @@ _CURVES = {
     ),
 }
 
-TABLES = _WHO | _MEASURED | _LATENT | _MODELS | _CURVES
+_KNOWN = _WHO | _MEASURED | _LATENT | _MODELS | _CURVES
+
+#: The same of patients of another cohort, whom models were tested on once.
+_THERE = (
+    *("patients", "endpoints", "flow", "table_one", "fits", "predictions", "metrics"),
+    *_CURVES,
+)
+_EXTERNAL = {
+    f"external_{name}": replace(
+        _KNOWN[name], text=f"of the other cohort: {_KNOWN[name].text}"
+    )
+    for name in _THERE
+} | {
+    "external_recalibrated": replace(
+        _KNOWN["metrics"],
+        text="of the other cohort, with probabilities recalibrated in the large",
+        person=False,
+    )
+}
+
+TABLES = _KNOWN | _EXTERNAL

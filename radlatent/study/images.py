@@ -1,7 +1,7 @@
 """What a run reads from images and masks by case, beside what encoders see.
 
 A `Work` enters; judged masks, hand-crafted features, walls of the heart and places of
-lesions leave.
+lesions leave. Of a study of tables the features are those that it was given.
 """
 
 from dataclasses import replace
@@ -21,10 +21,13 @@ from radlatent.masks import score
 from radlatent.schema import failures_table, write_run
 from radlatent.study.work import Work
 
-__all__ = ["EXTRACTED", "judge", "locate", "measure", "measure_heart"]
+__all__ = ["extracted", "judge", "locate", "measure", "measure_heart"]
 
-#: What `measure` leaves in the data folder of a run.
-EXTRACTED = ("features", "failures", "provenance")
+
+def extracted(work: Work) -> tuple[str, ...]:
+    """Return the tables that `measure` leaves in the data folder of a run."""
+    names = ("features", "failures", "provenance")
+    return names[:2] if work.given else names
 
 
 def judge(work: Work) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
@@ -63,14 +66,19 @@ def measure(work: Work) -> Extraction:
     CohortError
         There is not one value among them; the files say why.
     """
-    extraction = extract(
-        work.cohort,
-        settings=work.settings,
-        engine=work.plan.engine,
-        jobs=work.jobs,
-        cache=work.cache,
-    )
-    write_run({name: getattr(extraction, name) for name in EXTRACTED}, work.data)
+    if work.given:
+        table = work.given.of_cases
+        nothing = pd.DataFrame(columns=["case_id", "modality"])
+        extraction = Extraction(table, failures_table(), nothing)
+    else:
+        extraction = extract(
+            work.cohort,
+            settings=work.settings,
+            engine=work.plan.engine,
+            jobs=work.jobs,
+            cache=work.cache,
+        )
+    write_run({name: getattr(extraction, name) for name in extracted(work)}, work.data)
     if not extraction.features.notna().any(axis=None):
         reasons = "\n  ".join(extraction.failures["message"][:5])
         n = len(extraction.features)

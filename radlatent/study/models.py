@@ -5,6 +5,7 @@ A ``ModelSpec`` and features by patient enter; unfitted models and results leave
 
 import inspect
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -25,7 +26,7 @@ from radlatent.study.patients import Patients
 from radlatent.study.plan import ModelSpec
 from radlatent.study.work import Work
 
-__all__ = ["build", "steps_of", "validate"]
+__all__ = ["build", "steps_of", "tell_origin", "validate"]
 
 _log = logging.getLogger(__name__)
 
@@ -103,7 +104,18 @@ def validate(work: Work, patients: Patients) -> list[Result]:
         features = patients.select(spec.blocks)
         model = build(spec, work.endpoint.kind, work.sites)
         names = {"name": spec.label, "blocks": spec.told, "jobs": work.jobs}
-        results.append(
-            cross_validate(model, features, work.endpoint, work.folds, **names)
-        )
+        found = cross_validate(model, features, work.endpoint, work.folds, **names)
+        results.append(tell_origin(work, found))
     return results
+
+
+def tell_origin(work: Work, result: Result) -> Result:
+    """Return a result whose fits do not call measured what a user declares.
+
+    Of a study of tables ``origin`` is "declared" or "not told": nobody here saw how the
+    numbers, and the covariates, came about.
+    """
+    if work.given is None:
+        return result
+    words = result.fits["origin"].str.replace("measured", "declared")
+    return replace(result, fits=result.fits.assign(origin=words))

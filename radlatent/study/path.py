@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from radlatent.report import report
-from radlatent.study import latents, models, record
+from radlatent.study import external, latents, models, record
 from radlatent.study.images import judge, locate, measure, measure_heart
 from radlatent.study.patients import gather
 from radlatent.study.rehearsal import rehearse
@@ -109,7 +109,11 @@ def run(
         patients = gather(work, features, heart.features, places, latent)
         results = models.validate(work, patients)
         tables |= run_tables(work, patients, results)
+    with _stage("external", clock):
+        of_others, failed_there = external.validate_once(work, patients)
+        tables |= of_others
     failed = [heart.failures, unjudged, *([encoding.failures] if encoding else [])]
+    failed += [] if failed_there is None else [failed_there]
     tables |= record.of_cases(work, extraction, failed)
     command = {"study": str(study), "root": str(work.cohort.root), "jobs": jobs}
     counts = record.counts(work, extraction, results)

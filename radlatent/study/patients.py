@@ -81,6 +81,7 @@ def gather(
     """
     plan, cases = work.plan, work.cohort.included
     beside = [_clinical(work, features), *_lesion_blocks(work, features, places)]
+    beside += [work.given.of_patients] if work.given else []
     beside += _of_heart(plan.myocardium, walls, cases)
     how = {"how": plan.aggregate, "volume": plan.volume, "intensity": plan.intensity}
 

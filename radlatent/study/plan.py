@@ -14,9 +14,66 @@ from radlatent.masks import rule_set
 from radlatent.report import check_reporting
 from radlatent.schema import nearest, read_yaml
 
-__all__ = ["LatentSpec", "MaskSpec", "ModelSpec", "Study", "read_study"]
+__all__ = [
+    "ExternalSpec",
+    "LatentSpec",
+    "MaskSpec",
+    "ModelSpec",
+    "Study",
+    "TableSpec",
+    "read_study",
+]
 
 _STRICT = ConfigDict(extra="forbid", frozen=True)
+
+#: What only images can answer.
+_OF_IMAGES = ("settings", "burden", "myocardium", "masks", "latent")
+
+
+class TableSpec(BaseModel):
+    """A table of features that was measured elsewhere: one block."""
+
+    model_config = _STRICT
+
+    block: str = Field(pattern=r"^[A-Za-z0-9.-]+(_[A-Za-z0-9.-]+)*$")
+    file: str
+    leave_out: tuple[str, ...] = ()
+    measured: bool = False
+
+    @field_validator("block")
+    @classmethod
+    def _not_ours(cls, value):
+        if value in ("clinical", "ratio"):
+            raise ValueError(f"{value!r} is the block of covariates or ratios")
+        return value
+
+
+def _check_sources(cohort, features, endpoints):
+    """Refuse a source of patients that is half told, or told twice."""
+    if bool(features) != bool(endpoints) or bool(cohort) == bool(features):
+        raise ValueError(
+            "give cohort (a folder with images), or features and endpoints (tables)"
+        )
+    blocks = [spec.block for spec in features]
+    if len(set(blocks)) < len(blocks):
+        raise ValueError(f"blocks {blocks}: each needs a name of its own")
+
+
+class ExternalSpec(BaseModel):
+    """Patients that the models are tested on once: of images, or of tables."""
+
+    model_config = _STRICT
+
+    cohort: str | None = None
+    root: str | None = None
+    features: tuple[TableSpec, ...] = ()
+    endpoints: str | None = None
+    name: str | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self):
+        _check_sources(self.cohort, self.features, self.endpoints)
+        return self
 
 
 class Derived(BaseModel):
@@ -181,7 +238,12 @@ class Study(BaseModel):
     model_config = _STRICT
 
     title: str
-    cohort: str
+    cohort: str | None = None
+    features: tuple[TableSpec, ...] = ()
+    endpoints: str | None = None
+    covariates: tuple[str, ...] = ()
+    positive: str | None = None
+    external: ExternalSpec | None = None
     endpoint: str
     settings: dict[str, str] | str | None = None
     engine: Literal["radlatent", "pyradiomics"] = "radlatent"
@@ -203,6 +265,33 @@ class Study(BaseModel):
     permutations: int = Field(default=0, ge=0)
     importance: int = Field(default=0, ge=0)
     reporting: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _sources_fit(self):
+        _check_sources(self.cohort, self.features, self.endpoints)
+        asked = [key for key in _OF_IMAGES if getattr(self, key) is not None]
+        if self.features and asked:
+            raise ValueError(f"{asked} need images; this study is of tables")
+        if self.cohort and (self.covariates or self.positive):
+            raise ValueError("covariates and positive of a cohort are in cohort.yml")
+        return self
+
+    @model_validator(mode="after")
+    def _external_fits(self):
+        other = self.external
+        if other is None:
+            return self
+        if bool(other.features) != bool(self.features):
+            raise ValueError("external: give images for images, tables for tables")
+        blocks = [{spec.block for spec in one.features} for one in (self, other)]
+        if blocks[0] != blocks[1]:
+            raise ValueError(f"external: blocks {blocks[1]} are not {blocks[0]}")
+        if self.latent:
+            raise ValueError(
+                "external and latent: encoders are fitted fold by fold, none on all "
+                "patients; leave one of both out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _models_fit(self):

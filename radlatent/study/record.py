@@ -15,7 +15,7 @@ from radlatent.outputs import replace_text
 from radlatent.provenance import environment, file_hash, run_record
 from radlatent.schema import write_run
 from radlatent.study import models
-from radlatent.study.images import EXTRACTED
+from radlatent.study.images import extracted
 from radlatent.study.work import Work
 
 __all__ = ["counts", "of_cases", "write"]
@@ -36,11 +36,11 @@ def of_cases(
         **failures** tables of the other stages.
     """
     failed = [extraction.failures, *beside]
-    return {
+    found = {
         "failures": pd.concat(failed, ignore_index=True),
-        "extraction": extraction.summary,
         "flow": work.cohort.flow.rename_axis("what").to_frame(),
     }
+    return found if work.given else found | {"extraction": extraction.summary}
 
 
 def counts(work: Work, extraction: Extraction, results: Sequence[Result]) -> dict:
@@ -61,7 +61,16 @@ def counts(work: Work, extraction: Extraction, results: Sequence[Result]) -> dic
         # models impute all of theirs
         "patients without a feature": int((~measured.groupby(owners).any()).sum()),
         "pipelines fitted": sum(result.n_pipelines for result in results),
-    }
+    } | _counts_there(work.external)
+
+
+def _counts_there(there):
+    """Return who the patients of the other cohort are; nothing without one."""
+    if there is None:
+        return {}
+    outcome = there.endpoint.strata.value_counts().sort_index()
+    about = {"cohort": there.cohort.name, "patients": len(there.endpoint.frame)}
+    return {"external": about | {"outcome": outcome.to_dict()}}
 
 
 def _sites(work):
@@ -92,10 +101,11 @@ def write(
         As for `radlatent.provenance.run_record`.
     """
     write_run(tables, work.data)
-    files = [f"{name}.parquet" for name in dict.fromkeys((*tables, *EXTRACTED))]
+    names = dict.fromkeys((*tables, *extracted(work)))
+    files = [f"{name}.parquet" for name in names]
     record = run_record(
         command=command,
-        cohort=_about(work.cohort),
+        cohort=_about(work),
         settings=_choices(work),
         counts=counts,
         outputs={name: file_hash(work.data / name) for name in files},
@@ -105,8 +115,10 @@ def write(
     replace_text(work.out / "run.json", json.dumps(record, indent=2) + "\n")
 
 
-def _about(cohort):
-    return {
+def _about(work):
+    cohort, files = work.cohort, [work, *([work.external] if work.external else [])]
+    hashes = {path.name: file_hash(path) for one in files for path in one.tables}
+    return ({"tables": hashes} if hashes else {}) | {
         "name": cohort.name,
         "freeze": cohort.card.freeze,
         "units": {name: spec.unit for name, spec in cohort.modalities.items()},

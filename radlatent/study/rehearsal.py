@@ -11,6 +11,8 @@ from radlatent.features.folded import FoldedFeatures
 from radlatent.fusion import check_inputs, outcome_of
 from radlatent.handcrafted import empty_features
 from radlatent.study import latents, models
+from radlatent.study.external import check_columns
+from radlatent.study.images import measure_heart
 from radlatent.study.patients import gather
 from radlatent.study.work import Work
 
@@ -33,13 +35,17 @@ def rehearse(work: Work, walls: pd.DataFrame) -> None:
         A stage cannot take what the study says, or a model cannot be built or fitted
         on these columns.
     """
-    features, latent = empty_features(work.cohort, work.settings), None
+    features, latent = _empty(work), None
     if work.plan.latent:
         latents.encoder_of(work.plan.latent)
         latents.handcrafted_of(work.plan.latent, features)
         latent = _latent_noise(work, features.index)
-    places = pd.DataFrame(np.nan, features.index, ["x_mm", "y_mm", "z_mm"])
-    patients = gather(work, features, walls, places, latent)
+    patients = gather(work, features, walls, _nowhere(features), latent)
+    there = work.external
+    if there:
+        heart, empty = measure_heart(there), _empty(there)
+        other = gather(there, empty, heart.features, _nowhere(empty), None)
+        check_columns(work, patients, other)
     endpoint, rng = work.endpoint, np.random.default_rng(0)
     for spec in work.plan.models:
         chosen = patients.select(spec.blocks)
@@ -52,6 +58,17 @@ def rehearse(work: Work, walls: pd.DataFrame) -> None:
         except (TypeError, ValueError) as error:
             msg = f"model {spec.label!r} with options {spec.options}: {error}"
             raise SchemaError(msg) from error
+
+
+def _empty(work):
+    """Return features before they are measured; those of tables are there."""
+    if work.given:
+        return work.given.of_cases
+    return empty_features(work.cohort, work.settings)
+
+
+def _nowhere(features):
+    return pd.DataFrame(np.nan, features.index, ["x_mm", "y_mm", "z_mm"])
 
 
 def _latent_noise(work, index):

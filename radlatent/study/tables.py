@@ -7,6 +7,7 @@ import logging
 
 import pandas as pd
 
+from radlatent.cohort import Endpoint
 from radlatent.errors import SchemaError
 from radlatent.fusion import (
     Result,
@@ -29,7 +30,7 @@ from radlatent.study.models import build
 from radlatent.study.patients import Patients
 from radlatent.study.work import Work
 
-__all__ = ["run_tables"]
+__all__ = ["curves", "run_tables"]
 
 _log = logging.getLogger(__name__)
 
@@ -54,7 +55,6 @@ def run_tables(
         found["table_one"] = table_one(clinical, endpoint)
     if len(results) > 1:
         found["compared"] = _compared(plan, endpoint, predictions)
-    curves = _of_classes if endpoint.kind == "class" else _of_survival
     found |= curves(endpoint, predictions)
     if endpoint.kind == "survival" or endpoint.strata.nunique() == 2:
         found["sample_size"] = study_size(patients.table, endpoint)
@@ -75,6 +75,12 @@ def _compared(plan, endpoint, predictions):
     spec = plan.models[plan.compare_with - 1]
     metric = "auc" if endpoint.kind == "class" else "c_harrell"
     return compare(predictions, metric=metric, reference=(spec.label, spec.told))
+
+
+def curves(endpoint: Endpoint, predictions: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return the tables behind the figures of predictions, name to table."""
+    draw = _of_classes if endpoint.kind == "class" else _of_survival
+    return draw(endpoint, predictions)
 
 
 def _of_classes(endpoint, predictions):

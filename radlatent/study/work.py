@@ -4,18 +4,28 @@ A study file enters, a `Work` leaves: read, checked, with everybody dealt to fol
 """
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
-from radlatent.cohort import Cohort, Endpoint, check
+from radlatent.cohort import (
+    Cohort,
+    Endpoint,
+    FeatureFile,
+    Given,
+    Outcomes,
+    Problems,
+    check,
+    read_given,
+)
+from radlatent.errors import CohortError
 from radlatent.fusion import make_folds, site_folds
 from radlatent.handcrafted import Settings, read_settings
 from radlatent.outputs import check_file, check_folder, sweep
 from radlatent.study.plan import Study, read_study
 
-__all__ = ["Work", "begin"]
+__all__ = ["Work", "begin", "check_study"]
 
 _log = logging.getLogger(__name__)
 
@@ -44,6 +54,11 @@ class Work:
         The run folder.
     jobs
         Processes.
+    given
+        Features that were measured elsewhere; None of a study of images.
+    external
+        The same of the patients that models are tested on once, whose tables lie below
+        ``external/``; None without.
     """
 
     plan: Study
@@ -53,6 +68,8 @@ class Work:
     settings: dict[str, Settings] | Settings | None
     out: Path
     jobs: int | None
+    given: Given | None = None
+    external: "Work | None" = None
 
     @property
     def data(self) -> Path:
@@ -63,6 +80,11 @@ class Work:
     def cache(self) -> Path:
         """Where finished cases and encoders lie, for a run that is started again."""
         return self.out / "cache"
+
+    @property
+    def tables(self) -> tuple[Path, ...]:
+        """The files that a study of tables reads."""
+        return self.given.files if self.given else ()
 
     @property
     def sites(self) -> pd.Series:
@@ -93,16 +115,108 @@ def begin(
     plan, here = read_study(study), study.parent
     settings = _settings(plan, here)
     _make_folder(out)
-    allowed = _tolerance(settings)
-    about = {"root": root, "jobs": jobs, "cache": out / "cache"}
-    checked = check(here / plan.cohort, tolerance_voxels=allowed, **about)
-    for note in checked.notes:
-        _log.warning("%s", note)
-    checked.raise_if_any(allow=allow_failures)
-    cohort = checked.cohort
-    endpoint = cohort.endpoint(plan.endpoint)
-    folds = _deal(plan, endpoint, _sites(cohort))
-    return Work(plan, cohort, endpoint, folds, settings, out, jobs)
+    about = {"root": root, "jobs": jobs, "out": out}
+    found = _look(plan, here, settings=settings, **about)
+    _raise(found, allow_failures)
+    works = []
+    for number, one in enumerate(found):
+        endpoint = one.cohort.endpoint(plan.endpoint)
+        sites, place = _sites(one.cohort), out / "external" if number else out
+        # nobody is trained on in another cohort: one fold, which is tested
+        folds = _tested_once(endpoint) if number else _deal(plan, endpoint, sites)
+        about = (plan, one.cohort, endpoint, folds, settings, place, jobs, one.given)
+        works.append(Work(*about))
+    ours, *others = works
+    if not others:
+        return ours
+    # presets are those of the cohort that models were fitted on
+    measured = {m: read_settings(s.preset) for m, s in ours.cohort.modalities.items()}
+    other = replace(others[0], settings=settings or measured)
+    return replace(ours, external=other)
+
+
+def check_study(
+    study: Path, *, root: str | Path | None = None, jobs: int | None = None
+) -> list[pd.Series]:
+    """Check a study file and all that it names, and return the flow of each cohort.
+
+    Parameters
+    ----------
+    study, root, jobs
+        As in `radlatent.study.run`.
+
+    Raises
+    ------
+    CohortError, SchemaError
+        With every problem.
+    """
+    plan, here = read_study(study), study.parent
+    settings = _settings(plan, here)
+    found = _look(plan, here, settings=settings, root=root, jobs=jobs)
+    _raise(found, 0)
+    for one in found:
+        _deal(plan, one.cohort.endpoint(plan.endpoint), _sites(one.cohort))
+    return [one.cohort.flow for one in found]
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """What a look at the patients of a study found, in images or in tables."""
+
+    name: str
+    cohort: Cohort | None
+    problems: Problems
+    notes: tuple[str, ...] = ()
+    given: Given | None = None
+
+
+def _look(plan, here, *, settings, root, jobs, out=None):
+    """Return what is seen of the cohort, and of the other one where there is one."""
+    sources = [(plan, root, out)]
+    if plan.external:
+        where = plan.external.root
+        there = out and out / "external"
+        sources.append((plan.external, where and here / where, there))
+    allowed, found = _tolerance(settings), []
+    for source, place, run in sources:
+        if source.features:
+            found.append(_tables(plan, source, here))
+            continue
+        about = {"root": place, "jobs": jobs, "cache": run and run / "cache"}
+        seen = check(here / source.cohort, tolerance_voxels=allowed, **about)
+        found.append(_Seen(seen.cohort.name, seen.cohort, seen.found, seen.notes))
+    return found
+
+
+def _tables(plan, source, here):
+    files = [
+        FeatureFile(one.block, here / one.file, one.leave_out, one.measured)
+        for one in source.features
+    ]
+    path = here / source.endpoints
+    outcomes = Outcomes(path, plan.endpoint, plan.covariates, plan.positive)
+    name = getattr(source, "name", None) or path.stem
+    given, problems = read_given(files, outcomes, name=name)
+    return _Seen(name, given and given.cohort, problems, given=given)
+
+
+def _raise(found, allow_failures):
+    """Raise with every problem of both cohorts."""
+    errors = []
+    for one in found:
+        for note in one.notes:
+            _log.warning("%s", note)
+        try:
+            one.problems.raise_if_any(repr(one.name), allow=allow_failures)
+        except CohortError as error:
+            errors.append(error)
+    if errors:
+        rows = pd.concat([error.problems for error in errors], ignore_index=True)
+        raise CohortError("\n".join(map(str, errors)), problems=rows)
+
+
+def _tested_once(endpoint):
+    return pd.DataFrame({"patient_id": endpoint.frame.index, "repeat": 0, "fold": 0})
 
 
 def _settings(plan, here):

@@ -95,6 +95,56 @@ def ici(truth: np.ndarray, probability: np.ndarray, weights: np.ndarray) -> np.n
     return (weights * distance).sum(axis=1) / weights.sum(axis=1)
 
 
+def recalibrate_in_the_large(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return probabilities whose mean is the share of the class among these patients.
+
+    Parameters
+    ----------
+    predictions
+        A **predictions** table; only its models of two classes are used. Each repeat of
+        a model is moved by itself.
+
+    Returns
+    -------
+    DataFrame
+        The same rows with every logit moved by the `calibration_intercept` of the model
+        (never its slope, nor the order of patients), and the ``threshold`` with them.
+        A repeat that lacks a class is left as it is.
+
+    Notes
+    -----
+    It is the smallest update of a model for patients among whom the outcome is more or
+    less frequent. Their outcomes are used: what is found with it is no validation.
+
+    References
+    ----------
+    Steyerberg et al. 2004, Stat Med 23:2567, doi:10.1002/sim.1844 (method 2); Van
+    Calster et al. 2019, doi:10.1186/s12916-019-1466-7
+    """
+    parts = []
+    keys = ["model", "blocks", "endpoint", "repeat"]
+    for _, rows in predictions.groupby(keys, sort=False):
+        names = [c for c in rows.filter(regex="^probability_") if rows[c].notna().any()]
+        if len(names) != 2:
+            continue
+        classes = [name.removeprefix("probability_") for name in names]
+        positive = rows["positive"].iloc[0] if "positive" in rows else classes[-1]
+        positive = positive if positive in classes else classes[-1]
+        chosen = f"probability_{positive}"
+        [rest] = [name for name in names if name != chosen]
+        truth = (rows["truth"] == positive).to_numpy().astype(int)
+        both = rows[[rest, chosen]].to_numpy(float)
+        [shift] = calibration_intercept(truth, both, np.ones((1, len(rows))))
+        shift = 0.0 if np.isnan(shift) else shift
+        new = expit(_logits(both[:, 1]) + shift)
+        moved = rows.assign(**{chosen: new, rest: 1 - new})
+        if "threshold" in rows:
+            at = rows["threshold"].to_numpy(float)
+            moved["threshold"] = expit(_logits(at) + shift)
+        parts.append(moved)
+    return pd.concat(parts, ignore_index=True) if parts else predictions.iloc[:0]
+
+
 def calibration_curve(
     predictions: pd.DataFrame,
     *,

@@ -38,7 +38,13 @@ from radlatent.schema import check_predictions
 if TYPE_CHECKING:
     from radlatent.features.endpoint import Endpoint
 
-__all__ = ["Result", "cross_validate", "fit_folds", "validate_externally"]
+__all__ = [
+    "Result",
+    "check_external",
+    "cross_validate",
+    "fit_folds",
+    "validate_externally",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -240,9 +246,7 @@ def validate_externally(
     features, _ = with_text_ids(features)
     ours = _Side(features, endpoint)
     theirs = _Side(with_text_ids(external[0])[0], external[1])
-    for side in (ours, theirs):
-        check_table(side.features, side.endpoint)
-    _check_external(ours, theirs)
+    check_external(features, endpoint, theirs.features, theirs.endpoint)
     train, test = ours.patients, theirs.patients
     splits = {(0, 0): (train, test)}
     check_fitted(theirs.features, splits)
@@ -275,7 +279,24 @@ class _Side:
         return self.endpoint.frame.index.tolist()
 
 
-def _check_external(ours, theirs):
+def check_external(
+    features: pd.DataFrame,
+    endpoint: "Endpoint",
+    other_features: pd.DataFrame,
+    other_endpoint: "Endpoint",
+) -> None:
+    """Raise what `validate_externally` would raise before it fits a model.
+
+    Parameters
+    ----------
+    features, endpoint
+        As in `validate_externally`; the values of the features are not looked at.
+    other_features, other_endpoint
+        Of the other cohort.
+    """
+    ours, theirs = _Side(features, endpoint), _Side(other_features, other_endpoint)
+    for side in (ours, theirs):
+        check_table(side.features, side.endpoint)
     problems = []
     shared = sorted(set(ours.patients) & set(theirs.patients))
     if shared:

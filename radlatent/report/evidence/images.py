@@ -65,6 +65,8 @@ def _pairs(options):
 
 def engine_name(record: dict, tables: dict) -> str | None:
     """Return the engine of the extraction with its version, None if not recorded."""
+    if record["settings"].get("features"):  # measured elsewhere
+        return None
     table = tables.get("provenance")
     if table is not None and {"engine", "engine_version"} <= set(table):
         pairs = table[["engine", "engine_version"]].dropna().drop_duplicates()
@@ -110,7 +112,7 @@ def _grid_words(settings):
 def _grid(record, tables):
     if not _resampled(record):
         return _only_if_resampled(record, tables)
-    if all("ibsi" in one for one in images(record).values()):
+    if images(record) and all("ibsi" in one for one in images(record).values()):
         words = "section ibsi: grids aligned by centers, masks linear, from one half on"
         return Found(words, _SECTION)
     return None

@@ -76,12 +76,27 @@ def _split(record, folds, predictions):
 def _out_of_fold(record, tables):
     if _split(record, tables) is None:
         return None
-    words = "internal: out-of-fold predictions, no patients of another cohort"
+    there = _external(record, tables)
+    beside = (
+        f"; external: {there.words}" if there else ", no patients of another cohort"
+    )
+    words = f"internal: out-of-fold predictions{beside}"
     return Found(words, "data/predictions.parquet")
 
 
+def _external(record, tables):
+    rows = tables.get("external_predictions")
+    there = record["counts"].get("external")
+    if rows is None or rows.empty or not there:
+        return None
+    n = rows["patient_id"].nunique()
+    return Found(
+        f"{n} patients of the cohort {there['cohort']}, tested once", "#external"
+    )
+
+
 def _no_evaluation_cohort(record, tables):
-    if _split(record, tables) is None:
+    if _split(record, tables) is None or _external(record, tables):
         return None
     return Absent("one cohort, cross-validated: no model was evaluated on another")
 
@@ -335,6 +350,7 @@ RULES = {
     "metrics": _metrics,
     "missing_values": _missing_values,
     "model_output": _model_output,
+    "external": _external,
     "no_evaluation_cohort": _no_evaluation_cohort,
     "non_radiomic": _non_radiomic,
     "numbers": _numbers,

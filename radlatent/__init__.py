@@ -74,6 +74,7 @@
 ``sample_size``, ``study_size``  how many patients a model needs, and has
 ``table_one``       patients by outcome
 ``checklist``, ``methods_paragraph``  what a journal asks for, from a run's record
+``check_study``     every problem of a study file and of all that it names
 ``run``             the whole path of a study file
 ``draft_study``     a study file for a cohort, with comments, to be edited
 ``report.report``   the report of a run, made again
@@ -186,7 +187,7 @@ _HOMES = {
         "summarize_overlap",
     ),
     "imaging": ("Volume", "read_volume"),
-    "study": ("draft_study", "run"),
+    "study": ("check_study", "draft_study", "run"),
     "report": (
         "checklist",
         "methods_paragraph",

@@ -35,7 +35,6 @@ from radlatent.cli.outcome import (
 )
 from radlatent.outputs import check_file, replace_text
 from radlatent.provenance import examine, is_sound
-from radlatent.study import check_study
 
 __all__ = ["app"]
 
@@ -109,7 +108,7 @@ def check(
 ):
     """Report every problem of a cohort's tables and files at once."""
     if cohort.is_file():
-        for flow in check_study(cohort, root=root, jobs=jobs):
+        for flow in rl.check_study(cohort, root=root, jobs=jobs):
             typer.echo(f"{_counted(flow)}: no problem.")
         return
     about = {"root": root, "jobs": jobs, "cache": cache}

@@ -4,7 +4,7 @@ Nothing enters; plans of tables and figures leave, in the order of the page.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
@@ -198,12 +198,26 @@ def _rules_broken(ax, rows, data):
     ax.set_xlabel(ax.get_xlabel().replace("Slices", of))
 
 
-def _roc_there(ax, rows, data, **style):
-    figures.roc(rows, ax, metrics=data.get("external_metrics"), **style)
+def _of_others(figure):
+    """Return the same figure of the other cohort."""
+    start = "external_"
 
+    def draw(ax, rows, data, **style):
+        there = {
+            name.removeprefix(start): table
+            for name, table in data.items()
+            if name.startswith(start)
+        }
+        figure.draw(ax, rows, there, **style)
 
-def _survival_there(ax, rows, data):
-    _survival(ax, rows, {"risk_groups": data.get("external_risk_groups")})
+    return replace(
+        figure,
+        name=start + figure.name,
+        section="external",
+        caption="In the other cohort, tested once. " + figure.caption,
+        source=start + figure.source,
+        draw=draw,
+    )
 
 
 def _first_fold(rows):
@@ -309,7 +323,7 @@ TABLES = (
     ),
 )
 
-FIGURES = (
+_FIGURES = (
     _forest("auc", "Area under the ROC curve", lambda data: 0.5),
     _forest("balanced_accuracy", "Balanced accuracy", _one_class_in),
     _forest("c_harrell", "Harrell's C", lambda data: 0.5),
@@ -318,8 +332,8 @@ FIGURES = (
     Figure(
         "roc",
         "performance",
-        "Receiver operating characteristic of the out-of-fold predictions, averaged "
-        "over repeats, with pointwise bootstrap bands.",
+        "Receiver operating characteristic of the predictions (out-of-fold ones "
+        "averaged over repeats), with pointwise bootstrap bands.",
         "roc",
         _roc,
         _with_legend(5, 4.6, 2),
@@ -383,54 +397,6 @@ FIGURES = (
         panels=True,
     ),
     Figure(
-        "external_roc",
-        "external",
-        "Receiver operating characteristic in the other cohort.",
-        "external_roc",
-        _roc_there,
-        _with_legend(5, 4.6, 2),
-        keys=_roc_keys,
-        panels=True,
-    ),
-    Figure(
-        "external_calibration",
-        "external",
-        "Observed against predicted probability in the other cohort, not recalibrated.",
-        "external_calibration",
-        lambda ax, rows, data, **style: calibration(rows, ax, **style),
-        _with_legend(5.8, 4.6),
-        keys=_roc_keys,
-        panels=True,
-    ),
-    Figure(
-        "external_decision",
-        "external",
-        "Net benefit by threshold in the other cohort.",
-        "external_net_benefit",
-        lambda ax, rows, data, **style: decision_curve(rows, ax, **style),
-        _with_legend(6, 4.6),
-        keys=("endpoint",),
-        panels=True,
-    ),
-    Figure(
-        "external_kaplan_meier",
-        "external",
-        "Kaplan-Meier curves of groups of predicted risk in the other cohort.",
-        "external_kaplan_meier",
-        _survival_there,
-        lambda rows: (6, 5),
-        keys=_MODEL,
-    ),
-    Figure(
-        "external_survival_calibration",
-        "external",
-        "Observed against predicted risk in the other cohort.",
-        "external_survival_calibration",
-        lambda ax, rows, data, **style: survival_calibration(rows, ax, **style),
-        _with_legend(5, 4.6),
-        panels=True,
-    ),
-    Figure(
         "importance",
         "importance",
         "What a model loses on test patients when columns change owners.",
@@ -467,4 +433,12 @@ FIGURES = (
         lambda rows: (6, 1.2 + 0.27 * len(rows)),
         of_patients=False,
     ),
+)
+
+#: Of these the page has one of the other cohort.
+_TOLD_THERE = ("roc", "calibration", "decision", "kaplan_meier", "survival_calibration")
+
+FIGURES = (
+    *_FIGURES,
+    *(_of_others(figure) for figure in _FIGURES if figure.name in _TOLD_THERE),
 )

@@ -11,7 +11,7 @@
 """
 
 from radlatent.cohort.copies import shared_images
-from radlatent.cohort.given import FeatureFile, Given, Outcomes, read_given
+from radlatent.cohort.layouts.given import FeatureFile, Given, Outcomes, read_given
 from radlatent.cohort.layouts.indexing import LAYOUTS, index
 from radlatent.cohort.manifest import Cohort
 from radlatent.cohort.preflight import Check, check

@@ -13,8 +13,8 @@ import pandas as pd
 
 from radlatent.cohort.card import Card, EndpointCard
 from radlatent.cohort.manifest import Cohort
+from radlatent.cohort.outcomes import read_endpoints
 from radlatent.cohort.problems import Problems
-from radlatent.cohort.rules import read_endpoints
 from radlatent.cohort.tables import parse_numbers, read_text_table
 from radlatent.features.origin import declare_measured
 from radlatent.schema import check_cases, check_features, nearest
@@ -262,7 +262,7 @@ class _Part:
         given = texts[texts != ""]
         numbers = pd.to_numeric(given, errors="coerce")
         # numbers in another notation are told cell by cell
-        is_text = not given.str.fullmatch(r"[-+\d.,\s]+").any()
+        is_text = not given.str.fullmatch(r"[-+]?\d+,\d+").any()
         if len(given) and numbers.isna().all() and is_text:
             known = [p for p in _BESIDE if fnmatchcase(texts.name, p)]
             word = f"{known[0]!r}" if known else f"{texts.name!r}"

@@ -50,6 +50,8 @@ class EndpointCard(BaseModel):
     event: str | None = None
     # of two classes, the one that metrics are of; the last in sorted order without it
     positive: str | None = None
+    # of the times
+    unit: Literal["days", "weeks", "months", "years"] = "days"
 
     @field_validator("positive", mode="before")
     @classmethod
@@ -60,6 +62,8 @@ class EndpointCard(BaseModel):
 
     @model_validator(mode="after")
     def _has_its_columns(self):
+        if self.unit != "days" and self.kind != "survival":
+            raise ValueError("unit is for endpoints of kind 'survival'")
         if self.positive is not None and self.kind != "class":
             raise ValueError("positive is for endpoints of kind 'class'")
         wanted = ("column",) if self.kind == "class" else ("time", "event")

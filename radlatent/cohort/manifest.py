@@ -20,7 +20,7 @@ from radlatent.cohort.problems import Problems
 from radlatent.cohort.rules import check_paths, mask_column, read_cases
 from radlatent.cohort.tables import read_text_table
 from radlatent.errors import CohortError, SchemaError
-from radlatent.features.endpoint import Endpoint
+from radlatent.features.endpoint import UNITS, Endpoint
 from radlatent.features.origin import mark_measured
 from radlatent.features.values import indicators
 from radlatent.provenance import content_key
@@ -280,7 +280,9 @@ class Cohort:
             frame = frame.set_axis(["class"], axis=1)
             return Endpoint(name, "class", frame, spec.positive)
         frame = frame.set_axis(["time", "event"], axis=1)
-        return Endpoint(name, "survival", frame.astype({"time": float, "event": int}))
+        frame = frame.astype({"time": float, "event": int})
+        frame["time"] *= UNITS[spec.unit]
+        return Endpoint(name, "survival", frame)
 
     def clinical(self) -> pd.DataFrame:
         """Return the covariates as a **features** table, index ``patient_id``.

@@ -17,6 +17,7 @@ from radlatent.schema import nearest
 __all__ = [
     "SHORT",
     "TIME_REMEDY",
+    "UNITS",
     "Endpoint",
     "by_patient",
     "is_time",
@@ -34,7 +35,7 @@ _log = logging.getLogger(__name__)
 _COLUMNS = {"class": ["class"], "survival": ["time", "event"]}
 
 #: Unit of time to its days.
-_UNITS = {"days": 1.0, "weeks": 7.0, "months": 30.4375, "years": 365.25}
+UNITS = {"days": 1.0, "weeks": 7.0, "months": 30.4375, "years": 365.25}
 
 #: What to do about an event on the first day, which no hazard can have led to.
 TIME_REMEDY = (
@@ -212,15 +213,15 @@ class Endpoint:
         >>> made.frame["time"].tolist()
         [365.25, 913.125, 1095.75]
         """
-        if unit not in _UNITS:
-            raise SchemaError(f"unit is {unit!r}; known are {[*_UNITS]}.")
+        if unit not in UNITS:
+            raise SchemaError(f"unit is {unit!r}; known are {[*UNITS]}.")
         table = by_patient(_with(frame, [time, event], patients), patients)
         known = as_texts(table[time]).notna() & as_texts(table[event]).notna()
         _log_left_out(name or event, table.index[~known])
         found = table.loc[known, [time, event]].set_axis(["time", "event"], axis=1)
         made = cls(name or str(event), "survival", found)
         if found["time"].dtype.kind != "m":
-            days = made.frame["time"] * _UNITS[unit]
+            days = made.frame["time"] * UNITS[unit]
             made = cls(made.name, "survival", made.frame.assign(time=days))
         return _sound(made)
 

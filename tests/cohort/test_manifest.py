@@ -482,3 +482,17 @@ def test_a_covariate_may_have_its_unit_in_its_name(tiny_folder):
     text = card.read_text("utf-8").replace("[age]", '["Ki [%]"]')
     card.write_text(text, "utf-8")
     assert list(Cohort.read(tiny_folder).clinical()) == ["clinical__Ki [%]"]
+
+
+def test_times_may_be_in_years(tiny_folder):
+    days = Cohort.read(tiny_folder).endpoint("survival").frame["time"]
+    card = tiny_folder / "cohort.yml"
+    text = card.read_text("utf-8")
+    card.write_text(
+        text.replace("kind: survival", "kind: survival, unit: years"), "utf-8"
+    )
+    years = Cohort.read(tiny_folder).endpoint("survival").frame["time"]
+    assert years.tolist() == (365.25 * days).tolist()
+    card.write_text(text.replace("kind: class", "kind: class, unit: years"), "utf-8")
+    with pytest.raises(SchemaError, match="unit is for endpoints of kind 'survival'"):
+        Cohort.read(tiny_folder)

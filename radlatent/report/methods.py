@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from radlatent.report.evidence.answer import images, judged_masks, outcome
+from radlatent.report.evidence.answer import images, judged_masks, outcome, times
 from radlatent.report.evidence.images import bins, engine_name, filters
 from radlatent.report.evidence.models import (
     RULES,
@@ -279,7 +279,7 @@ def _folds(record):
             f"{key} {value}" for key, value in plan.items() if value is not None
         )
     return (
-        f"{plan['n_folds']}-fold cross-validation, {plan.get('n_repeats', 1)} times, "
+        f"{plan['n_folds']}-fold cross-validation, {times(plan.get('n_repeats', 1))}, "
         f"random state {plan.get('random_state')}"
     )
 

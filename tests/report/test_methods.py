@@ -44,6 +44,8 @@ def test_choices_of_a_study_are_told(record):
     named = "Validation: leave-one-site-out over 2 sites (A, B; n = 12, 28)."
     assert named in methods_paragraph(record)
     assert "-fold" not in methods_paragraph(record)
+    record["settings"]["folds"] |= {"leave_site_out": False, "n_repeats": 1}
+    assert "2-fold cross-validation, once, random state 7" in methods_paragraph(record)
     assert "lesions of a patient together" not in text
     record["settings"] |= {"dispersion": "iqr", "burden": "pet"}
     together = "the iqr of each feature over lesions (block dispersion); number, volume"

@@ -6,7 +6,7 @@ The run record enters; parts of it leave, in words.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["Absent", "Found", "images", "judged_masks", "outcome"]
+__all__ = ["Absent", "Found", "images", "judged_masks", "outcome", "times"]
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,11 @@ def outcome(record: Mapping, tables: Mapping) -> str:
     names = {"0": "censored", "1": "event"} if survival else {}
     counts = record["counts"].get("outcome") or {}
     return ", ".join(f"{names.get(name, name)} ({n})" for name, n in counts.items())
+
+
+def times(n: int) -> str:
+    """Return how often something was done, in words."""
+    return "once" if n == 1 else f"{n} times"
 
 
 def judged_masks(tables: Mapping) -> str:

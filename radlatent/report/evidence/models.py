@@ -4,7 +4,7 @@ The record and the tables of a run enter, a `Found`, an `Absent` or None leaves.
 looks at the tables wherever it can: that folds were planned is no proof of a split.
 """
 
-from radlatent.report.evidence.answer import Absent, Found, outcome
+from radlatent.report.evidence.answer import Absent, Found, outcome, times
 from radlatent.report.tables import METRIC_NAMES
 
 __all__ = ["RULES", "model_name", "steps_words"]
@@ -63,7 +63,7 @@ def _split(record, folds, predictions):
     dealt = (
         "one a site; each is tested once"  # nothing is dealt: no seed, no repeats
         if plan.get("leave_site_out")
-        else f"{folds['repeat'].nunique()} times, random state "
+        else f"{times(folds['repeat'].nunique())}, random state "
         f"{plan.get('random_state')}; each is tested once a repeat"
     )
     return Found(

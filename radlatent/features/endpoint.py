@@ -304,7 +304,9 @@ def _sound(endpoint):
 
 def _class_frame(frame, _):
     classes = frame["class"]
-    if all(isinstance(value, str) and value.strip() for value in classes):
+    texts = all(isinstance(value, str) and value.strip() for value in classes)
+    # of a categorical, classes that nobody has would count as well
+    if texts and not isinstance(classes.dtype, pd.CategoricalDtype):
         return frame.set_axis(text_index(frame.index))
     return frame.assign(**{"class": as_texts(classes)}).set_axis(
         text_index(frame.index)

@@ -112,7 +112,10 @@ def _quartiles(values):
     if values.empty:
         return "–"
     low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
-    return f"{middle:.3g} ({low:.3g}–{high:.3g})"
+    numbers = [f"{value:.3g}".replace("-", "−") for value in (low, middle, high)]
+    # a dash beside a minus sign is hard to read
+    between = " to " if low < 0 else "–"
+    return f"{numbers[1]} ({numbers[0]}{between}{numbers[2]})"
 
 
 def _share(hits):

@@ -26,7 +26,7 @@ def features():
         (YES.astype(float), ["0", "1"]),
         (YES, ["False", "True"]),
         (pd.array(YES, "boolean"), ["False", "True"]),
-        (pd.Categorical(np.where(YES, "yes", "no")), ["no", "yes"]),
+        (pd.Categorical(np.where(YES, "yes", "no"), ["no", "yes", "?"]), ["no", "yes"]),
         (np.where(YES, "yes", "no").astype(object), ["no", "yes"]),
     ],
 )

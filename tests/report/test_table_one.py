@@ -69,3 +69,12 @@ def test_what_cannot_be_told_is_not_a_number(clinical, endpoint):
     assert table.loc[0, "SMD"] == "–"
     with pytest.raises(SchemaError, match="no row of"):
         table_one(clinical.iloc[1:], endpoint)
+
+
+def test_a_range_below_zero_has_no_dash_beside_its_minus(make_endpoint):
+    endpoint = make_endpoint("ab" * 20)
+    values = np.linspace(-30.0, -0.5, 40)
+    clinical = pd.DataFrame({"clinical__t": values}, endpoint.frame.index)
+    table = table_one(clinical, endpoint)
+    (cell,) = table.loc[table["Characteristic"].str.startswith("t"), "All (n = 40)"]
+    assert cell == "−15.2 (−22.6 to −7.88)"

@@ -61,7 +61,7 @@ def kaplan_meier(
         cross = {"marker": "+", "markersize": 5, "linestyle": "none"}
         ax.plot(lost["time"], lost["survival"], color=line.get_color(), **cross)
     title = "Predicted risk"
-    if groups is not None:
+    if groups is not None and pd.notna(groups["p"].iloc[0]):
         title += f", log-rank {_p_text(groups['p'].iloc[0])}"
     # above the Axes: curves leave no corner free in common
     name_above(ax, title=title, title_fontsize="small")

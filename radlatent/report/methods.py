@@ -351,7 +351,7 @@ def _suspects(tables):
     found = tables.get("suspects", pd.DataFrame())
     if found.empty:
         return ""
-    return f"Not resolved: {'; '.join(found['message'])}."
+    return f"Not resolved: {' '.join(found['message'])}"
 
 
 def _choices(spec):

@@ -288,6 +288,8 @@ def _interval(estimate, lower, upper, digits=2):
     # a dash after a minus sign is hard to read
     signed = [number.replace("-", "−") for number in numbers]
     between = " to " if "−" in "".join(signed) else "–"
+    if pd.isna(estimate):
+        return "–"
     if pd.isna(lower):
         return signed[0]
     return f"{signed[0]} ({signed[1]}{between}{signed[2]})"

@@ -7,6 +7,7 @@ import pytest
 from radlatent.provenance import file_hash
 from radlatent.report import report, write_table
 from radlatent.report.sections import FIGURES, SECTIONS, TABLES
+from radlatent.schema import write_run
 
 pytestmark = pytest.mark.slow
 
@@ -106,3 +107,18 @@ def test_what_made_the_masks_is_told_where_they_are(class_run):
 
 def test_everything_entered_has_a_section():
     assert {one.section for one in (*TABLES, *FIGURES)} <= set(SECTIONS)
+
+
+def test_a_column_that_is_the_outcome_is_told_first(class_run):
+    found = pd.DataFrame(
+        {"what": ["outcome"], "where": ["ct__y"], "message": ["ct__y alone tells it?"]}
+    )
+    write_run({"suspects": found}, class_run / "data")
+    path = class_run / "run.json"
+    record = json.loads(path.read_text("utf-8"))
+    name = "suspects.parquet"
+    record["outputs"][name] = file_hash(class_run / "data" / name)
+    path.write_text(json.dumps(record), "utf-8")
+    page = report(class_run).read_text("utf-8")
+    assert "<b>Look at this first:</b> ct__y alone tells it?</p>" in page
+    assert "Not resolved: ct__y alone tells it?" in page

@@ -161,6 +161,6 @@ def _copies(table):
                 message = (
                     f"patients {who}{more} have the same values in all {len(columns)} "
                     f"columns of {block}: is one a copy? In training and test it is "
-                    "leakage"
+                    "leakage."
                 )
                 yield "copy", block, message

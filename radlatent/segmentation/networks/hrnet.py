@@ -93,8 +93,8 @@ class HRNet(nn.Module):
         self.first = _convolve(_WIDE, width, 3)
         self.added = nn.ModuleList()
         # published: the second branch starts from what the first starts from
-        sources = [_WIDE, *channels[1:]]
-        for before, after in zip(sources, channels[1:], strict=False):
+        sources = [_WIDE, *channels[1:-1]]
+        for before, after in zip(sources, channels[1:], strict=True):
             self.added.append(_convolve(before, after, 3, 2))
         self.stages = nn.ModuleList(
             nn.Sequential(

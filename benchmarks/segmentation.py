@@ -1,173 +1,202 @@
-"""Training and inference of segmentation networks, against plain loops and MONAI's.
+"""Training and drawing of segmenters: against a plain loop and MONAI's own trainer.
 
-    python benchmarks/segmentation.py
-    python benchmarks/segmentation.py --only networks --out reports
+    python benchmarks/segmentation.py [--network unet] [--width 24] [--repeats 5]
 
-Every measurement runs in a fresh process. Ours and a peer take turns, and which of them
-is first alternates; the median of the repeats counts, each of them a median of epochs
-after two that warm up. All train the same network from the same weights on the same
-slices, nobody augments; the losses before the first step are compared before times. The
-peers are a plain loop over a DataLoader with our loss, and MONAI's SupervisedTrainer
-with its DiceCELoss. ignite, which that trainer needs, is installed without its
-dependencies into a folder of its own.
+The same network, weights, patches and loss on all sides, arrays in memory, float32, one
+thread, no augmentation; sides take turns. An epoch each is not counted; the median CPU
+time of the others counts. The learning rate is so small that the mean loss of an epoch
+does not depend on the order of the patches: it is compared before times. MONAI's
+trainer needs pytorch-ignite, which is installed into a folder of its own.
+
+Drawing: CPU time from an image of 10 x 256 x 216 in memory to its mask on the same
+grid, by a network of random weights, in windows over 288 mm, in bfloat16.
 """
 
 import argparse
-import itertools
-import json
-import os
+import statistics
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
+import time
 
-import pandas as pd
-from handcrafted_bench import HERE, last_line, row
-from latent import TOLERANCE, machine, medians
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
 
-from radlatent.segmentation import NETWORKS
+import radlatent as rl
+from radlatent.imaging import Volume
+from radlatent.nn import Sources, train
+from radlatent.segmentation.prepare import PreparedImage
+from radlatent.segmentation.source import PatchSource
 
-SECTIONS = ("loop", "inference", "networks")
-SLICES = {"size": (128, 128), "n": 96, "minibatch": 16}
-#: What a network of volumes sees.
-VOLUMES = {"size": (12, 96, 96), "minibatch": 2}
-BAR = 1.0
-#: Slices a second of the U-Net on one core.
-SLICES_A_SECOND = 40
+SIZE, N_IMAGES, N_SLICES, MINIBATCH = (128, 128), 8, 16, 16
 
+#: Changes nothing within a benchmark, so that losses do not depend on the order.
+LEARNING_RATE = 1e-12
 
-class Bench:
-    """The options, and how a worker is started."""
-
-    def __init__(self, folder, options):
-        self.folder, self.options, self.path = folder, options, None
-
-    def start(self, work, environment=None, **task):
-        """Run one task in a fresh process and return what it found."""
-        options = self.options
-        task |= {"work": work, "device": options.device, "threads": options.threads}
-        task.setdefault("repeats", options.repeats)
-        threads = {"OMP_NUM_THREADS": str(options.threads)}
-        command = [sys.executable, str(HERE / "segmentation_worker.py")]
-        command.append(json.dumps(task))
-        return last_line(command, threads | (environment or {}))
-
-    def ignite(self):
-        """Return the environment in which ignite is found; it is installed once."""
-        if self.path is None:
-            self.path = self.folder / "ignite"
-            install = [sys.executable, "-m", "pip", "install", "--no-deps", "--target"]
-            install += [str(self.path), "pytorch-ignite"]
-            done = subprocess.run(install, capture_output=True, text=True, check=False)
-            if done.returncode:
-                raise SystemExit(f"ignite is not installed:\n{done.stderr[-2000:]}")
-        known = os.environ.get("PYTHONPATH", "")
-        return {"PYTHONPATH": os.pathsep.join([str(self.path), known])}
-
-    def against(self, peer, environment=None, **task):
-        """Return the row of a training of ours and of a peer that take turns."""
-        task = SLICES | {"network": "unet", "epochs": self.options.epochs} | task
-        found = {"radlatent": [], peer: []}
-        for repeat in range(self.options.repeats):
-            order = list(found) if repeat % 2 == 0 else list(found)[::-1]
-            for tool in order:
-                result = self.start(f"train {tool}", environment, **task)
-                found[tool].append(result)
-        ours, theirs = (medians(results) for results in found.values())
-        precision = task.get("precision", "32-true")
-        line = row(f"a step of 16 slices, U-Net, {precision}", peer, ours, theirs, BAR)
-        difference = abs(ours["first_loss"] / theirs["first_loss"] - 1)
-        line["largest difference"] = f"{difference:.1e} first loss"
-        line["steps/s"] = f"{1 / ours['seconds']:.3g} : {1 / theirs['seconds']:.3g}"
-        if difference > TOLERANCE:
-            line |= {"ratio": "-", "by CPU time": "-", "verdict": "VALUES DIFFER"}
-        return line
+#: Relative difference of the mean losses: float32 sums of some thousand pixels.
+TOLERANCE = 1e-4
 
 
-def loop(bench):
-    """Compare training with a plain loop and with MONAI's trainer."""
-    return [
-        bench.against("plain"),
-        bench.against("plain", precision="bf16-mixed"),
-        bench.against("monai", bench.ignite()),
-    ]
+def images():
+    """Return prepared images of noise, with a disk of each structure."""
+    rng = np.random.default_rng(0)
+    y, x = np.indices(SIZE)
+    labels = np.zeros((N_SLICES, *SIZE), np.uint8)
+    for label, radius in ((1, 40), (2, 30), (3, 20)):
+        labels[:, (y - 64) ** 2 + (x - 64) ** 2 < radius**2] = label
+    told = (np.ones(3), np.ones((3, 3)), np.zeros(3))
+    drawn = [labels + rng.normal(0, 1, labels.shape) for _ in range(N_IMAGES)]
+    return [PreparedImage(one.astype(np.float16), labels, *told) for one in drawn]
 
 
-def inference(bench):
-    """Return slices a second of the U-Net, from arrays to probabilities."""
-    rows = []
-    for half in (False, True):
-        found = bench.start("infer", network="unet", half=half, **SLICES)
-        rate = SLICES["n"] / found["seconds"]
-        by_cpu = SLICES["n"] / found["cpu"]
-        rows.append(
-            {
-                "case": f"U-Net, probabilities of a slice, {'bf16' if half else '32'}",
-                "peer": "-",
-                "ours": f"{rate:.0f} slices/s ({by_cpu:.0f} by CPU time)",
-                "bar": f">= {SLICES_A_SECOND} slices/s",
-                "verdict": "holds" if rate >= SLICES_A_SECOND else "DOES NOT HOLD",
-            }
-        )
-    return rows
+class Patches(Dataset):
+    """The same patches, as a loader takes them."""
+
+    def __init__(self, found):
+        arrays = np.concatenate([image.image for image in found])
+        self.x = torch.from_numpy(arrays).float()[:, None]
+        labels = np.concatenate([image.labels for image in found])
+        self.labels = torch.from_numpy(labels).long()
+
+    def __len__(self):
+        return len(self.x)
+
+    def __getitem__(self, row):
+        return {"image": self.x[row], "label": self.labels[row]}
 
 
-def networks(bench):
-    """Return parameters, milliseconds of CPU time and memory of every network."""
-    rows = []
-    for name, facts in NETWORKS.items():
-        shape = SLICES if 2 in facts.dimensions else VOLUMES
-        shape = {"size": shape["size"], "minibatch": shape["minibatch"]}
-        case = f"{name} ({facts.width}), {' x '.join(map(str, shape['size']))}"
-        for half in (False, True):
-            found = bench.start("network", network=name, half=half, **shape)
-            step, forward = (
-                1e3 * found[what]["cpu"] / shape["minibatch"]
-                for what in ("step", "forward")
-            )
-            rows.append(
-                {
-                    "case": f"{case}, {'bf16' if half else '32'}",
-                    "peer": "-",
-                    "ours": f"{found['parameters'] / 1e6:.2f} M, a step {step:.1f} ms "
-                    f"an image, forward {forward:.1f} ms, {found['mib']:.0f} MiB for "
-                    f"{shape['minibatch']} images",
-                    "verdict": "stated",
-                }
-            )
-    return rows
+def model_of(options):
+    """Return an untrained segmenter's model, always of the same weights."""
+    patch = rl.Patch(SIZE, (1.5, 1.5))
+    about = {"minibatch_size": MINIBATCH, "learning_rate": LEARNING_RATE}
+    training = rl.Training(epochs=2, **about)
+    about = {"width": options.width, "patch": patch, "training": training}
+    segmenter = rl.Segmenter(options.network, **about)
+    segmenter.structures_ = ["RV", "MYO", "LV"]
+    torch.manual_seed(0)
+    return segmenter.build(), segmenter
 
 
-def read_options():
-    """Return the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", default=",".join(SECTIONS), help="comma-separated")
-    parser.add_argument("--repeats", type=int, default=3, help="processes of each")
-    parser.add_argument("--epochs", type=int, default=4, help="epochs that are timed")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
-    parser.add_argument("--out", type=Path, help="folder for the table")
-    options = parser.parse_args()
-    options.only = options.only.split(",")
-    if unknown := set(options.only) - set(SECTIONS):
-        parser.error(f"unknown: {sorted(unknown)}; sections are {list(SECTIONS)}")
-    return options
+def ours(found, options):
+    """Return CPU seconds a step, and the mean loss of the first epoch."""
+    model, segmenter = model_of(options)
+    source = PatchSource(found, segmenter.settings["patch"])
+    clock = []
+    run = model.loss
+
+    def told(*args, **kwargs):
+        clock.append(time.process_time())
+        return run(*args, **kwargs)
+
+    model.loss = told
+    result = train(model, Sources(source), segmenter.settings["training"])
+    return _by_step(clock), result.history[0]["total"]
+
+
+def plain(found, options):
+    """Return the same of a plain loop."""
+    model, _ = model_of(options)
+    adam = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, fused=True)
+    clock, losses = [], []
+    model.train()
+    for _ in range(2):
+        for batch in DataLoader(Patches(found), MINIBATCH, shuffle=True):
+            clock.append(time.process_time())
+            logits = model.network(batch["image"])
+            total, _ = model.criterion(logits, batch["label"])
+            adam.zero_grad()
+            total.mean().backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 100.0)
+            adam.step()
+            losses.append(float(total.detach().mean()))
+    return _by_step(clock), statistics.fmean(losses[: len(losses) // 2])
+
+
+def monai(found, options):
+    """Return the same of MONAI's SupervisedTrainer."""
+    from monai.engines import SupervisedTrainer
+
+    model, _ = model_of(options)
+    adam = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, fused=True)
+    clock, losses = [], []
+
+    def loss(logits, labels):
+        total, _ = model.criterion(logits, labels)
+        losses.append(float(total.detach().mean()))
+        return total.mean()
+
+    def network(x):
+        clock.append(time.process_time())
+        return model.network(x)
+
+    network.train, network.eval = model.train, model.eval
+    SupervisedTrainer(
+        device=torch.device("cpu"),
+        max_epochs=2,
+        train_data_loader=DataLoader(Patches(found), MINIBATCH, shuffle=True),
+        network=network,
+        optimizer=adam,
+        loss_function=loss,
+    ).run()
+    return _by_step(clock), statistics.fmean(losses[: len(losses) // 2])
+
+
+def _by_step(clock):
+    """Return the median time from step to step of the second epoch."""
+    second = clock[len(clock) // 2 :]
+    return statistics.median(np.diff(second))
+
+
+def drawing(options):
+    """Return slices a second of CPU time."""
+    _, segmenter = model_of(options)
+    patch = rl.Patch((128, 128), (1.5, 1.5), field_mm=(288.0, 288.0))
+    half = rl.Training(precision="bf16-mixed")
+    segmenter.set_params(patch=patch, training=half)
+    segmenter.model_ = segmenter.build().eval()
+    rng = np.random.default_rng(0)
+    image = Volume(rng.normal(0, 1, (10, 256, 216)), (10.0, 1.56, 1.56))
+    segmenter.segment(image)
+    taken = []
+    for _ in range(options.repeats):
+        start = time.process_time()
+        segmenter.segment(image)
+        taken.append(time.process_time() - start)
+    return 10 / statistics.median(taken)
 
 
 def main():
-    """Run the sections asked for and print one table."""
-    options = read_options()
-    print(machine(options))
-    work = dict(zip(SECTIONS, (loop, inference, networks), strict=True))
-    with tempfile.TemporaryDirectory() as name:
-        bench = Bench(Path(name), options)
-        rows = itertools.chain(*(work[section](bench) for section in options.only))
-        table = pd.DataFrame(list(rows)).fillna("")
-    print(table.to_string(index=False))
-    print(f"load {os.getloadavg()[0]:.2f} at the end")
-    if options.out:
-        options.out.mkdir(parents=True, exist_ok=True)
-        table.to_csv(options.out / "segmentation.csv", index=False)
+    """Print a row a peer."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--network", default="unet")
+    parser.add_argument("--width", type=int, default=24)
+    parser.add_argument("--repeats", type=int, default=5)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    found, sides = images(), {"ours": ours, "plain": plain, "monai": monai}
+    with tempfile.TemporaryDirectory() as folder:
+        install = [sys.executable, "-m", "pip", "install", "-q", "--no-deps"]
+        done = subprocess.run(
+            [*install, "--target", folder, "pytorch-ignite"], check=False
+        )
+        if done.returncode:
+            print("pytorch-ignite is not installed: MONAI's trainer is left out")
+            del sides["monai"]
+        sys.path.insert(0, folder)
+        results = {name: [] for name in sides}
+        for repeat in range(options.repeats):
+            order = list(sides) if repeat % 2 == 0 else list(sides)[::-1]
+            for name in order:
+                results[name].append(sides[name](found, options))
+    mine = statistics.median(seconds for seconds, _ in results["ours"])
+    for name, rows in results.items():
+        seconds = statistics.median(row[0] for row in rows)
+        off = abs(rows[0][1] / results["ours"][0][1] - 1)
+        verdict = f"{seconds / mine:.2f}x" if off < TOLERANCE else "VALUES DIFFER"
+        told = f"{1 / seconds:.3g} steps/s, ours against it {verdict}"
+        print(f"{name}: {told}, mean loss off by {off:.1e}")
+    print(f"drawing: {drawing(options):.3g} slices/s")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import SimpleITK as sitk
 
 from radlatent.errors import GeometryError
 from radlatent.imaging.itk import grid_of, silence, to_sitk
-from radlatent.imaging.stored import check_stored, check_zlib, is_nifti, is_nifti2
+from radlatent.imaging.stored import check_stored, check_unpacked, is_nifti, is_nifti2
 from radlatent.imaging.volume import Geometry, Volume
 from radlatent.outputs import drafting_folder
 
@@ -69,7 +69,6 @@ def read_volume(path: str | os.PathLike, *, dtype: np.dtype | None = None) -> Vo
     """
     reader, grid = _open(path)
     check_stored(path)
-    check_zlib(path)
     array = _nifti_voxels(path) if is_nifti(path) else _itk_voxels(reader, path)
     if dtype is not None:
         array = _cast(array, np.dtype(dtype), path)
@@ -253,9 +252,12 @@ def _itk_voxels(reader: sitk.ImageFileReader, path: str | os.PathLike) -> np.nda
     reader.SetExtractSize([*reader.GetSize()[:3], *[0] * further])
     with silence:
         try:
-            return sitk.GetArrayFromImage(reader.Execute())
+            voxels = sitk.GetArrayFromImage(reader.Execute())
         except RuntimeError as error:
+            check_unpacked(path, None)  # which knows the reason better
             raise OSError(_unreadable(path, error)) from error
+    check_unpacked(path, voxels)
+    return voxels
 
 
 def _open(path: str | os.PathLike) -> tuple[sitk.ImageFileReader, Geometry]:

@@ -192,6 +192,31 @@ def test_next_to_nothing_that_unpacks_to_gibibytes_is_refused(
     assert not read_volume(bomb).array.any()
 
 
+@pytest.mark.parametrize("suffix", [".nrrd", ".mha"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float64])
+def test_an_intact_stream_is_unpacked_once(tmp_path, monkeypatch, rng, suffix, dtype):
+    values = rng.integers(0, 200, (9, 10, 11)).astype(dtype)
+    path = write_volume(Volume(values, (3, 1, 1)), tmp_path / f"image{suffix}")
+    for again in ("_streamed", "_check_zlib"):
+        monkeypatch.setattr(stored, again, None)
+    np.testing.assert_array_equal(read_volume(path).array, values)
+
+
+def test_a_stream_that_cannot_be_compared_is_unpacked_again(volume, tmp_path):
+    # its bytes are in the other order
+    path = write_volume(volume, tmp_path / "image.nrrd")
+    head, _, packed = path.read_bytes().partition(b"\n\n")
+    plain = np.frombuffer(gzip.decompress(packed), "<f4").astype(">f4").tobytes()
+    head = head.replace(b"endian: little", b"endian: big")
+    path.write_bytes(head + b"\n\n" + gzip.compress(plain))
+    np.testing.assert_array_equal(read_volume(path).array, volume.array)
+    damaged = bytearray(gzip.compress(plain))
+    damaged[-6] ^= 1  # of the checksum
+    path.write_bytes(head + b"\n\n" + damaged)
+    with pytest.raises(OSError, match="damaged or was cut"):
+        read_volume(path)
+
+
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
 def test_nifti_2_lies_where_nifti_1_lies(tmp_path, rng, suffix):
     voxels = rng.integers(-100, 100, (5, 6, 7)).astype(np.int16)

@@ -17,8 +17,9 @@ import numpy as np
 import SimpleITK as sitk
 
 from radlatent.errors import GeometryError
+from radlatent.imaging.claims import is_nifti, is_nifti2
 from radlatent.imaging.itk import grid_of, silence, to_sitk
-from radlatent.imaging.stored import check_stored, check_unpacked, is_nifti, is_nifti2
+from radlatent.imaging.stored import check_stored, check_unpacked
 from radlatent.imaging.volume import Geometry, Volume
 from radlatent.outputs import drafting_folder
 

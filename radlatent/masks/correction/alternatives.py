@@ -48,7 +48,7 @@ def alternatives_of(
     start = _distances(mask, prior, encoded, classes)
     alternatives = []
     for _ in range(n):
-        move = encoded.scale * random.standard_normal(prior.n_latent)
+        move = encoded.scale * random.standard_normal(encoded.scale.shape[1])
         drawn = replace(encoded, mean=encoded.mean + move)
         moved = _distances(mask, prior, drawn, classes)
         array = mask.array.copy()

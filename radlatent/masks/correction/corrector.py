@@ -335,7 +335,7 @@ class MaskCorrector(BaseEstimator):
             raise SchemaError(msg)
         names = {file.patient_id for file in files}
         n_out = round(self.calibration_fraction * len(names))
-        if hasattr(self.prior, "model_"):
+        if hasattr(self.prior, "fitted_on_"):
             n_out = len(names.difference(self.prior.fitted_on_))
         if n_out < _FEWEST:
             msg = (
@@ -348,7 +348,7 @@ class MaskCorrector(BaseEstimator):
     def _fitted_prior(self, masks, owners):
         """Return the fitted prior, and whom it was fitted on."""
         prior = self.prior if self.prior is not None else ShapePrior()
-        if hasattr(prior, "model_"):
+        if hasattr(prior, "fitted_on_"):
             return prior, prior.fitted_on_
         names = np.unique(owners)
         n_out = round(self.calibration_fraction * len(names))

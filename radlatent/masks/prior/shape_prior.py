@@ -208,6 +208,8 @@ class ShapePrior(BaseEstimator):
             problems.append(f"{len(masks)} masks, but {len(patients)} patients")
         if problems:
             raise RadlatentError("; ".join(problems) + ".")
+        # a fit that fails leaves nothing of an earlier one
+        vars(self).pop("fitted_on_", None)
         self.structures_ = _structures(masks)
         owners = [str(k) for k in range(len(masks))] if patients is None else patients
         pairs = collect_pairs(
@@ -237,6 +239,9 @@ class ShapePrior(BaseEstimator):
         whose = np.repeat(owners, [len(mean) for mean in encoded])
         self.bandwidth_ = parzen_bandwidth(self.latents_, whose)
         return self
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "fitted_on_")
 
     def _settle(self):
         """Take the defaults of the model where nothing is said."""

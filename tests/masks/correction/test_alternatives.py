@@ -15,7 +15,11 @@ from radlatent.imaging import Volume  # noqa: E402
 from radlatent.masks.correction import alternatives as module  # noqa: E402
 from radlatent.masks.correction.alternatives import alternatives_of  # noqa: E402
 from radlatent.masks.overlap.dice import label_dice  # noqa: E402
+from radlatent.masks.prior.frame import Frame  # noqa: E402
+from radlatent.masks.prior.models import NVAESettings  # noqa: E402
+from radlatent.masks.prior.shape_prior import ShapePrior  # noqa: E402
 from radlatent.masks.rules.rules import broken_rules, rule_set  # noqa: E402
+from radlatent.nn import Hierarchy, Training  # noqa: E402
 
 RULES = rule_set("short_axis_16")
 
@@ -86,6 +90,20 @@ def test_slices_move_together(corrector, masks):
         assert (other.array[0] != array[0]).any()
         for plane in other.array[1:]:
             np.testing.assert_array_equal(plane, other.array[0])
+
+
+def test_an_nvae_moves_all_its_groups(corrector, masks):
+    hierarchy = Hierarchy(n_groups=(2, 1), n_channels=(8, 12), n_latent=(2, 3))
+    other = copy.copy(corrector)
+    other.prior_ = ShapePrior(
+        model=NVAESettings(hierarchy),
+        n_degraded=0,
+        frame=Frame(size=32, spacing_mm=5.0),
+        training=Training(epochs=1, minibatch_size=8),
+    ).fit(masks)
+    first, second = alternatives_of(masks[0], other, n=2)
+    assert (first.array != second.array).any()
+    assert (n_broken(first) <= n_broken(masks[0])).all()
 
 
 def test_moves_are_those_of_the_posterior(corrector, masks):

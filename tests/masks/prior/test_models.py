@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sklearn.exceptions import NotFittedError
 
 torch = pytest.importorskip("torch")
 
@@ -205,6 +206,8 @@ class TestRefused:
             prior.fit(hearts)
         weights = prior.model_.state_dict().values()
         assert all(torch.isfinite(value).all() for value in weights)
+        with pytest.raises(NotFittedError):
+            prior.encode(hearts[0])
 
     def test_masks_of_other_structures(self, fitted, hearts):
         named = replace(hearts[0], structures={"RV": 1, "MYO": 2, "cavity": 3})

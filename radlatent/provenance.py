@@ -274,7 +274,9 @@ def _examined(needed, modules):
     ok, said = _python(f"import {', '.join(_imported(name, modules))}")
     if ok:
         return _row(name, purpose, "works", "", version)
-    remedy = remedy if extra else f"pip install --force-reinstall {name}"
+    # pip leaves what is there as it is
+    known = version.partition("+")[0]
+    remedy = f'pip install --force-reinstall --no-deps "{name}=={known}"'
     return _row(name, purpose, f"does not import: {said}", remedy, version)
 
 

@@ -4,9 +4,11 @@ import errno
 import importlib.metadata
 import inspect
 import logging
+import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -215,7 +217,7 @@ def test_a_study_of_classes_prints_its_metrics(study, tmp_path):
 def test_the_exit_code_of_the_doctor(monkeypatch, status, purpose, code):
     row = {"component": "numpy", "purpose": purpose, "version": "1", "remedy": ""}
     rows = [row | {"status": status}]
-    monkeypatch.setattr("radlatent.cli.examine", lambda: rows)
+    monkeypatch.setattr("radlatent.cli.verbs.examine", lambda: rows)
     done = invoke("doctor")
     assert done.exit_code == code
     assert "numpy" in done.output
@@ -449,3 +451,24 @@ def test_modalities_that_become_one_name_are_told(tiny_folder, tmp_path):
         (tiny_folder / "p1" / f"CT_{role}.nii.gz").write_bytes(source.read_bytes())
     with pytest.raises(CohortError, match="are both 'ct' of one case"):
         rl.index(tiny_folder, tmp_path / "card")
+
+
+@pytest.mark.parametrize("name", ["typer", "rich", "pydantic"])
+def test_what_draws_the_command_line_may_be_broken(name, tmp_path):
+    (tmp_path / f"{name}.py").write_text("raise ImportError('broken on purpose')\n")
+    here = os.pathsep.join([str(tmp_path), str(Path(rl.__file__).parents[1])])
+    told = {"capture_output": True, "text": True, "check": False}
+    command = [sys.executable, "-m", "radlatent.cli"]
+    env = os.environ | {"PYTHONPATH": here}
+    done = subprocess.run([*command, "check", "x"], env=env, **told)
+    assert done.returncode == 1
+    assert "radlatent doctor says" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    code = (
+        "import sys; sys.argv[1:] = ['doctor']; import radlatent.cli as cli; "
+        "cli.examine = lambda: [{'component': 'x', 'status': 'missing', "
+        "'purpose': 'required', 'remedy': ''}]; cli.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=env, **told)
+    assert done.returncode == 1
+    assert done.stdout == "x  missing  required\n"

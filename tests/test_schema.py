@@ -203,3 +203,24 @@ def test_a_large_value_in_a_message_is_not_written_out(written):
     with pytest.raises(SchemaError) as refused:
         schema.read_yaml(written(bomb(5)), Outer)
     assert len(str(refused.value)) < 2000
+
+
+def test_what_is_merged_is_no_second_key(written):
+    text = "one: &o {width: 1}\nparts:\n  a: {<<: *o}\n  b: {<<: *o, width: 2}\n"
+    found = schema.read_yaml(written(text), Outer)
+    assert [part.width for part in found.parts.values()] == [1, 2]
+    with pytest.raises(SchemaError, match="'width' is given twice"):
+        schema.read_yaml(written(text.replace("width: 2", "width: 2, width: 3")), Outer)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("name: '" + "x" * 2_000_000 + "'\n", "at most 1,048,576 are read"),
+        ("name: [" + "1," * 200_000 + "]\n", "more than 100,000 values"),
+    ],
+    ids=["long", "many"],
+)
+def test_what_no_person_wrote_is_refused(written, text, found):
+    with pytest.raises(SchemaError, match=found):
+        schema.read_yaml(written(text), Outer)

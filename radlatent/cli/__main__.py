@@ -1,8 +1,8 @@
 """``python -m radlatent.cli`` is ``radlatent``."""
 
-from radlatent.cli import app
+from radlatent.cli import main
 
 __all__ = []
 
 if __name__ == "__main__":
-    app()
+    main()

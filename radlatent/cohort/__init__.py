@@ -5,12 +5,12 @@
 - `index`: write the manifest of a known folder layout.
 - `Problems`: what both gather before anything is raised.
 - `read_given`: a cohort of tables that were measured elsewhere, without images.
-- `shared_images`: patients who have one image.
+- `shared_images`, `shared_values`: patients who have one image.
 - `simulate`: write a cohort with a known answer; `simulate_thighs`: thighs with twelve
   muscles and fat in them.
 """
 
-from radlatent.cohort.copies import shared_images
+from radlatent.cohort.copies import shared_images, shared_values
 from radlatent.cohort.layouts.given import FeatureFile, Given, Outcomes, read_given
 from radlatent.cohort.layouts.indexing import LAYOUTS, index
 from radlatent.cohort.manifest import Cohort
@@ -33,6 +33,7 @@ __all__ = [
     "index",
     "read_given",
     "shared_images",
+    "shared_values",
     "simulate",
     "simulate_thighs",
 ]

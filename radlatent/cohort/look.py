@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from scipy import ndimage
 
 from radlatent.cohort.card import Modality
 from radlatent.errors import LabelError, RadlatentError
@@ -17,6 +18,7 @@ from radlatent.imaging import (
     Label,
     Pair,
     Volume,
+    bounding_box,
     check_stored,
     chosen,
     geometry_difference,
@@ -26,7 +28,9 @@ from radlatent.imaging import (
     label_text,
     read_geometry,
     read_volume,
+    resampled_note,
     share_outside,
+    unit_doubt,
     unit_fault,
     whole_labels,
 )
@@ -35,6 +39,9 @@ __all__ = ["JUDGED_UNITS", "Fault", "Look", "look"]
 
 #: Units that values can contradict.
 JUDGED_UNITS = ("HU", "SUV")
+
+#: Parts of a lesion below this share of its largest are specks of drawing.
+_LIKE = 0.25
 
 _REDRAW = "Draw the mask, or exclude the case"
 
@@ -119,9 +126,10 @@ def look(this: Look) -> Seen:
     if labels is not None:
         counts = label_counts(labels.array)
         faults += [f for one in this.labels if (f := _label_fault(one, counts, labels))]
-        notes += _union_notes(this, counts)
+        union = _union_notes(this, counts)
+        notes += union
         if not faults and image is not None:
-            faults += _lesion_faults(this, image, labels, notes)
+            faults += _lesion_faults(this, image, labels, notes, union=bool(union))
     read = {this.mask: mask, this.image: image if this.voxels else None}
     hashes = {p: hash_file(p) for p in read if p in this.hashed and read[p] is not None}
     return Seen(faults, sorted(set(notes)), hashes)
@@ -189,7 +197,9 @@ def _grid_faults(this, image, mask):
         "Resample the mask onto the image grid, exclude the case, or, for a mask "
         "common to several modalities, set 'resample_mask: true' in cohort.yml"
     )
-    return [Fault(f"mask and image grids differ: {difference}", remedy, "mask")]
+    names = f"{this.mask.name} on {this.image.name}"
+    problem = f"mask and image grids differ: {difference} ({names})"
+    return [Fault(problem, remedy, "mask")]
 
 
 def _label_fault(label, counts, mask):
@@ -232,7 +242,7 @@ def _union_notes(this, counts):
     ]
 
 
-def _lesion_faults(this, image, labels, notes):
+def _lesion_faults(this, image, labels, notes, *, union):
     """Yield what is wrong with where the lesions lie, and with their values."""
     apart = _apart(this, image, labels)
     for label in this.labels:
@@ -248,15 +258,31 @@ def _lesion_faults(this, image, labels, notes):
             continue
         if outside:
             notes.append(f"{outside:.2%} of a lesion lie outside of its image")
+        if apart and (changed := resampled_note(lesion, image)):
+            notes.append(changed)
+        n_parts = 0 if label is None and union else _parts(lesion)
+        if n_parts:
+            notes.append(f"a lesion of {n_parts} separate parts is measured as one")
         if not apart and lesion.array.all():
             yield Fault("the lesion fills the whole image", _REDRAW, "mask", label)
         elif isinstance(image, Volume):
-            yield from _value_faults(this, image, lesion, not apart, label)
+            values = Pair(image, lesion, not apart, 0.0, (), "").intensities()
+            yield from _value_faults(this, image, values, label, notes)
 
 
-def _value_faults(this, image: Volume, lesion: Volume, one_grid: bool, label):
+def _parts(lesion):
+    """Return how many lesions of like size lie apart under one label, or 0."""
+    inside = lesion.array[bounding_box(lesion)]
+    parts, n = ndimage.label(inside, np.ones((3, 3, 3)))
+    if n < 2:
+        return 0
+    sizes = np.bincount(parts.ravel())[1:]
+    n_large = int((sizes >= _LIKE * sizes.max()).sum())
+    return n_large if n_large > 1 else 0
+
+
+def _value_faults(this, image: Volume, values, label, notes):
     """Yield what is wrong with the values of a lesion."""
-    values = Pair(image, lesion, one_grid, 0.0, (), "").intensities()
     if not len(values):
         return
     n_wrong = int((~np.isfinite(values)).sum())
@@ -266,8 +292,10 @@ def _value_faults(this, image: Volume, lesion: Volume, one_grid: bool, label):
         )
         yield Fault(problem, "Repair the image, or exclude the case", "image", label)
         return
-    low, high = float(values.min()), float(values.max())
-    fault = unit_fault(this.modality.unit, image, low, high)
+    about = this.modality.unit, image, float(values.min()), float(values.max())
+    fault = unit_fault(*about)
     if fault:
         remedy = "Convert the image, or correct the unit in cohort.yml"
         yield Fault(fault, remedy, "image", label)
+    elif doubt := unit_doubt(*about):
+        notes.append(f"{this.image.name}: {doubt}")

@@ -38,11 +38,14 @@ class Check:
         The cohort as far as it could be read.
     notes
         Remarks that need no action, one line each with how many files they concern.
+    shared
+        The last of them: patients who have one image.
     """
 
     found: Problems
     cohort: Cohort
     notes: tuple[str, ...]
+    shared: tuple[str, ...] = ()
 
     @property
     def problems(self) -> pd.DataFrame:
@@ -143,8 +146,8 @@ def check(
         fault = Fault(message, "Mend the file, or exclude the case", "image")
         _report(cohort, pairs[key], [fault], problems)
     # names differ in their numbers, as what is collapsed does
-    shared = shared_images(cohort, damaged)
-    return Check(problems, cohort, (*collapse_warnings(notes), *shared))
+    shared = tuple(shared_images(cohort, damaged))
+    return Check(problems, cohort, (*collapse_warnings(notes), *shared), shared)
 
 
 def _looks(pairs, cohort, seen, tolerance, hash_too) -> Iterator:

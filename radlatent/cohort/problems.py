@@ -26,9 +26,10 @@ class Problems:
     """A growing list of problems: where, what was found, what to do."""
 
     rows: list = field(default_factory=list)
+    seen: set = field(default_factory=set, repr=False)
 
     def add(self, problem: str, remedy: str, *, file: str, **where) -> None:
-        """Note one problem.
+        """Note one problem; what was noted before, as of a mask of two images, once.
 
         Parameters
         ----------
@@ -45,7 +46,11 @@ class Problems:
         """
         texts = {"file": file, "problem": _brief(problem), "remedy": _brief(remedy)}
         where = {key: _brief(value) for key, value in where.items()}
-        self.rows.append(dict.fromkeys(_COLUMNS, "") | {_CASES: ()} | where | texts)
+        row = dict.fromkeys(_COLUMNS, "") | {_CASES: ()} | where | texts
+        known = tuple(map(str, row.values()))
+        if known not in self.seen:
+            self.seen.add(known)
+            self.rows.append(row)
 
     def of(self, file: str) -> "FileProblems":
         """Return the list as the checks of one file see it."""

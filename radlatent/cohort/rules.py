@@ -3,6 +3,8 @@
 A frame of text enters, the **cases** table leaves; every broken rule is noted.
 """
 
+import itertools
+import os
 import posixpath
 from collections.abc import Container
 from pathlib import Path
@@ -23,6 +25,8 @@ __all__ = ["check_paths", "mask_column", "read_cases"]
 
 _KEYS = ("lesion_id", "timepoint", "site")
 _FIXED = ("case_id", "patient_id", *_KEYS, "mask", "mask_label")
+#: So many files below a folder tell what it is.
+_LOOKED_AT = 1000
 _EXCLUSION = ("exclude", "exclude_reason")
 
 
@@ -216,25 +220,46 @@ def _not_there(path, places, root, problems):
     remedy = "Restore the file, correct the path, or exclude the case"
     if (root / path).is_dir():
         problem, remedy = _folder(root / path)
+    elif near := _near(root / path):
+        problem += f"; there is {near!r}"
     problems.add(problem, remedy, **places[0] | {"cases": concerned})
 
 
 def _folder(path):
     """Return what is wrong with a folder in the place of a volume, and the remedy."""
-    files = [each for each in path.iterdir() if each.is_file()]
+    below = (each for each in path.rglob("*") if each.is_file())
+    files = list(itertools.islice(below, _LOOKED_AT))
     dicom = sum(each.suffix.lower() in (".dcm", ".ima", "") for each in files)
     if not dicom:
+        names = sorted(each.relative_to(path).as_posix() for each in files)
+        found = f"; there is {names[0]!r}" if names else ""
         return (
-            f"{path.name!r} is a folder ({len(files)} files), not a volume",
+            f"{path.name!r} is a folder ({_files(len(files))}), not a volume{found}",
             "Name the file",
         )
     return (
-        f"{path.name!r} is a folder of {dicom} DICOM files; a volume in one file is "
-        "needed",
+        f"{path.name!r} is a folder of {_files(dicom, 'DICOM ')}; a volume in one file "
+        "is needed",
         "Convert the series first, as .nii.gz or .nrrd: with SimpleITK "
         "(ImageSeriesReader, GetGDCMSeriesFileNames) or dcm2niix. For PET divide by "
         "dose over weight (SUV)",
     )
+
+
+def _files(n, kind=""):
+    more = " or more" if n == _LOOKED_AT else ""
+    return f"{n} {kind}files{more}"
+
+
+def _near(path):
+    """Return the name of a file beside an absent one that it may be, or nothing."""
+    try:
+        names = sorted(os.listdir(path.parent))
+    except OSError:
+        return ""
+    stem = path.name.lower().partition(".")[0]
+    # of names that are merely like it, most are another patient's
+    return next((n for n in names if n.lower().partition(".")[0] == stem), "")
 
 
 def _is_sound(root, path, problems, where, *, anywhere):

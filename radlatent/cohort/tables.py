@@ -57,6 +57,14 @@ def read_text_table(path: Path, problems: Problems) -> pd.DataFrame | None:
             row=line,
         )
         return None
+    if "\0" in text:
+        problems.add(
+            "the file holds NUL characters, as a file of another kind, or one that "
+            "was damaged",
+            "Save the file as 'CSV UTF-8'",
+            row=text[: text.index("\0")].count("\n") + 1,
+        )
+        return None
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         header = [meant(name.strip()) for name in next(reader, [])]

@@ -1,13 +1,14 @@
 """The extraction loop: a cohort in, a **features** table out, a row for every case."""
 
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from radlatent.cohort import Cohort
+from radlatent.cohort import Cohort, shared_images, shared_values
 from radlatent.features.origin import mark_measured
 from radlatent.handcrafted.lesion import measure_lesion
 from radlatent.handcrafted.plan import plan, settings_of
@@ -66,11 +67,15 @@ class Extraction:
     provenance
         One row a case and modality: files, hashes, settings, engine, size of the
         lesion, gray levels, flags, seconds.
+    shared
+        A note for patients who have one image, by their files or by their values:
+        folds by patient do not keep a copy out of the test.
     """
 
     features: pd.DataFrame
     failures: pd.DataFrame
     provenance: pd.DataFrame
+    shared: tuple[str, ...] = ()
 
     @property
     def summary(self) -> pd.DataFrame:
@@ -173,14 +178,43 @@ def extract(
     if outcome.n_resumed:
         n, total = outcome.n_resumed, len(work.lesions)
         _log.info("%d of %d lesions were measured by an earlier run", n, total)
-    notes = [n for result in outcome.results.values() for n in result["notes"]]
-    for line in collapse_warnings(notes):
+    features = check_features(
+        _features_table(work.cohort, work.settings, outcome.results)
+    )
+    shared = _shared(work, features, outcome.failures)
+    for line in (*_remarks(outcome.results), *shared):
         _log.warning("%s", line)
     return Extraction(
-        check_features(_features_table(work.cohort, work.settings, outcome.results)),
+        features,
         collect_failures(work, outcome, "handcrafted", _missing),
         _provenance(work, outcome.results),
+        shared,
     )
+
+
+def _remarks(results):
+    """Return what was noted and flagged, what many lesions have in common once."""
+    notes = [note for result in results.values() for note in result["notes"]]
+    flags = [
+        f"flagged, {modality}: {flag}"
+        for (_, modality), result in results.items()
+        for flag in filter(None, result["provenance"]["flags"].split("; "))
+    ]
+    return *collapse_warnings(notes), *collapse_warnings(flags)
+
+
+def _shared(work, features, failures):
+    cohort = work.cohort
+    columns = cohort.included.filter(regex="^image_")
+    damaged = {columns.loc[case, f"image_{modality}"] for case, modality in failures}
+    found = shared_images(cohort, damaged)
+    for modality in work.settings:
+        # a mask may serve two images: shape is no sign of a copy
+        block = features.filter(
+            regex=f"^{re.escape(modality)}_handcrafted__(?!.*_shape2?D?_)"
+        )
+        found += shared_values(block, cohort.included["patient_id"], known=found)
+    return tuple(found)
 
 
 def empty_features(

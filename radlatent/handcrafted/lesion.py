@@ -23,6 +23,7 @@ from radlatent.imaging import (
     header_warnings,
     open_pair,
     single_thread,
+    unit_doubt,
     unit_fault,
 )
 from radlatent.schema import nearest
@@ -217,7 +218,8 @@ def _describe(lesion: Lesion, pair: Pair, mask: Volume, changes):
     n_voxels, low, high = len(values), float(np.min(values)), float(np.max(values))
     levels = _gray_levels(low, high, lesion.settings)
     flags = [*changes, *_flags(n_voxels, low, high, levels)]
-    fault = unit_fault(lesion.unit, pair.image, low, high)
+    about = lesion.unit, pair.image, low, high
+    fault = unit_fault(*about) or unit_doubt(*about)
     return {
         "n_voxels": n_voxels,
         "volume_mm3": n_voxels * float(np.prod(mask.spacing_mm)),

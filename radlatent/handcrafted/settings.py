@@ -29,8 +29,8 @@ Box = tuple[slice, slice, slice]
 PRESETS = ("hu", "suv", "mr")
 
 _STRICT = ConfigDict(extra="forbid", frozen=True)
-_Positive = Annotated[float, Field(gt=0)]
-_NotNegative = Annotated[float, Field(ge=0)]
+_Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+_NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 _Whole = Annotated[int, Field(ge=1)]
 _Norm = Literal["manhattan", "euclidean", "infinity", "no_weighting"]
 # an int stays an int: pyradiomics writes sigma 3 and 3.0 into different names

@@ -12,7 +12,7 @@
 :func:`collapse_warnings`
 :func:`open_pair`, :class:`Pair`,         an image and one lesion of its mask, each on
 :func:`read_pair`, :func:`forget_pair`,   its own grid; on one; what of it lies outside
-:func:`share_outside`,
+:func:`resampled_note`, :func:`share_outside`,
 :data:`MOST_OUTSIDE`
 :func:`whole_labels`,                     labels of a mask; how many voxels each has
 :func:`label_counts`
@@ -27,7 +27,7 @@
 :func:`crop`, :func:`crop_to_mask`,       boxes in voxels, margins in mm
 :func:`bounding_box`, :func:`expand_box`
 :func:`clip`, :func:`normalize`,          voxel values; whether they fit their unit
-:func:`unit_fault`
+:func:`unit_fault`, :func:`unit_doubt`
 :func:`signed_distance`                   mm to the border of a region
 :func:`maximum_intensity_projection`,     upright pictures
 :class:`Projection`
@@ -59,6 +59,7 @@ from radlatent.imaging.intensity import (
     clip,
     maximum_intensity_projection,
     normalize,
+    unit_doubt,
     unit_fault,
 )
 from radlatent.imaging.itk import from_sitk, single_thread, to_sitk
@@ -77,6 +78,7 @@ from radlatent.imaging.pairs import (
     forget_pair,
     open_pair,
     read_pair,
+    resampled_note,
     share_outside,
 )
 from radlatent.imaging.stored import check_stored
@@ -126,11 +128,13 @@ __all__ = [
     "region_of",
     "resample",
     "resample_to",
+    "resampled_note",
     "share_outside",
     "signed_distance",
     "single_thread",
     "standardize",
     "to_sitk",
+    "unit_doubt",
     "unit_fault",
     "whole_labels",
     "write_volume",

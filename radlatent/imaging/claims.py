@@ -1,6 +1,7 @@
-"""What the header of a file claims: its voxels, and where and how they are stored.
+"""Which files are volumes, what others are, and what the header of a volume claims.
 
-A path enters, a `Claim` leaves. A few hundred bytes are read.
+A path enters; a `Claim` leaves, of voxels and where and how they are stored, or an
+``OSError`` that tells what makes a volume of the file. A few hundred bytes are read.
 """
 
 import gzip
@@ -15,7 +16,16 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-__all__ = ["Claim", "is_nifti", "is_nifti2", "read_claim", "read_nifti_fields"]
+__all__ = [
+    "FORMATS",
+    "Claim",
+    "check_format",
+    "is_nifti",
+    "is_nifti2",
+    "kind_of",
+    "read_claim",
+    "read_nifti_fields",
+]
 
 _NIFTI = (".nii", ".nii.gz")
 _HEADER_BYTES = 1 << 16
@@ -37,6 +47,37 @@ _BYTES = {name: int(n) for n, names in _NRRD_BYTES.items() for name in names.spl
 _BYTES |= {"MET_CHAR": 1, "MET_UCHAR": 1, "MET_SHORT": 2, "MET_USHORT": 2}
 _BYTES |= {"MET_INT": 4, "MET_UINT": 4, "MET_FLOAT": 4, "MET_DOUBLE": 8}
 _BYTES |= {"MET_LONG": 4, "MET_ULONG": 4, "MET_LONG_LONG": 8, "MET_ULONG_LONG": 8}
+
+FORMATS = (*_NIFTI, ".nrrd", ".mha")
+
+#: How NRRD and MetaImage headers name a data file of their own.
+_DETACHED = re.compile(rb"(?im)^(data ?file:|ElementDataFile\s*=(?!\s*LOCAL))")
+
+_WRITE = f"Write it as one of {', '.join(FORMATS)}"
+_JOIN = (
+    f"{_WRITE}, for instance with SimpleITK: WriteImage(ReadImage('x.mhd'), 'x.mha')."
+)
+_SERIES = (
+    "One slice of a DICOM series is no volume: read the series with SimpleITK "
+    "(ImageSeriesReader, GetGDCMSeriesFileNames) or convert it with dcm2niix, and "
+    f"write it as one of {', '.join(FORMATS)}."
+)
+_PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".npy", ".npz")
+_UNPACK = "Unpack it, and name the volume in it."
+
+#: First bytes of what is found under the name of an image, and what is done about it.
+_STARTS = (
+    (rb"version https://git-lfs", "a pointer of Git LFS", "Fetch it: git lfs pull."),
+    (rb"(/annex/|\.\./.*annex)", "a pointer of git-annex", "Fetch it: git annex get."),
+    (rb"\s*(<!doctype|<html|<\?xml|\{)", "a text", "Download the image again."),
+    (rb"PK\x03\x04", "a ZIP archive", _UNPACK),
+    (rb"BZh|\xfd7zXZ|7z\xbc\xaf|\x28\xb5\x2f\xfd", "a packed file", _UNPACK),
+    (rb"\x89HDF|CDF[\x01\x02]", "an HDF5, MINC or netCDF file", f"{_WRITE}."),
+)
+
+#: And of volumes, to the ending that they need.
+_VOLUMES = ((rb"\x1f\x8b", ".nii.gz"), (rb"NRRD\d", ".nrrd"))
+_VOLUMES += ((rb"\s*(ObjectType|NDims)\s*=", ".mha"),)
 
 
 @dataclass(frozen=True)
@@ -247,3 +288,109 @@ def _check_numbers(path, fields, n_axes):
                 f"{wanted} numbers. It is damaged: copy or download it again."
             )
             raise OSError(msg)
+
+
+def check_format(path: str | os.PathLike) -> None:
+    """Refuse what is not one file of a known format.
+
+    A header whose voxels lie in another file would be hashed without them, and could
+    name a file outside of the cohort.
+
+    Parameters
+    ----------
+    path
+        What is there.
+
+    Raises
+    ------
+    OSError
+        It is a folder, has another ending, or is the header of another file; or it is
+        a NIfTI file whose sizes are none.
+    """
+    name = Path(path).name.lower()
+    if Path(path).is_dir():
+        found, remedy = "a folder", _SERIES
+    elif not name.endswith(FORMATS):
+        ending = "".join(Path(path).suffixes).lower()
+        found, remedy = f"the ending {ending or '(none)'}", _remedy_for(path, ending)
+    elif name.endswith((".nii", ".nii.gz")):
+        _check_nifti(path)
+        return
+    else:
+        if not _DETACHED.search(_start(path, _HEADER_BYTES).partition(b"\n\n")[0]):
+            return
+        found, remedy = "a header that names another file for its voxels", _JOIN
+    msg = f"{path}: not a volume in one file, found {found}. {remedy}"
+    raise OSError(msg)
+
+
+def kind_of(path: str | os.PathLike) -> str:
+    """Say what a file is that no reader takes for an image, and what to do.
+
+    Parameters
+    ----------
+    path
+        A file with the ending of a volume.
+
+    Returns
+    -------
+    str
+        Sentences; empty where its first bytes do not tell.
+    """
+    name, head = Path(path).name.lower(), _start(path, 400)
+    if not head:
+        return "an empty file (0 bytes). Copy or download it again."
+    if head[128:132] == b"DICM":
+        return f"a DICOM file. {_SERIES}"
+    for start, kind, remedy in _STARTS:
+        if re.match(start, head, re.IGNORECASE):
+            return f"{kind} ({head[:24]!r}). {remedy}"
+    endings = [ending for start, ending in _VOLUMES if re.match(start, head)]
+    if head[344:347] in (b"n+1", b"ni1") or head[4:7] in (b"n+2", b"ni2"):
+        endings = [".nii"]
+    if not endings or name.endswith(endings[0]):
+        return ""
+    packed = "is packed by gzip" if endings[0] == ".nii.gz" else f"is {endings[0]}"
+    return f"a file that {packed} by its content. Name it as it is: {endings[0]}."
+
+
+def _start(path, n_bytes):
+    with Path(path).open("rb") as file:
+        return file.read(n_bytes)
+
+
+def _check_nifti(path):
+    """Refuse what is not packed as it is named, and sizes that ITK prints about."""
+    head = _start(path, 56)
+    if Path(path).name.lower().endswith(".gz"):
+        if not head.startswith(b"\x1f\x8b"):  # ITK reads it, and others do not
+            kind = kind_of(path)
+            what = "no image" if kind else "no image, or a damaged one"
+            found = kind or "no gzip stream, as the ending .gz promises."
+            raise OSError(f"{path}: {what}, found: {found}")
+        return  # of sizes the reader tells, once they are unpacked
+    for end in "<>":
+        if struct.unpack_from(f"{end}i", head.ljust(4, b"\0"))[0] != 348:
+            continue
+        n_axes, *sizes = struct.unpack_from(f"{end}8h", head.ljust(56, b"\0"), 40)
+        sizes = sizes[: max(n_axes, 0)]
+        if len(sizes) != n_axes or not n_axes or min(sizes) < 1:
+            msg = (
+                f"{path}: the header says {n_axes} axes of sizes {sizes}. It is "
+                "damaged: copy or download the file again."
+            )
+            raise OSError(msg)
+
+
+def _remedy_for(path, ending):
+    """Return what to do with a file of another kind."""
+    if ending.endswith((".mhd", ".nhdr", ".hdr", ".img")):
+        return _JOIN
+    if ending.endswith(_PICTURES):
+        return (
+            "It does not say where its voxels lie. Stack the slices, with their spacing"
+            f" in mm, into one of {', '.join(FORMATS)}."
+        )
+    if _start(path, 132).endswith(b"DICM") or ending.endswith((".dcm", ".ima")):
+        return _SERIES
+    return f"{_WRITE}."

@@ -17,7 +17,13 @@ import numpy as np
 import SimpleITK as sitk
 
 from radlatent.errors import GeometryError
-from radlatent.imaging.claims import is_nifti, is_nifti2
+from radlatent.imaging.claims import (
+    FORMATS,
+    check_format,
+    is_nifti,
+    is_nifti2,
+    kind_of,
+)
 from radlatent.imaging.itk import grid_of, silence, to_sitk
 from radlatent.imaging.stored import check_stored, check_unpacked
 from radlatent.imaging.volume import Geometry, Volume
@@ -31,16 +37,14 @@ __all__ = [
     "write_volume",
 ]
 
-_NIFTI = (".nii", ".nii.gz")
-_FORMATS = (*_NIFTI, ".nrrd", ".mha")
-
-#: How NRRD and MetaImage headers name a data file of their own.
-_DETACHED = re.compile(rb"(?im)^(data ?file:|ElementDataFile\s*=(?!\s*LOCAL))")
 _HEADER_BYTES = 1 << 16
 
 # pixdim and srow are float32, accurate to 1e-7 of their value; 1e-4 of a spacing is
 # 0.03 voxels over 300
 _SCALE_TOLERANCE = 1e-4
+
+#: How ITK names the object that failed; another number in every process.
+_ADDRESS = re.compile(r"\b\w+\(0x[0-9a-f]+\): ")
 
 #: From a nanometer to a meter a voxel, and a kilometer from the origin.
 _SPACINGS_MM, _FARTHEST_MM = (1e-6, 1e3), 1e6
@@ -111,10 +115,10 @@ def write_volume(volume: Volume, path: str | os.PathLike) -> Path:
         If the path ends otherwise.
     """
     path = Path(path)
-    if not path.name.endswith(_FORMATS):
+    if not path.name.endswith(FORMATS):
         msg = (
             f"path {str(path)!r} ends in {path.suffix!r}, which is no volume format "
-            f"written here. Use one of {', '.join(_FORMATS)}."
+            f"written here. Use one of {', '.join(FORMATS)}."
         )
         raise ValueError(msg)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -214,7 +218,10 @@ def _numbers(values: np.ndarray) -> str:
 
 
 def _unreadable(path: str | os.PathLike, error: Exception) -> str:
-    found = " ".join(str(error).rpartition("ERROR: ")[2].split())
+    kind = kind_of(path)
+    if kind:
+        return f"{path}: no image, found: {kind}"
+    found = _ADDRESS.sub("", " ".join(str(error).rpartition("ERROR: ")[2].split()))
     return (
         f"{path}: no image, or a damaged one, found: {found}. Give an intact NIfTI, "
         "NRRD or MetaImage file."
@@ -265,7 +272,7 @@ def _open(path: str | os.PathLike) -> tuple[sitk.ImageFileReader, Geometry]:
     if not Path(path).exists():
         msg = f"{path}: there is no such file. Check the path in cases.csv."
         raise FileNotFoundError(msg)
-    _check_format(path)
+    check_format(path)
     reader = sitk.ImageFileReader()
     try:
         _read_header(reader, path)
@@ -324,55 +331,6 @@ def _read_header(reader: sitk.ImageFileReader, path: str | os.PathLike) -> None:
         reader.SetFileName(str(alike))
         with silence:
             reader.ReadImageInformation()
-
-
-def _check_format(path: str | os.PathLike) -> None:
-    """Refuse what is not one file of a known format.
-
-    A header whose voxels lie in another file would be hashed without them, and could
-    name a file outside of the cohort.
-    """
-    if Path(path).is_dir():
-        found, remedy = "a folder", _SERIES
-    elif not Path(path).name.lower().endswith(_FORMATS):
-        ending = "".join(Path(path).suffixes).lower()
-        found, remedy = f"the ending {ending or '(none)'}", _remedy_for(path, ending)
-    elif not is_nifti(path):
-        with Path(path).open("rb") as file:
-            if not _DETACHED.search(file.read(_HEADER_BYTES).partition(b"\n\n")[0]):
-                return
-        found, remedy = "a header that names another file for its voxels", _JOIN
-    else:
-        return
-    msg = f"{path}: not a volume in one file, found {found}. {remedy}"
-    raise OSError(msg)
-
-
-_JOIN = (
-    f"Write it as one of {', '.join(_FORMATS)}, for instance with SimpleITK: "
-    "WriteImage(ReadImage('x.mhd'), 'x.mha')."
-)
-_SERIES = (
-    "One slice of a DICOM series is no volume: read the series with SimpleITK "
-    "(ImageSeriesReader, GetGDCMSeriesFileNames) or convert it with dcm2niix, and "
-    f"write it as one of {', '.join(_FORMATS)}."
-)
-_PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".npy", ".npz")
-
-
-def _remedy_for(path, ending):
-    """Return what to do with a file of another kind."""
-    if ending.endswith((".mhd", ".nhdr", ".hdr", ".img")):
-        return _JOIN
-    if ending.endswith(_PICTURES):
-        return (
-            "It does not say where its voxels lie. Stack the slices, with their spacing"
-            f" in mm, into one of {', '.join(_FORMATS)}."
-        )
-    with Path(path).open("rb") as file:
-        if file.read(132).endswith(b"DICM") or ending.endswith((".dcm", ".ima")):
-            return _SERIES
-    return f"Write it as one of {', '.join(_FORMATS)}."
 
 
 def _sheared(path: str | os.PathLike) -> str:

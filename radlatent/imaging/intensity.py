@@ -13,6 +13,7 @@ __all__ = [
     "clip",
     "maximum_intensity_projection",
     "normalize",
+    "unit_doubt",
     "unit_fault",
 ]
 
@@ -25,6 +26,18 @@ _STORED_HU = 500.0
 
 #: Decimals that are read as whole numbers lie above: 0.01 is 1,008,981,770 then.
 _FARTHEST = 1e8
+
+#: Scanners fill what lies outside of their circle with -1500 and less.
+_PADDING_HU = -1500.0
+
+#: The noise of a CT alone spans more.
+_LEAST_RANGE_HU = 20.0
+
+#: Above it a voxel of a lesion is no air; and what no CT holds, metal included.
+_AIR_HU, _MOST_HU = -900.0, 1e5
+
+#: Reconstructions go below zero, by noise; a CT goes to -1000.
+_LEAST_SUV = -5.0
 
 # view: (world axis projected along, rows, columns); LPS axes are x 0, y 1, z 2
 _VIEWS = {"sagittal": (0, 2, 1), "coronal": (1, 2, 0), "axial": (2, 1, 0)}
@@ -152,7 +165,7 @@ def unit_fault(unit: str, image: Volume, low: float, high: float) -> str:
     Parameters
     ----------
     unit
-        As in ``cohort.yml``: SUV and HU have a range; no unit has values beyond 1e8.
+        As in ``cohort.yml``: SUV and HU have a range, others none.
     image
         The whole image.
     low, high
@@ -161,7 +174,8 @@ def unit_fault(unit: str, image: Volume, low: float, high: float) -> str:
     Notes
     -----
     SUV is the uptake over the mean of the body, and lesions reach some tens; a CT holds
-    air, at -1000 HU, unless it was cut out of a body.
+    air, at -1000 HU, unless it was cut out of a body. The whole image is looked at only
+    where the lesion is odd.
     """
     farthest = max(-low, high)
     if farthest > _FARTHEST:
@@ -169,17 +183,77 @@ def unit_fault(unit: str, image: Volume, low: float, high: float) -> str:
             f"the lesion reaches {farthest:.4g}, which no scanner gives: is the data "
             "type of the header that of the voxels? Convert it again from its source"
         )
-    if unit == "SUV" and high > _MOST_SUV:
+    judge = {"SUV": _suv_fault, "HU": _hu_fault}.get(unit)
+    return _told(unit, judge(image.array, low, high) if judge else "")
+
+
+def unit_doubt(unit: str, image: Volume, low: float, high: float) -> str:
+    """Say why the values of a lesion are hardly in the unit of its image, or nothing.
+
+    Parameters
+    ----------
+    unit, image, low, high
+        As in `unit_fault`, which these values have to pass.
+
+    Notes
+    -----
+    The mean of a body is 1 SUV; the noise of a CT alone spans tens of HU.
+    """
+    judge = {"SUV": _suv_doubt, "HU": _hu_doubt}.get(unit)
+    return _told(unit, judge(image.array, low, high) if judge else "")
+
+
+def _told(unit, found):
+    return f"unit {unit}, but {found}" if found else ""
+
+
+def _suv_fault(_, low, high):
+    if high > _MOST_SUV:
         return (
-            f"unit SUV, but the lesion reaches {high:,.0f}: Bq/ml? Divide by the "
-            "injected dose (decayed) over the weight"
+            f"the lesion reaches {high:,.0f}: Bq/ml? Divide by the injected dose "
+            "(decayed) over the weight"
         )
-    if unit == "HU" and low >= 0 and image.array.min() >= 0:
-        largest = float(image.array.max())
-        if largest > _STORED_HU:
+    if low < _LEAST_SUV:
+        return f"the lesion goes down to {low:,.0f}, and SUV is never negative: a CT?"
+    return ""
+
+
+def _suv_doubt(array, _, high):
+    if high <= 1 and (most := float(np.nanmax(array))) <= 1:
+        return (
+            f"no voxel of the image is above {most:.3g}, and the mean of a body is 1: "
+            "normalized, or in other units of dose and weight?"
+        )
+    return ""
+
+
+def _hu_fault(array, low, high):
+    if max(abs(low), abs(high)) > _MOST_HU:
+        return f"the lesion holds values from {low:.3g} to {high:.3g}, as no CT does"
+    if low < 0:
+        return ""
+    inside = array[array > _PADDING_HU] if array.min() < 0 else array
+    if inside.min() >= 0 and (most := float(inside.max())) > _STORED_HU:
+        return (
+            f"no voxel of the image is below 0 (up to {most:,.0f}): stored values "
+            "without their intercept (RescaleIntercept, often -1024)?"
+        )
+    return ""
+
+
+def _hu_doubt(array, low, high):
+    if high < _AIR_HU:
+        return (
+            f"the lesion is air alone (up to {high:,.0f}): an intercept applied twice, "
+            "or a mask in another place?"
+        )
+    if array.dtype == np.uint8:
+        return "the image holds 8 bits a voxel: a window written as a picture?"
+    if 0 < high - low < _LEAST_RANGE_HU:
+        least, most = float(np.nanmin(array)), float(np.nanmax(array))
+        if most - least < _LEAST_RANGE_HU:
             return (
-                f"unit HU, but no voxel of the image is below 0 (up to {largest:,.0f}):"
-                " stored values without their intercept (RescaleIntercept, often "
-                "-1024)?"
+                f"the whole image lies between {least:.4g} and {most:.4g}: normalized, "
+                "or in another unit?"
             )
     return ""

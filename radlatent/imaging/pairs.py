@@ -5,6 +5,7 @@ resamples takes the lesion from the grid that it was drawn on, so that it is res
 once; `Pair.on_image_grid` is for whoever does not.
 """
 
+import itertools
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import numpy as np
 
 from radlatent.errors import EmptyMaskError, GeometryError
 from radlatent.imaging.files import read_volume
-from radlatent.imaging.grid import bounding_box, resample_to
+from radlatent.imaging.grid import bounding_box, crop, resample_to
 from radlatent.imaging.labels import (
     chosen,
     label_counts,
@@ -36,6 +37,7 @@ __all__ = [
     "forget_pair",
     "open_pair",
     "read_pair",
+    "resampled_note",
     "share_outside",
 ]
 
@@ -119,13 +121,8 @@ class Pair:
                 "cases.csv."
             )
             raise GeometryError(msg)
-        change = after / before - 1
-        if abs(change) <= _SWOLLEN:
-            return mask, ()
-        return mask, (
-            f"resampled: the mask has {change:+.0%} volume on the grid of the image "
-            f"({before:.3g} -> {after:.3g} mm3)",
-        )
+        change = _volume_note(before, after)
+        return mask, (f"resampled: the mask has {change}",) if change else ()
 
 
 def open_pair(
@@ -231,6 +228,46 @@ def share_outside(lesion: Volume, image: Geometry | Volume) -> float:
     # a border that both share is not crossed by rounding
     within = (inside >= -0.5 - 1e-3) & (inside <= np.array(image.shape) - 0.5 + 1e-3)
     return 1 - float(within.all(axis=1).mean())
+
+
+def resampled_note(lesion: Volume, image: Geometry | Volume) -> str:
+    """Say what becomes of a lesion's volume on the grid of an image, or nothing.
+
+    Parameters
+    ----------
+    lesion
+        Booleans on a grid of their own.
+    image
+        The grid; the part around the lesion is looked at.
+    """
+    lesion = crop(lesion, bounding_box(lesion))
+    sides = [(-0.5, n - 0.5) for n in lesion.shape]
+    corners = image.to_index(lesion.to_world(list(itertools.product(*sides))))
+    last = np.array(image.shape) - 1
+    start = np.floor(corners.min(axis=0)).clip(0, last).astype(int)
+    stop = np.ceil(corners.max(axis=0)).clip(0, last).astype(int) + 1
+    origin = image.to_world([start])[0]
+    part = Geometry(stop - start, image.spacing_mm, origin, image.direction)
+    mask = resample_to(lesion, part, interpolation="nearest", fill=0)
+    before, after = _volume_mm3(lesion), _volume_mm3(mask)
+    if not after:
+        return (
+            f"nothing is left of a lesion of {before:.3g} mm3 on the grid of the image "
+            f"(a voxel is {_voxel_mm3(image):.3g} mm3): only settings with "
+            "resampledPixelSpacing measure it"
+        )
+    change = _volume_note(before, after)
+    return f"a lesion has {change}" if change else ""
+
+
+def _volume_note(before, after):
+    change = after / before - 1
+    if abs(change) <= _SWOLLEN:
+        return ""
+    return (
+        f"{change:+.0%} volume on the grid of the image "
+        f"({before:.3g} -> {after:.3g} mm3)"
+    )
 
 
 def _checked_outside(lesion, image, place, image_path):

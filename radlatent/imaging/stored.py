@@ -273,7 +273,7 @@ def _other(path, claim, held):
     return (
         f"{path}: the header claims {_times(claim.shape)} voxels "
         f"({claim.bytes:,} bytes), the file holds {max(held, 0):,} bytes"
-        + ("" if claim.packed else f" ({int(held / per_voxel):,} voxels)")
+        + ("" if claim.packed else f" ({int(max(held, 0) / per_voxel):,} voxels)")
         + (". It was cut, or its" if short else " or more. Its")
         + " header is damaged: copy or download it again."
     )

@@ -28,6 +28,11 @@ _MOST_VALUES = 100_000
 #: Brackets in brackets, of a file that a person wrote.
 _DEEPEST = 50
 
+#: A card that names every patient of a large cohort stays below.
+_MOST_BYTES = 1 << 20
+
+_MERGE = "tag:yaml.org,2002:merge"
+
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for the nearest known name, or an empty text.
@@ -87,10 +92,13 @@ def read_yaml(path: str | Path, model: type[_Model]) -> _Model:
 class _Loader(yaml.SafeLoader):
     """Refuses what nests without end, before memory and time go into it."""
 
-    depth = 0
+    depth = n_values = 0
 
     def compose_node(self, parent, index):
         self.depth += 1
+        self.n_values += 1
+        if self.n_values > _MOST_VALUES:
+            raise yaml.YAMLError(f"it holds more than {_MOST_VALUES:,} values")
         if self.depth > _DEEPEST:
             msg = f"it is nested too deep, by more than {_DEEPEST} levels"
             raise yaml.YAMLError(msg)
@@ -101,6 +109,13 @@ class _Loader(yaml.SafeLoader):
 
 def _load(path):
     """Return the content of a file, whose values are looked at before they are made."""
+    size = path.stat().st_size
+    if size > _MOST_BYTES:
+        msg = (
+            f"{path}: holds {size:,} bytes, and at most {_MOST_BYTES:,} are read. Is "
+            "it another file?"
+        )
+        raise SchemaError(msg)
     loader = _Loader(path.read_text("utf-8"))
     try:
         node = loader.get_single_node()
@@ -151,7 +166,8 @@ def _keys_twice(root, loader):
             continue
         lines = {}
         for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode):
+            # what is merged (<<) gives way to keys that are written out
+            if not isinstance(key, yaml.ScalarNode) or key.tag == _MERGE:
                 continue
             # 1 and 1.0, yes and true are one key
             value, line = loader.construct_object(key), key.start_mark.line + 1

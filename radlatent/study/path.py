@@ -117,7 +117,8 @@ def run(
     tables |= record.of_cases(work, extraction, failed)
     command = {"study": str(study), "root": str(work.cohort.root), "jobs": jobs}
     counts = record.counts(work, extraction, results)
-    record.write(work, tables, command=command, counts=counts, seconds=clock)
+    told = {"command": command, "counts": counts, "shared": extraction.shared}
+    record.write(work, tables, seconds=clock, **told)
     report(work.out)
     return Run(work.out, *(tables[name] for name in _RETURNED))
 

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from radlatent.cohort import shared_images
 from radlatent.fusion import Result
 from radlatent.handcrafted import Extraction, read_settings
 from radlatent.outputs import replace_text
@@ -88,6 +87,7 @@ def write(
     command: Mapping,
     counts: Mapping,
     seconds: Mapping,
+    shared: Sequence[str],
 ) -> None:
     """Write the tables of a run, and then the record that vouches for them.
 
@@ -99,13 +99,15 @@ def write(
         Name to table.
     command, counts, seconds
         As for `radlatent.provenance.run_record`.
+    shared
+        A note for patients who have one image.
     """
     write_run(tables, work.data)
     names = dict.fromkeys((*tables, *extracted(work)))
     files = [f"{name}.parquet" for name in names]
     record = run_record(
         command=command,
-        cohort=_about(work),
+        cohort=_about(work) | {"shared_images": list(shared)},
         settings=_choices(work),
         counts=counts,
         outputs={name: file_hash(work.data / name) for name in files},
@@ -123,7 +125,6 @@ def _about(work):
         "freeze": cohort.card.freeze,
         "units": {name: spec.unit for name, spec in cohort.modalities.items()},
         "manifest": cohort.key,
-        "shared_images": shared_images(cohort),
         "derived": cohort.card.model_dump(mode="json", by_alias=True)["derived"],
         "license": cohort.card.license,
         "citation": cohort.card.citation,

@@ -425,3 +425,83 @@ def test_check_and_extract_take_one_tolerance(
     content = {"setting": setting, "featureClass": {"firstorder": ["Mean"]}}
     failures = extract(tiny_folder, settings=content, jobs=1).failures
     assert failures["case_id"].tolist() == ["p1"] * refused
+
+
+def test_a_copy_that_is_not_packed_is_found(tiny_folder):
+    content = gzip.decompress((tiny_folder / "p1/ct_image.nii.gz").read_bytes())
+    (tiny_folder / "p3/ct_image.nii").write_bytes(content)
+    cases = pd.read_csv(tiny_folder / "cases.csv", dtype=str)
+    cases.loc[2, "image_ct"] = "p3/ct_image.nii"
+    cases.to_csv(tiny_folder / "cases.csv", index=False)
+    found = check(tiny_folder)
+    assert found.problems.empty
+    assert found.shared == found.notes
+    assert found.shared[0].startswith("patients p1, p3 have one image")
+
+
+def test_separate_parts_of_one_label_are_noted(tiny_folder):
+    def two(array):
+        array = np.zeros_like(array)
+        array[3:6, 3:6, 3:6] = array[10:13, 10:13, 10:13] = 1
+        array[8, 8, 8] = 1  # a speck
+        return array
+
+    rewrite(tiny_folder / "p2" / "ct_mask.nii.gz", two)
+    found = check(tiny_folder)
+    assert found.problems.empty
+    assert found.notes == ("a lesion of 2 separate parts is measured as one",)
+
+
+def test_voxels_that_are_no_numbers_are_told_before_they_are_measured(tiny_folder):
+    rewrite(
+        tiny_folder / "p2" / "ct_image.nii.gz",
+        lambda a: np.where(a > np.median(a), np.nan, a).astype(np.float32),
+    )
+    problem = only_problem(tiny_folder)
+    assert problem["column"] == "image_ct"
+    assert "voxels in the lesion are not finite numbers" in problem["problem"]
+
+
+def test_a_fault_of_a_mask_of_two_images_is_told_once(tiny_folder):
+    cases = pd.read_csv(tiny_folder / "cases.csv", dtype=str)
+    cases = cases.rename(columns={"mask_ct": "mask"}).drop(columns="mask_pet")
+    cases.to_csv(tiny_folder / "cases.csv", index=False)
+    (tiny_folder / "p1" / "ct_mask.nii.gz").write_bytes(b"")
+    card = (tiny_folder / "cohort.yml").read_text("utf-8")
+    card = card.replace("preset: suv", "preset: suv, resample_mask: true")
+    (tiny_folder / "cohort.yml").write_text(card, "utf-8")
+    assert only_problem(tiny_folder)["column"] == "mask"
+
+
+def test_a_grid_that_differs_names_both_files(tiny_folder):
+    rewrite(tiny_folder / "p2" / "ct_mask.nii.gz", lambda a: a[:, :, 1:])
+    said = only_problem(tiny_folder)["problem"]
+    assert said.endswith("(ct_mask.nii.gz on ct_image.nii.gz)")
+
+
+@pytest.mark.parametrize(
+    ("named", "there"),
+    [("CT_image.nii.gz", "'ct_image.nii.gz'"), ("ct_image.nrrd", "'ct_image.nii.gz'")],
+)
+def test_a_file_under_a_like_name_is_named(tiny_folder, named, there):
+    cases = pd.read_csv(tiny_folder / "cases.csv", dtype=str)
+    cases.loc[0, "image_ct"] = f"p1/{named}"
+    cases.to_csv(tiny_folder / "cases.csv", index=False)
+    assert f"; there is {there}" in only_problem(tiny_folder)["problem"]
+
+
+def test_a_series_in_a_folder_below_is_found(tiny_folder):
+    (tiny_folder / "study" / "series").mkdir(parents=True)
+    (tiny_folder / "study" / "series" / "IM1").write_bytes(bytes(128) + b"DICM")
+    cases = pd.read_csv(tiny_folder / "cases.csv", dtype=str)
+    cases.loc[0, "image_ct"] = "study"
+    cases.to_csv(tiny_folder / "cases.csv", index=False)
+    said = only_problem(tiny_folder)["problem"]
+    assert said.startswith("'study' is a folder of 1 DICOM files;")
+
+
+def test_a_manifest_with_nul_characters_is_refused(tiny_folder):
+    text = (tiny_folder / "cases.csv").read_bytes().replace(b"p2", b"p\0", 1)
+    (tiny_folder / "cases.csv").write_bytes(text)
+    with pytest.raises(CohortError, match="NUL characters"):
+        check(tiny_folder)

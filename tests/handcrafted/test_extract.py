@@ -409,3 +409,42 @@ def test_threads_of_one_process_give_the_same_table(tmp_path):
     command = [sys.executable, "-c", code, str(tmp_path / "cohort")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_copy_in_another_format_is_found_by_its_values(tiny_folder, caplog):
+    image = read_volume(tiny_folder / "p1" / "ct_image.nii.gz")
+    write_volume(image, tiny_folder / "p3" / "ct_image.nrrd")
+    mask = (tiny_folder / "p1" / "ct_mask.nii.gz").read_bytes()
+    (tiny_folder / "p3" / "ct_mask.nii.gz").write_bytes(mask)
+    cases = pd.read_csv(tiny_folder / "cases.csv", dtype=str)
+    cases.loc[2, "image_ct"] = "p3/ct_image.nrrd"
+    cases.to_csv(tiny_folder / "cases.csv", index=False)
+    extraction = extract(tiny_folder)
+    (note,) = extraction.shared
+    assert note.startswith("patients p1, p3 have one image (their lesions have")
+    assert note in caplog.messages
+    # by its bytes it is found as well, and told once
+    path = tiny_folder / "p3" / "pet_image.nii.gz"
+    path.write_bytes((tiny_folder / "p1" / "pet_image.nii.gz").read_bytes())
+    told = extract(tiny_folder).shared
+    assert [note.partition(" (")[2][:13] for note in told] == ["p1/pet_image."]
+
+
+def test_one_mask_of_two_patients_is_no_copy_of_an_image(tiny_folder):
+    for modality in ("ct", "pet"):
+        mask = (tiny_folder / "p1" / f"{modality}_mask.nii.gz").read_bytes()
+        (tiny_folder / "p3" / f"{modality}_mask.nii.gz").write_bytes(mask)
+    assert extract(tiny_folder).shared == ()
+
+
+def test_flags_are_told_once_a_kind(tiny_folder, caplog):
+    for patient in ("p1", "p2"):
+        rewrite(
+            tiny_folder / patient / "pet_image.nii.gz",
+            lambda a: (a * 5000).astype(np.float32),
+        )
+    extract(tiny_folder)
+    told = [line for line in caplog.messages if line.startswith("flagged, pet: unit")]
+    assert len(told) == 1
+    assert "Bq/ml" in told[0]
+    assert "(2 times" in told[0]

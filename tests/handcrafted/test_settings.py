@@ -221,3 +221,9 @@ def test_a_bare_section_of_ibsi_means_its_defaults(tmp_path):
 def test_what_pyradiomics_knows_and_we_refuse_is_told(content, expected):
     with pytest.raises(SchemaError, match=expected):
         read_settings(content)
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_a_bin_without_end_is_refused(value):
+    with pytest.raises(SchemaError, match="finite"):
+        read_settings({"setting": {"binWidth": value}})

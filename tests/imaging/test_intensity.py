@@ -10,6 +10,8 @@ from radlatent.imaging import (
     maximum_intensity_projection,
     normalize,
     read_volume,
+    unit_doubt,
+    unit_fault,
 )
 
 UNIT = (1.0, 1.0, 1.0)
@@ -126,3 +128,56 @@ def test_real_short_axis_volume_projects_to_its_grid(real_data):
     projection = maximum_intensity_projection(volume, "axial")
     assert projection.array.shape == (256, 216)
     assert projection.array.max() == volume.array.max()
+
+
+def body(scale=1.0, offset=0.0, dtype=np.float32):
+    """Return a CT with air, and the values of a lesion in it."""
+    rng = np.random.default_rng(0)
+    array = rng.normal(-700, 60, (8, 8, 8))
+    array[0], array[3:6, 3:6, 3:6] = -1000, rng.normal(40, 15, (3, 3, 3))
+    image = Volume((array * scale + offset).astype(dtype), (1.0, 1.0, 1.0))
+    return image, image.array[3:6, 3:6, 3:6]
+
+
+@pytest.mark.parametrize(
+    ("scale", "offset", "dtype", "found"),
+    [
+        (1, 0, np.int16, ""),
+        (1, 1024, np.int16, "no voxel of the image is below 0"),
+        (1e4, 0, np.float64, "as no CT does"),
+        (0.18, 180, np.uint8, "8 bits"),
+        (1 / 1400, 1000 / 1400, np.float32, "normalized"),
+        (1 / 300, 2, np.float32, "normalized"),
+        (1, -1024, np.int16, "air alone"),
+    ],
+)
+def test_values_that_are_no_hounsfield_units_are_told(scale, offset, dtype, found):
+    image, lesion = body(scale, offset, dtype)
+    about = "HU", image, float(lesion.min()), float(lesion.max())
+    said = unit_fault(*about) or unit_doubt(*about)
+    assert (found in said) if found else said == ""
+    assert unit_fault("arbitrary", *about[1:]) == ""
+    assert unit_doubt("arbitrary", *about[1:]) == ""
+
+
+def test_what_fills_the_corners_of_a_ct_is_no_air():
+    image, lesion = body(offset=1024)
+    image.array[:, 0, 0] = -2000
+    said = unit_fault("HU", image, float(lesion.min()), float(lesion.max()))
+    assert "stored values without their intercept" in said
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "most", "found"),
+    [
+        (1, 12, 40, ""),
+        (100, 9000, 20000, "Bq/ml"),
+        (-60, 100, 900, "never negative"),
+        (0.2, 0.9, 1, "normalized"),
+        (0.2, 0.9, 8, ""),
+    ],
+)
+def test_values_that_are_no_suv_are_told(low, high, most, found):
+    image = Volume(np.array([[[0, low, high, most]]], float), (1.0, 1.0, 1.0))
+    said = unit_fault("SUV", image, low, high) or unit_doubt("SUV", image, low, high)
+    assert (found in said) if found else said == ""

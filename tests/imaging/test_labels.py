@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import ndimage
 
 from radlatent.errors import LabelError
 from radlatent.imaging import (
@@ -117,3 +118,30 @@ def test_voxels_of_a_label_of_a_region_of_all():
     assert chosen(array, 2).tolist() == [False, False, True, False, False]
     assert chosen(array, (1, 4)).tolist() == [False, True, False, True, False]
     assert chosen(array, None).tolist() == [False, True, True, True, False]
+
+
+@pytest.mark.parametrize("most", [10, 100, 255])
+def test_probabilities_that_were_stored_as_whole_numbers_are_no_labels(most):
+    grid = np.indices((25, 25, 25)) - 12
+    ball = ((grid**2).sum(axis=0) <= 64).astype(np.float32)
+    soft = ndimage.gaussian_filter(ball, 1.5)
+    stored = np.rint(soft / soft.max() * most).astype(np.uint8)
+    with pytest.raises(LabelError, match=r"choose a threshold|intensities, not"):
+        whole_labels(volume(stored))
+
+
+@pytest.mark.parametrize("side", [2, 3, 5])
+def test_many_labels_side_by_side_are_labels(side):
+    z, y, x = np.indices((4 * side, 5 * side, 5 * side)) // side
+    parcels = (25 * z + 5 * y + x + 1)[:, :, : 5 * side]
+    labels, note = whole_labels(volume(parcels.astype(np.int16)))
+    assert labels.array.max() == 100
+    assert note == ""
+
+
+def test_many_small_lesions_apart_are_labels():
+    array = np.zeros((30, 30, 30), np.uint8)
+    for k, place in enumerate(np.ndindex(4, 4, 4), 1):
+        z, y, x = np.multiply(place, 7) + 1
+        array[z : z + 1 + k % 3, y : y + 1 + k % 2, x] = k
+    assert len(label_counts(whole_labels(volume(array))[0].array)) == 64

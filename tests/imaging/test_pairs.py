@@ -12,12 +12,14 @@ from radlatent.cohort import Cohort
 from radlatent.errors import GeometryError
 from radlatent.handcrafted import extract
 from radlatent.imaging import (
+    Pair,
     Volume,
     forget_pair,
     open_pair,
     pairs,
     read_pair,
     read_volume,
+    resampled_note,
     share_outside,
     write_volume,
 )
@@ -190,3 +192,23 @@ def test_a_volume_that_a_coarse_grid_changes_is_told(ball_files):
     mask, notes = changed.on_image_grid()
     before, after = 12.0, 64.0 * mask.array.sum()
     assert f"{after / before - 1:+.0%}" in notes[0]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_what_the_grid_of_an_image_does_to_a_volume_is_known_before(seed):
+    rng = np.random.default_rng(seed)
+    grid = np.indices((24, 24, 24)) - rng.uniform(8, 16, (3, 1, 1, 1))
+    ball = (grid**2).sum(axis=0) <= rng.uniform(1.5, 6) ** 2
+    lesion = Volume(ball, (1.0, 1.0, 1.0))
+    spacing = tuple(rng.uniform(0.7, 5, 3))
+    image = Volume(np.zeros((8, 9, 10), np.int16), spacing, tuple(rng.uniform(0, 4, 3)))
+    pair = Pair(image, lesion, False, 0.0, (), "the lesion")
+    try:
+        (told,) = pair.on_image_grid()[1] or ("",)
+    except GeometryError:
+        assert resampled_note(lesion, image).startswith("nothing is left of a lesion")
+        return
+    said = resampled_note(lesion, image)
+    assert said.removeprefix("a lesion has ") == told.removeprefix(
+        "resampled: the mask has "
+    )

@@ -76,11 +76,22 @@ def _match_cases(root, image, mask):
         if not found:
             msg = (
                 f"no file under {root} matches the {role} pattern {pattern!r}; found "
-                f"{paths[:5] or 'no file'}. Give {role}=... for these names."
+                f"{paths[:5] or 'no file'}. {_remedy(paths, role)}"
             )
             raise CohortError(msg)
     _check_partners(images, masks, fields, root)
     return _assemble(_join(images, masks, fields))
+
+
+def _remedy(paths, role):
+    if not any(map(_is_volume, paths)) and any(
+        p.lower().endswith((".dcm", ".ima")) for p in paths
+    ):
+        return (
+            "These are DICOM files: convert each series first, as .nii.gz or .nrrd, "
+            "with SimpleITK (ImageSeriesReader, GetGDCMSeriesFileNames) or dcm2niix."
+        )
+    return f"Give {role}=... for these names."
 
 
 def _is_volume(path):

@@ -48,6 +48,9 @@ __all__ = [
 
 _log = logging.getLogger(__name__)
 
+_RUN = ["model", "blocks", "endpoint"]
+_ENDS = ["metric", "estimate", "lower", "upper"]
+
 #: Quantiles of the event times at which survival is predicted.
 _QUANTILES = np.linspace(0.05, 0.95, 19)
 
@@ -99,11 +102,23 @@ class Result:
         return figures.roc(roc_curve(self.predictions), ax, **kwargs)
 
     def __repr__(self) -> str:
-        estimates = self.metrics.set_index("metric")["estimate"].round(3)
-        return f"Result({estimates.to_dict()})"
+        told = []
+        for key, rows in self.metrics.groupby(_RUN, sort=False):
+            n, events = rows[["n", "n_events"]].iloc[0]
+            told.append("{} on {}, {}".format(*key) + f": n = {n}, {events} events")
+            told += [
+                f"  {metric:<22}{_interval(*ends)}"
+                for metric, *ends in rows[_ENDS].itertuples(index=False)
+            ]
+        return "\n".join(told)
 
     def _repr_html_(self) -> str:
         return self.summary.to_html()
+
+
+def _interval(estimate, lower, upper):
+    ends = "" if np.isnan(lower) else f"  ({lower:.3f} to {upper:.3f})"
+    return f"{estimate:.3f}{ends}"
 
 
 def cross_validate(

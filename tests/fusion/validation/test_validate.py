@@ -320,3 +320,16 @@ def test_interval_of_a_permuted_endpoint_covers_chance(small):
     endpoint.frame["class"] = rng.permutation(endpoint.frame["class"].to_numpy())
     row = auc_row(logistic(), features, endpoint, 0)
     assert row["lower"] <= 0.5 <= row["upper"]
+
+
+def test_a_result_prints_its_metrics_with_their_intervals(make_endpoint, make_features):
+    endpoint = make_endpoint("ab" * 20)
+    values = np.random.default_rng(0).normal(size=(40, 2))
+    features = make_features(values, endpoint.frame.index)
+    folds = make_folds(endpoint, n_folds=2, n_repeats=1)
+    result = cross_validate(logistic(), features, endpoint, folds, name="ridge")
+    first, auc, *_ = repr(result).splitlines()
+    assert first == "ridge on all, diagnosis: n = 40, 20 events"
+    row = result.metrics.set_index("metric").loc["auc"]
+    ends = "  ({:.3f} to {:.3f})".format(*row[["lower", "upper"]])
+    assert auc == f"  {'auc':<22}{row['estimate']:.3f}{ends}"

@@ -71,12 +71,11 @@ class DicePredictor(BaseEstimator):
     -----
     Ten regressions (`fit_dice_regression`) each leave out a tenth of the patients. The
     predicted Dice is their mean. The interval is CV+ (Barber et al. 2021; Vovk 2015)
-    of residuals in units of the spread (Lei et al. 2018, section 5.2), half of
-    1 - level on either side, cut at 0 and 1. Patients and not masks are exchangeable,
-    so that each weighs the same (Lee et al. 2023): what is promised is the coverage of
-    a mask of a new patient, on average over patients; 1 - 2 (1 - level) at the least,
-    about ``level`` in practice. With fewer than 2 / (1 - level) - 1 patients intervals
-    reach to 0 and 1.
+    of absolute residuals in units of the spread (Lei et al. 2018, section 5.2), cut at
+    0 and 1. Patients and not masks are exchangeable, so that each weighs the same (Lee
+    et al. 2023): what is promised is the coverage of a mask of a new patient, on
+    average over patients; 1 - 2 (1 - level) at the least, about ``level`` in practice.
+    With fewer than level / (1 - level) patients intervals reach to 0 and 1.
 
     The threshold is the conformal limit of the predictions, out of fold, of the masks
     below ``flag_below``, each of their patients again weighing the same. That needs
@@ -365,18 +364,16 @@ class DicePredictor(BaseEstimator):
         """Return both ends of the intervals, given Dice and spread of each fold."""
         masks = self.calibration_
         fold = masks["fold"].to_numpy()
-        residual = (masks["dice"] - masks["predicted_dice"]) / masks["spread"]
+        residual = ((masks["dice"] - masks["predicted_dice"]) / masks["spread"]).abs()
         weights = patient_weights(masks["patient_id"].to_numpy())
         step = max(1, _TOGETHER // len(masks))
         ends = [np.empty((2, 0))]
         for start in range(0, center.shape[1], step):
             part = slice(start, start + step)
-            values = (
-                center[fold, part] + residual.to_numpy()[:, None] * (spread[fold, part])
-            )
-            share = (1 - self.level) / 2
-            upper = limits(values.T, weights, share)
-            ends.append([-limits(-values.T, weights, share), upper])
+            reach = residual.to_numpy()[:, None] * spread[fold, part]
+            middle, share = center[fold, part], 1 - self.level
+            lower = -limits((reach - middle).T, weights, share)
+            ends.append([lower, limits((middle + reach).T, weights, share)])
         return np.concatenate(ends, axis=1).clip(0, 1)
 
 

@@ -148,7 +148,7 @@ class MaskCorrector(BaseEstimator):
     Notes
     -----
     The threshold is the widest under which at most 1 % of the slices of calibration
-    masks, degraded as a network's (`NETWORK_LIKE`), lose more than 0.02 Dice, and 0.8
+    masks, degraded as a network's (`NETWORK_LIKE`), lose more than 0.02 Dice, and 0.9
     at the least. Drawn errors are not those of a network: `calibrate` sets gate and
     predicted Dice on these. No structure that entered vanishes or loses most of itself,
     and none is invented, unless both slices beside it say so (`repairs`).

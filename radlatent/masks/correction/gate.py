@@ -39,8 +39,10 @@ HARM, ALLOWED = 0.02, 0.01
 #: no more than 0.5 % with 95 % confidence, with it 149.
 MOST = 0.25
 
-#: Drawn errors ask for no threshold above it: those of a network are worse to mend.
-FLOOR = 0.8
+#: The least threshold on drawn errors, with which a network's cannot compare: of a poor
+#: U-Net's slices (Dice 0.79, half of them invalid) 2.2 % came to harm at 0.8, 0.9 % at
+#: 0.9 and none at 0.95, where half of what is gained is gone.
+FLOOR = 0.9
 
 #: What a gate is set on where no network's masks are at hand.
 DRAWN = "drawn errors"

@@ -472,3 +472,23 @@ def test_what_draws_the_command_line_may_be_broken(name, tmp_path):
     done = subprocess.run([sys.executable, "-c", code], env=env, **told)
     assert done.returncode == 1
     assert done.stdout == "x  missing  required\n"
+
+
+def test_a_check_with_notes_says_so_at_its_end(tiny_folder):
+    assert invoke("check", tiny_folder).output.rstrip().endswith("no problem.")
+    image = (tiny_folder / "p1" / "ct_image.nii.gz").read_bytes()
+    (tiny_folder / "p3" / "ct_image.nii.gz").write_bytes(image)
+    done = invoke("check", tiny_folder)
+    assert done.exit_code == 0
+    assert done.output.rstrip().endswith("no problem, one note.")
+
+
+@pytest.mark.parametrize("name", ["index.html", "failures.csv", "tables", "figures"])
+def test_a_report_that_cannot_be_written_is_told_before_the_work(tmp_path, name):
+    (tmp_path / "run.json").write_text(
+        '{"command": {}, "settings": {}, "cohort": {}, "counts": {}, "outputs": {}}'
+    )
+    (tmp_path / name).mkdir() if "." in name else (tmp_path / name).write_text("")
+    done = invoke("report", tmp_path)
+    assert done.exit_code == 1
+    assert "is a folder; give a file" in done.output or "give a folder" in done.output

@@ -334,3 +334,17 @@ def test_stability_is_told_of_patients_that_the_corrector_knows(fitted, tmp_path
     alternatives = pd.read_parquet(tmp_path / "icc.alternatives.parquet")
     assert alternatives["n_fitted_on"].tolist() == [0, N_EXPERT]
     assert (table["n"] == 3 * N_EXPERT).all()
+
+
+@pytest.mark.parametrize("named", [(), ("--modality", "mr")])
+def test_a_cohort_of_two_modalities_is_told_of_before_its_files_are_read(
+    tiny_folder, tmp_path, named
+):
+    (tiny_folder / "p1" / "ct_image.nii.gz").unlink()
+    for verb, out in (("score", "x.csv"), ("fit", "corrector")):
+        given = ["masks", verb, str(tiny_folder), "--out", str(tmp_path / out), *named]
+        done = CliRunner().invoke(app, given)
+        assert done.exit_code == 1
+        assert "--modality" in done.output
+        assert "['pet', 'ct']" in done.output or "['ct', 'pet']" in done.output
+        assert "not there" not in done.output

@@ -19,6 +19,7 @@ from radlatent.cli.options import (
     RandomState,
     Root,
     Settings,
+    check_modality,
     check_new_folder,
     check_out,
     settings_of,
@@ -89,6 +90,7 @@ def score(
     """
     check_out(out, "slices", "failures")
     chosen = rl.masks.rule_set(rules)
+    check_modality(cohort, modality)
     found = rl.check(cohort, root=root, jobs=jobs)
     found.raise_if_any(allow=allow_failures)
     scores = rl.masks.score(found.cohort, rules=chosen, modality=modality, jobs=jobs)
@@ -126,6 +128,7 @@ def fit(  # noqa: PLR0913 - the parameters of the class and of its fit
         calibration_fraction=calibration_fraction,
         random_state=random_state,
     )
+    check_modality(cohort, modality)
     found = rl.check(cohort, root=root)
     found.raise_if_any()
     corrector.fit(found.cohort, modality=modality)
@@ -217,6 +220,9 @@ def correct(  # noqa: PLR0913 - the parameters of the function, and where to loo
     """
     loaded = rl.load_corrector(corrector)
     check_new_folder(out)
+    check_out(out / "quality.csv", "slices", "failures", cache=out / "cache")
+    check_folder(out / "masks", what="--out")
+    check_modality(cohort, modality)
     found = rl.check(cohort, root=root, jobs=jobs)
     found.raise_if_any(allow=allow_failures)
     corrected = rl.masks.correct(
@@ -272,6 +278,7 @@ def stability(  # noqa: PLR0913 - the parameters of two functions
     check_folder(out.with_suffix(".alternatives"), what="--out")
     chosen = settings_of(settings)
     loaded = rl.load_corrector(corrector)
+    check_modality(cohort, modality)
     found = rl.check(cohort, root=root, jobs=jobs)
     found.raise_if_any(allow=allow_failures)
     drawn = rl.draw_alternatives(

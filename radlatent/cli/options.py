@@ -9,8 +9,10 @@ from typing import Annotated
 import typer
 
 import radlatent as rl
-from radlatent.errors import SchemaError
+from radlatent.cohort.card import read_card
+from radlatent.errors import RadlatentError, SchemaError
 from radlatent.outputs import check_file, check_folder, sweep
+from radlatent.schema import nearest
 
 __all__ = [
     "Allow",
@@ -21,6 +23,7 @@ __all__ = [
     "RandomState",
     "Root",
     "Settings",
+    "check_modality",
     "check_new_folder",
     "check_out",
     "settings_of",
@@ -162,6 +165,34 @@ def check_out(
     if cache is not None:
         check_folder(cache, what="--cache")
     sweep(out.parent, deep=False)
+
+
+def check_modality(cohort: Path, modality: str | None) -> None:
+    """Refuse before the work a cohort of several modalities where none is named.
+
+    Parameters
+    ----------
+    cohort
+        Its folder; what is wrong with it is told by `radlatent.check`.
+    modality
+        What ``--modality`` says.
+
+    Raises
+    ------
+    SchemaError
+        Nothing is named, or what the cohort does not have.
+    """
+    try:
+        known = list(read_card(cohort).modalities)
+    except (RadlatentError, OSError):
+        return
+    if modality in known or (modality is None and len(known) == 1):
+        return
+    found = "is not given"
+    if modality is not None:
+        found = f"is {modality!r}{nearest(modality, known)}"
+    msg = f"--modality {found}, and the cohort has {known}: name whose masks are meant."
+    raise SchemaError(msg)
 
 
 def check_new_folder(out: Path, *names: str) -> None:

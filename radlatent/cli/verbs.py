@@ -116,7 +116,9 @@ def check(
     for note in found.notes:
         _log.warning("note: %s", note)
     found.raise_if_any()
-    typer.echo(f"{_counted(found.flow)}: no problem.")
+    n = len(found.notes)
+    noted = "" if not n else ", one note" if n == 1 else f", {n} notes"
+    typer.echo(f"{_counted(found.flow)}: no problem{noted}.")
 
 
 def _counted(flow):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from radlatent import figures
 from radlatent.errors import SchemaError
-from radlatent.outputs import replace_bytes, replace_text
+from radlatent.outputs import check_file, check_folder, replace_bytes, replace_text
 from radlatent.provenance import file_hash
 from radlatent.report.checklists import (
     CHECKLISTS,
@@ -69,6 +69,10 @@ def report(folder: str | Path) -> Path:
         raise FileNotFoundError(msg)
     record = _record(folder / "run.json")
     _check_unchanged(folder, record["outputs"])
+    for name in ("index.html", "failures.csv"):
+        check_file(folder / name, what="report")
+    for name in ("tables", "figures"):
+        check_folder(folder / name, what="report")
     data = read_run(folder / "data", record["outputs"])
     _remove_stale(folder)
     short = with_short_blocks(data)

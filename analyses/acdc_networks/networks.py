@@ -4,8 +4,12 @@ from dataclasses import dataclass
 
 import radlatent as rl
 
-#: Pixels of 1.5 mm: 192 mm, and a field in which the heart of every patient lies.
-PATCH = rl.Patch((128, 128), (1.5, 1.5), field_mm=(288.0, 288.0))
+#: 192 mm about the middle of the image, in one window. It cuts more than 5 % off the
+#: right ventricle of three patients, 0.003 of the mean Dice at most; see README.md.
+PATCH = rl.Patch((128, 128), (1.5, 1.5), field_mm=(192.0, 192.0))
+
+#: Of 64 patients there is little to see: half of the slices have each change.
+AUGMENTATION = rl.Augmentation(probability=0.5)
 
 N_FOLDS = 5
 
@@ -31,7 +35,7 @@ class Plan:
 
 #: The report's four networks, the first of them trained longest.
 PLANS = {
-    "unet": Plan(24, 30),
+    "unet": Plan(24, 40),
     "res_unet": Plan(12, 8),
     "attention_unet": Plan(12, 7),
     "swin_unetr": Plan(12, 2),
@@ -53,4 +57,5 @@ def segmenter_of(name: str) -> rl.Segmenter:
     # sums over all slices of a minibatch: a structure that a slice lacks weighs nothing
     loss = {"name": "dice_cross_entropy", "by": "minibatch"}
     about = {"patch": PATCH, "loss": loss, "training": training}
+    about |= {"augmentation": AUGMENTATION}
     return rl.Segmenter(name, width=plan.width, **about)

@@ -180,6 +180,8 @@ def calibrate(  # noqa: PLR0913 - the parameters of the method, and where to loo
     """
     loaded = rl.load_corrector(corrector)
     check_new_folder(out, "corrector.json")
+    for cohort in (network, reference):
+        check_modality(cohort, modality)
     found = [rl.check(cohort, root=root) for cohort in (network, reference)]
     for each in found:
         each.raise_if_any()

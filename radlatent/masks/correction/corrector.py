@@ -26,7 +26,13 @@ from radlatent.masks.correction.calibration import (
     real_pairs,
     refuse_seen,
 )
-from radlatent.masks.correction.gate import FLOOR, Setting, nearest_few, set_gate
+from radlatent.masks.correction.gate import (
+    FLOOR,
+    Setting,
+    check_promise,
+    nearest_few,
+    set_gate,
+)
 from radlatent.masks.correction.offers import offers
 from radlatent.masks.correction.plausibility import examine
 from radlatent.masks.dice.predictor import KIND as PREDICTOR
@@ -289,6 +295,7 @@ class MaskCorrector(BaseEstimator):
         files = real_pairs(network, reference, modality=modality)
         patients = sorted({file.patient_id for file, _ in files})
         refuse_seen(self.fits_, network, patients)
+        check_promise(len(patients), risk=risk, confidence=confidence)
         seen = self._observe(map(read_pair, files), len(files))
         made = copy.copy(self)
         unfitted = predictor or DicePredictor(random_state=self.random_state)

@@ -21,6 +21,8 @@ __all__ = [
     "HARM",
     "MOST",
     "Setting",
+    "check_promise",
+    "fewest_patients",
     "harmed_shares",
     "least_dice",
     "nearest_few",
@@ -239,7 +241,7 @@ def promised(
         found = float(threshold)
     if found is None:
         n, seen = len(losses), int((losses > 0).sum())
-        needed = int(np.ceil(np.log(1 - confidence) / np.log1p(-risk / most)))
+        needed = fewest_patients(risk, confidence, most)
         msg = (
             f"{n} patients, of whom {seen} have a slice that the strictest gate harms, "
             f"cannot show that at most {100 * risk:.3g} % of slices are harmed: it "
@@ -248,6 +250,51 @@ def promised(
         )
         raise CohortError(msg)
     return found, most
+
+
+def fewest_patients(risk: float, confidence: float, most: float = MOST) -> int:
+    """Return how many patients without any harm a promise takes.
+
+    Parameters
+    ----------
+    risk, confidence, most
+        As of `Setting`.
+
+    Examples
+    --------
+    >>> fewest_patients(0.005, 0.95), fewest_patients(0.005, 0.95, most=1)
+    (149, 598)
+    """
+    if risk >= most:
+        return 1
+    return int(np.ceil(np.log(1 - confidence) / np.log1p(-risk / most)))
+
+
+def check_promise(n: int, *, risk: float, confidence: float) -> None:
+    """Refuse a promise that so many patients cannot give, whatever their masks.
+
+    Parameters
+    ----------
+    n
+        Patients.
+    risk, confidence
+        As of `Setting`; a risk of 1 is no promise.
+
+    Raises
+    ------
+    CohortError
+        With how many it takes, and what these could show at best.
+    """
+    needed = fewest_patients(risk, confidence)
+    if risk < 1 and n < needed:
+        best = risk_bound(np.zeros(n), confidence) * MOST
+        msg = (
+            f"{n} patients cannot show that at most {100 * risk:.3g} % of slices are "
+            f"harmed: it takes at least {needed} without any harm. Give more patients, "
+            f"ask for a risk of {np.ceil(1000 * best) / 1000:.3f} or more, or for no "
+            "promise (a risk of 1)."
+        )
+        raise CohortError(msg)
 
 
 def harmed_shares(

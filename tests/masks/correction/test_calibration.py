@@ -305,9 +305,15 @@ class TestCalibrated:
         with pytest.raises(LeakageError, match="56 patients"):
             hearts_corrector.corrector.calibrate(cohort, cohort, risk=1)
 
-    def test_too_few_patients_are_told(self, corrector, network, reader):
-        with pytest.raises(CohortError, match=r"24 patients.*it takes 598"):
-            corrector.calibrate(network, reader)
+    def test_too_few_patients_are_told(self, corrector, network, reader, monkeypatch):
+        # before a mask is looked at
+        with monkeypatch.context() as patched:
+            patched.setattr(type(corrector), "_observe", None)
+            with pytest.raises(CohortError, match=r"24 patients.*takes at least 149"):
+                corrector.calibrate(network, reader)
+        # masks of three slices: a quarter of them is none
+        with pytest.raises(CohortError, match=r"24 patients.*it takes \d+ without"):
+            corrector.calibrate(network, reader, risk=0.05)
         for wrong in ({"risk": 0}, {"risk": 1.5}, {"confidence": 1}):
             with pytest.raises(SchemaError, match="Give shares"):
                 corrector.calibrate(network, reader, **wrong)

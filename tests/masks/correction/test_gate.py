@@ -108,6 +108,12 @@ class TestPromised:
         found = gate.promised(effects, masks_of(149), risk=0.005, confidence=0.95)
         assert found == (0.5, gate.MOST)
 
+    def test_patients_are_counted_before_their_masks_are_seen(self):
+        gate.check_promise(149, risk=0.005, confidence=0.95)
+        gate.check_promise(1, risk=1, confidence=0.95)
+        with pytest.raises(CohortError, match=r"148 .*at least 149.* 0\.006 or more"):
+            gate.check_promise(148, risk=0.005, confidence=0.95)
+
     @pytest.mark.parametrize(("risk", "needed"), [(0.005, 149), (0.01, 74), (0.02, 36)])
     def test_too_few_patients_are_told_how_many_it_takes(self, risk, needed):
         nothing, known = effects_of(), {"risk": risk, "confidence": 0.95}

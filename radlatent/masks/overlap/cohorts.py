@@ -85,7 +85,8 @@ def compare_cohorts(
     ----------
     cohort, reference
         The masks under judgment, and those to judge them by; the included cases are
-        the same.
+        the same. Those that the first excludes, as `Segmenter.predict` does with what
+        failed, keep their row, and their reason is in ``failures``.
     modality
         Whose masks; None where all modalities share theirs.
     jobs
@@ -119,9 +120,11 @@ def compare_cohorts(
     [1.0, 1.0, 1.0]
     """
     check_options(tolerance_mm=tolerance_mm, empty=empty)
-    _check_same_cases(cohort, reference)
+    excluded = _excluded(cohort, reference)
+    _check_same_cases(cohort, reference, excluded)
     masks, references = (masks_of(one, modality) for one in (cohort, reference))
     pairs, failures = _pairs(masks, references)
+    failures |= excluded
     options = {"tolerance_mm": tolerance_mm, "empty": empty}
     outcome = map_tasks(
         compare_files,
@@ -135,7 +138,8 @@ def compare_cohorts(
             failures |= {case_id: outcome.failures[files] for case_id, *_ in cases}
         else:
             rows |= outcome.results[files]
-    table = _table(cohort, rows)
+    asked = cohort.cases.index.isin([*masks.index, *excluded])
+    table = _table(cohort.cases[asked], rows)
     notes = [
         ELSEWHERE % (f"case {case_id!r}", others)
         for case_id in table.index
@@ -152,9 +156,19 @@ def compare_cohorts(
     )
 
 
-def _check_same_cases(cohort, reference):
+def _excluded(cohort, reference):
+    """Return why cases of the reference are left out of the cohort, by ``case_id``."""
+    left_out = cohort.cases[cohort.cases["exclude"]]
+    asked = left_out[left_out.index.isin(reference.included.index)]
+    return {
+        case_id: ("CohortError", f"case {case_id!r} is excluded: {reason}")
+        for case_id, reason in asked["exclude_reason"].items()
+    }
+
+
+def _check_same_cases(cohort, reference, excluded):
     here, there = cohort.included.index, reference.included.index
-    only = [*here.difference(there)], [*there.difference(here)]
+    only = [*here.difference(there)], [*there.difference(here).difference([*excluded])]
     if any(only):
         msg = (
             f"cohorts {cohort.name!r} and {reference.name!r} do not have the same "
@@ -263,8 +277,7 @@ def _side(array, found, label, united):
     return united[label]
 
 
-def _table(cohort, rows):
-    cases = cohort.included
+def _table(cases, rows):
     table = pd.DataFrame.from_dict(rows, orient="index", columns=[*_COLUMNS, "state"])
     table = table.reindex(cases.index).rename_axis("case_id")
     table["state"] = table["state"].astype(object)

@@ -206,6 +206,24 @@ def test_other_cases_are_refused(make_cohort, arrays):
         compare_cohorts(fewer, make_cohort("expert", arrays[1]))
 
 
+def test_what_was_left_out_of_the_first_keeps_its_row(make_cohort, arrays):
+    left_out = {"exclude": ["", "1", ""] + [""] * 3}
+    left_out["exclude_reason"] = ["", "segmentation failed: no image", ""] + [""] * 3
+    network = make_cohort("network", arrays[0], **left_out)
+    expert = make_cohort("expert", arrays[1])
+    found = compare_cohorts(network, expert)
+    whole = compare_cohorts(make_cohort("all", arrays[0]), expert).table
+    lost = expert.included.index[1]
+    assert found.table.index.tolist() == whole.index.tolist()
+    assert found.table.loc[lost, "dice":"hd_mm"].isna().all()
+    pd.testing.assert_frame_equal(found.table.drop(lost), whole.drop(lost))
+    assert found.failures["case_id"].tolist() == [lost]
+    assert "no image" in found.failures["message"][0]
+    # the other way round there is nothing to judge by
+    with pytest.raises(CohortError, match="in the first only"):
+        compare_cohorts(expert, network)
+
+
 def test_a_modality_is_asked_for_where_masks_differ(tiny_cohort):
     with pytest.raises(SchemaError, match=r"Give one of \['ct', 'pet'\]"):
         compare_cohorts(tiny_cohort, tiny_cohort)

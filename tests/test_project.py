@@ -107,7 +107,7 @@ def test_the_example_of_the_readme_runs(project_root, tmp_path, monkeypatch):
     assert names["ax"].get_xlabel()
     names["print"] = lambda table: names.update(printed=table)
     exec(compile(models, "README.md", "exec"), names)
-    assert names["printed"]["metric"].tolist() == ["auc"]
+    assert names["printed"].loc["metric"].tolist() == ["auc"]
     assert names["first"].n_pipelines == 10 * (3 * 5 + 1)
     if importlib.util.find_spec("torch") is None:
         return
@@ -152,14 +152,16 @@ def test_the_networks_of_the_readme_run(
 @pytest.mark.slow
 def test_the_masks_of_the_readme_run(project_root, drawn, tmp_path, monkeypatch, rng):
     rl = pytest.importorskip("torch") and importlib.import_module("radlatent")
-    example = PYTHON.findall((project_root / "README.md").read_text("utf-8"))[4]
+    text = (project_root / "README.md").read_text("utf-8")
+    example, calibration = PYTHON.findall(text)[4:6]
     monkeypatch.chdir(tmp_path)
     drawn.write_hearts(tmp_path / "experts", 50, rng, name="experts")
 
     def change(labels, number):
         labels = labels.copy()
-        row, column = np.argwhere(labels[number] == 3).mean(axis=0).round().astype(int)
-        labels[number, row, column] = 0
+        slice_ = labels[number % len(labels)]
+        row, column = np.argwhere(slice_ == 3).mean(axis=0).round().astype(int)
+        slice_[row, column] = 0
         return labels
 
     for name, wrong in (("network", change), ("reference", None)):
@@ -180,3 +182,16 @@ def test_the_masks_of_the_readme_run(project_root, drawn, tmp_path, monkeypatch,
     )
     assert (dice == 1).all()
     assert set(names["stable"].table["lesion_id"]) == {"RV", "MYO", "LV"}
+
+    def spoil(labels, number):
+        labels = change(labels, number)
+        labels[0][labels[0] > 1] = 0  # a slice with a Dice below 0.7
+        return labels
+
+    for name, wrong in (("seen", spoil), ("readers", None)):
+        others = {"name": name, "prefix": "s", "change": wrong}
+        drawn.write_hearts(tmp_path / name, 20, np.random.default_rng(2), **others)
+    # 20 patients can promise nothing
+    assert calibration.count("risk=0.01") == 1
+    exec(calibration.replace("risk=0.01", "risk=1"), names)
+    assert "set on 20 patients of seen" in names["told"]

@@ -219,14 +219,14 @@ def drawn_pair(seed, n_repeats):
     return table.assign(probability_0=1 - table["probability_1"])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_equal_models_with_signal_differ_as_often_as_the_level_says():
     counts, n = rejected(drawn_pair(seed, 1) for seed in range(200))
     low, high = binom.interval(0.95, n, 0.05)
     assert counts.between(low, high).all()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_several_repeats_make_the_paired_tests_cautious():
     counts, n = rejected(drawn_pair(seed, 5) for seed in range(200))
     # as the notes of `compare` say: never more often than at 0.05, and less

@@ -27,6 +27,9 @@ _log = logging.getLogger(__name__)
 #: An AUC or C at least so far from 0.5 is that of the outcome, a slip of the pen apart.
 _ALL_BUT = 0.495
 
+#: Digits to which values of a copy are the same.
+_DIGITS = 9
+
 #: Chance that some column of noise separates the outcome, above which nothing is said.
 _CHANCE = 1e-3
 
@@ -152,15 +155,29 @@ def _copies(table):
         measured = (part.nunique() > len(part) / 2).sum()
         if measured < 2:
             continue
-        # what was written to a file and read again may differ in its last digits
-        rounded = part.map(lambda value: float(f"{value:.9g}"))
-        for _, rows in rounded.groupby(list(rounded), dropna=False, sort=False):
-            if len(rows) > 1:
-                who = ", ".join(map(str, rows.index[:5]))
-                more = f" and {len(rows) - 5} more" if len(rows) > 5 else ""
+        for alike in _alike(part):
+            if len(alike) > 1:
+                who = ", ".join(map(str, alike[:5]))
+                more = f" and {len(alike) - 5} more" if len(alike) > 5 else ""
                 message = (
                     f"patients {who}{more} have the same values in all {len(columns)} "
                     f"columns of {block}: is one a copy? In training and test it is "
                     "leakage."
                 )
                 yield "copy", block, message
+
+
+def _alike(part):
+    """Return the patients of each set of values, to nine digits."""
+    values = part.to_numpy(np.float64)
+    known = np.isfinite(values) & (values != 0)
+    size = np.zeros_like(values)
+    np.log10(np.abs(values), out=size, where=known)
+    # what was written to a file and read again may differ in its last digits
+    scale = 10.0 ** np.clip(_DIGITS - 1 - np.floor(size), -300, 300)
+    rounded = np.where(known, np.round(values * scale) / scale, values) + 0.0
+    rounded[np.isnan(rounded)] = np.nan  # one NaN, whatever its bits
+    found = {}
+    for patient, row in zip(part.index, rounded, strict=True):
+        found.setdefault(row.tobytes(), []).append(patient)
+    return found.values()

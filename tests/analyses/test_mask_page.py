@@ -175,7 +175,7 @@ class Page(html.parser.HTMLParser):
         attrs = dict(attrs)
         self.ids += [attrs["id"]] if "id" in attrs else []
         self.links += [attrs["href"]] if "href" in attrs else []
-        self.open += [tag] if tag not in ("meta", "img", "br") else []
+        self.open += [tag] if tag not in ("meta", "img", "br", "input") else []
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag

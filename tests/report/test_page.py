@@ -27,7 +27,7 @@ class Page(html.parser.HTMLParser):
         self.links += [attrs["href"]] if "href" in attrs else []
         self.images += [attrs] if tag == "img" else []
         self.headings += [int(tag[1])] if tag in ("h1", "h2", "h3") else []
-        self.open += [tag] if tag not in ("meta", "img", "br") else []
+        self.open += [tag] if tag not in ("meta", "img", "br", "input") else []
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag

@@ -285,13 +285,7 @@ class MaskCorrector(BaseEstimator):
         masks that are worse: `correct` tells how often theirs break rules.
         """
         check_is_fitted(self)
-        if not (0 < risk <= 1 and 0 < confidence < 1):
-            msg = f"risk is {risk}, confidence {confidence}. Give shares above 0."
-            raise SchemaError(msg)
-        network, reference = (
-            one if isinstance(one, Cohort) else Cohort.read(one)
-            for one in (network, reference)
-        )
+        network, reference = map(_cohort_of, (network, reference))
         files = real_pairs(network, reference, modality=modality)
         patients = sorted({file.patient_id for file, _ in files})
         refuse_seen(self.fits_, network, patients)
@@ -393,8 +387,7 @@ class MaskCorrector(BaseEstimator):
         slices = slices.sort_index()
         if len(slices):
             slices = slices.astype(_TYPES)
-        corrected = mask.with_array(array)
-        return Correction(corrected, slices, examined.table, self.setting_)
+        return Correction(mask.with_array(array), slices, examined.table, self.setting_)
 
     def _examine(self, mask):
         return examine(mask, self.prior_, self.rules_)
@@ -510,6 +503,10 @@ class MaskCorrector(BaseEstimator):
         corrector.setting_ = Setting.of(record.get("setting", {}))
         corrector.predictor_ = DicePredictor.of(record["predictor"])
         return corrector
+
+
+def _cohort_of(given):
+    return given if isinstance(given, Cohort) else Cohort.read(given)
 
 
 def load_corrector(folder: str | Path) -> MaskCorrector:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from radlatent.errors import CohortError
+from radlatent.errors import CohortError, SchemaError
 
 __all__ = [
     "ALLOWED",
@@ -284,7 +284,12 @@ def check_promise(n: int, *, risk: float, confidence: float) -> None:
     ------
     CohortError
         With how many it takes, and what these could show at best.
+    SchemaError
+        Risk or confidence are no shares.
     """
+    if not (0 < risk <= 1 and 0 < confidence < 1):
+        msg = f"risk is {risk}, confidence {confidence}. Give shares above 0."
+        raise SchemaError(msg)
     needed = fewest_patients(risk, confidence)
     if risk < 1 and n < needed:
         best = risk_bound(np.zeros(n), confidence) * MOST

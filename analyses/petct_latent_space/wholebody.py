@@ -5,8 +5,8 @@ burden a patient, the tables of a cohort, and ``truth.csv`` and ``truth.json`` b
 them. ``anatomy`` says what a body consists of, ``body`` draws and renders one.
 """
 
-import json
 from dataclasses import dataclass
+from functools import partial
 from numbers import Integral
 from pathlib import Path
 
@@ -19,10 +19,9 @@ from scipy.spatial.distance import pdist
 
 from radlatent.cohort.manifest import Cohort
 from radlatent.cohort.simulation.outcome import concordance
-from radlatent.cohort.simulation.simulate import FINISHED, STARTED, is_finished
+from radlatent.cohort.simulation.simulate import write_once
 from radlatent.errors import CohortError
 from radlatent.imaging import Volume, write_volume
-from radlatent.records import replace_text
 from radlatent.schema import nearest
 
 __all__ = ["WholeBody", "simulate_body", "simulate_wholebody"]
@@ -190,13 +189,8 @@ def simulate_wholebody(
     Bender et al. 2005, doi:10.1002/sim.2059
     """
     arguments = _checked(n_patients=n_patients, style=style, random_state=random_state)
-    out = Path(out)
     record = {"generator_version": GENERATOR_VERSION, "arguments": arguments}
-    if not is_finished(out, record):
-        out.mkdir(parents=True, exist_ok=True)
-        replace_text(out / STARTED, json.dumps(record))
-        _write(out, record)
-    return Cohort.read(out)
+    return write_once(out, record, partial(_write, arguments))
 
 
 def _checked(*, n_patients, style, random_state):
@@ -226,8 +220,7 @@ def _style_fault(style):
     return f"style is {style!r}{nearest(style, STYLES)} (known are {list(STYLES)})"
 
 
-def _write(out, record):
-    arguments = record["arguments"]
+def _write(arguments, out):
     style = arguments["style"]
     # a stream of its own for each style: no body occurs in both
     root = np.random.SeedSequence(
@@ -246,14 +239,8 @@ def _write(out, record):
         endpoints.append({"patient_id": patient_id} | outcome)
         truth.append(known)
     endpoints, truth = pd.DataFrame(endpoints), pd.DataFrame(truth)
-    pd.DataFrame(cases).to_csv(out / "cases.csv", index=False)
-    endpoints.to_csv(out / "endpoints.csv", index=False)
-    truth.to_csv(out / "truth.csv", index=False)
-    replace_text(out / "cohort.yml", _card(style, endpoints))
-    finished = record | {"oracle": _oracle(truth, endpoints)}
-    # last: its presence says that everything else is there
-    replace_text(out / FINISHED, json.dumps(finished, indent=2) + "\n")
-    (out / STARTED).unlink()
+    tables = {"cases": pd.DataFrame(cases), "endpoints": endpoints, "truth": truth}
+    return tables, _card(style, endpoints), {"oracle": _oracle(truth, endpoints)}
 
 
 def _write_case(out, patient_id, patient):

@@ -28,6 +28,7 @@ the usual tables. Two factors of a patient drive the outcome:
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from numbers import Integral, Real
@@ -47,9 +48,9 @@ __all__ = [
     "FINISHED",
     "STARTED",
     "SimulatedPatient",
-    "is_finished",
     "simulate",
     "simulate_patient",
+    "write_once",
 ]
 
 #: Raised whenever the same arguments give other files.
@@ -198,15 +199,8 @@ def simulate(
         censoring=censoring,
         random_state=random_state,
     )
-    out = Path(out)
     record = {"generator_version": GENERATOR_VERSION, "arguments": arguments}
-    if not is_finished(out, record):
-        check_folder(out)
-        out.mkdir(parents=True, exist_ok=True)
-        sweep(out)
-        replace_text(out / STARTED, json.dumps(record))
-        _write(out, record)
-    return Cohort.read(out)
+    return write_once(out, record, partial(_write, arguments))
 
 
 def _checked(**arguments):
@@ -233,7 +227,43 @@ def _checked(**arguments):
     return {name: kinds.get(name, float)(v) for name, v in arguments.items()}
 
 
-def is_finished(out: Path, record: dict) -> bool:
+def write_once(
+    out: str | Path, record: dict, write: Callable[[Path], tuple[dict, str, dict]]
+) -> Cohort:
+    """Write a simulated cohort, unless its folder holds it, and read it.
+
+    Parameters
+    ----------
+    out
+        The folder.
+    record
+        What the cohort depends on: ``generator_version``, ``arguments``.
+    write
+        Writes the images into the folder; returns the tables, by name, the text of
+        ``cohort.yml``, and what ``truth.json`` tells beside the record.
+
+    Raises
+    ------
+    FileExistsError
+        The folder holds something else.
+    """
+    out = Path(out)
+    if not _is_finished(out, record):
+        check_folder(out)
+        out.mkdir(parents=True, exist_ok=True)
+        sweep(out)
+        replace_text(out / STARTED, json.dumps(record))
+        tables, card, answer = write(out)
+        for name, table in tables.items():
+            replace_file(out / f"{name}.csv", partial(table.to_csv, index=False))
+        replace_text(out / "cohort.yml", card)
+        # last: its presence says that everything else is there
+        replace_text(out / FINISHED, json.dumps(record | answer, indent=2) + "\n")
+        (out / STARTED).unlink()
+    return Cohort.read(out)
+
+
+def _is_finished(out, record):
     """Return whether ``out`` holds this cohort, or raise if it holds another thing."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return False
@@ -253,8 +283,7 @@ def is_finished(out: Path, record: dict) -> bool:
     raise FileExistsError(msg)
 
 
-def _write(out, record):
-    arguments = record["arguments"]
+def _write(arguments, out):
     root = np.random.SeedSequence(arguments["random_state"])
     limit = censoring_limit(arguments)
     cases, endpoints, truth = [], [], []
@@ -273,13 +302,7 @@ def _write(out, record):
         truth.append({"patient_id": patient_id} | factors | {"site": drawn.site})
     endpoints, truth = pd.DataFrame(endpoints), pd.DataFrame(truth)
     tables = {"cases": pd.DataFrame(cases), "endpoints": endpoints, "truth": truth}
-    for name, table in tables.items():
-        replace_file(out / f"{name}.csv", partial(table.to_csv, index=False))
-    replace_text(out / "cohort.yml", _card(endpoints))
-    finished = record | {"oracle": oracle(truth, endpoints)}
-    # last: its presence says that everything else is there
-    replace_text(out / FINISHED, json.dumps(finished, indent=2) + "\n")
-    (out / STARTED).unlink()
+    return tables, _card(endpoints), {"oracle": oracle(truth, endpoints)}
 
 
 def _write_images(out, patient_id, patient):

@@ -10,7 +10,6 @@ neighbors touch as muscles do.
 Coordinates are millimeters from the middle of the volume; the thigh is a left one.
 """
 
-import json
 from dataclasses import dataclass
 from functools import partial
 from numbers import Integral, Real
@@ -21,10 +20,9 @@ import pandas as pd
 from scipy.ndimage import gaussian_filter
 
 from radlatent.cohort.manifest import Cohort
-from radlatent.cohort.simulation.simulate import FINISHED, STARTED, is_finished
+from radlatent.cohort.simulation.simulate import write_once
 from radlatent.errors import CohortError
 from radlatent.imaging import Volume, write_volume
-from radlatent.outputs import check_folder, replace_file, replace_text, sweep
 
 __all__ = ["MUSCLES", "Muscle", "Thigh", "simulate_thigh", "simulate_thighs"]
 
@@ -262,19 +260,12 @@ def simulate_thighs(
         "random_state": random_state,
     }
     _check(arguments)
-    out = Path(out)
     record = {
         "generator": "thighs",
         "generator_version": GENERATOR_VERSION,
         "arguments": {k: float(v) for k, v in arguments.items()},
     }
-    if not is_finished(out, record):
-        check_folder(out)
-        out.mkdir(parents=True, exist_ok=True)
-        sweep(out)
-        replace_text(out / STARTED, json.dumps(record))
-        _write(out, record, arguments)
-    return Cohort.read(out)
+    return write_once(out, record, partial(_write, arguments))
 
 
 def _check(arguments):
@@ -291,7 +282,7 @@ def _check(arguments):
         raise CohortError(msg)
 
 
-def _write(out, record, arguments):
+def _write(arguments, out):
     root = np.random.SeedSequence(arguments["random_state"])
     cases, endpoints, truth = [], [], []
     for number, seed in enumerate(root.spawn(arguments["n_patients"]), start=1):
@@ -305,13 +296,7 @@ def _write(out, record, arguments):
         endpoints.append(told)
         truth.append(told | thigh.fat)
     tables = {"cases": cases, "endpoints": endpoints, "truth": truth}
-    for name, rows in tables.items():
-        table = pd.DataFrame(rows)
-        replace_file(out / f"{name}.csv", partial(table.to_csv, index=False))
-    replace_text(out / "cohort.yml", _CARD)
-    # last: its presence says that everything else is there
-    replace_text(out / FINISHED, json.dumps(record, indent=2) + "\n")
-    (out / STARTED).unlink()
+    return {name: pd.DataFrame(rows) for name, rows in tables.items()}, _CARD, {}
 
 
 def _write_images(out, patient_id, thigh):

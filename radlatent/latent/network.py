@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import torch
 from torch import nn
 
 from radlatent.nn import (
@@ -13,6 +12,7 @@ from radlatent.nn import (
     Sizes,
     Supervised,
 )
+from radlatent.nn.blocks import CHANNELS_LAST
 
 __all__ = ["Network", "build_discriminator", "build_model", "latent_names"]
 
@@ -84,9 +84,7 @@ def build_model(
 
 
 def _channels_last(model, sizes):
-    # CPUs and GPUs convolve that faster, where the images lie so as well
-    formats = {2: torch.channels_last, 3: torch.channels_last_3d}
-    return model.to(memory_format=formats[len(sizes.size)])
+    return model.to(memory_format=CHANNELS_LAST[len(sizes.size)])
 
 
 def build_discriminator(

@@ -14,10 +14,12 @@ from torch.distributions import Independent
 from radlatent.nn.distributions import diagonal_normal
 
 __all__ = [
+    "CHANNELS_LAST",
     "ConvolutionalDecoder",
     "ConvolutionalEncoder",
     "GaussianEncoder",
     "Sizes",
+    "channels_last",
     "strides_of",
 ]
 
@@ -25,6 +27,10 @@ __all__ = [
 SMALLEST = 4
 #: No stage has more channels (nnU-Net's limit in 3D).
 MOST_CHANNELS = 320
+
+#: Number of axes of an image to the order in memory that CPUs and GPUs convolve faster:
+#: channels last.
+CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
 
 _CONVOLUTION = {2: nn.Conv2d, 3: nn.Conv3d}
 _TRANSPOSED = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
@@ -53,6 +59,17 @@ class Sizes:
     n_latent: int
     n_handcrafted: int = 0
     n_classes: int = 0
+
+
+def channels_last(images: Tensor) -> Tensor:
+    """Return images with their channels last in memory.
+
+    Parameters
+    ----------
+    images
+        Shape (minibatch, channels, *size).
+    """
+    return images.contiguous(memory_format=CHANNELS_LAST[images.ndim - 2])
 
 
 def strides_of(size: Sequence[int]) -> list[tuple[int, ...]]:

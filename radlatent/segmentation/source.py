@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from radlatent.nn.blocks import channels_last
 from radlatent.segmentation.augmentation import Augmentation, augment
 from radlatent.segmentation.patch import Patch
 from radlatent.segmentation.prepare import PreparedImage
@@ -99,7 +100,7 @@ class PatchSource:
         distance = None if distance is None else distance.float()
         if augment and self.augmentation is not None:
             x, target, distance = self._augmented(x, target, distance)
-        return PatchMinibatch(_last(x), target, distance)
+        return PatchMinibatch(channels_last(x), target, distance)
 
     def _augmented(self, x, target, distance):
         about = {"distance": distance, "spacing_mm": self.patch.spacing_mm}
@@ -154,9 +155,3 @@ def with_neighbors(array: np.ndarray, place: int, n: int) -> np.ndarray:
 
 def _of(array, box):
     return None if array is None else array[box]
-
-
-def _last(x):
-    """Return a tensor with its channels last in memory: CPUs convolve that faster."""
-    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
-    return x.contiguous(memory_format=formats[x.ndim])

@@ -7,11 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-import torch
 from torch import nn
 
 from radlatent.errors import RadlatentError
-from radlatent.nn.blocks import strides_of
+from radlatent.nn.blocks import CHANNELS_LAST, strides_of
 from radlatent.schema.yaml import nearest
 from radlatent.segmentation.networks.from_monai import attention_unet, swin_unetr, unet
 from radlatent.segmentation.networks.hrnet import HRNet
@@ -162,10 +161,8 @@ def build_network(
         )
         raise RadlatentError(msg)
     network = facts.make(in_channels, n_classes, tuple(size), width)
-    if any(isinstance(one, nn.BatchNorm2d) for one in network.modules()):
-        # a third faster on a CPU; instance norm would copy such tensors there and back
-        network = network.to(memory_format=torch.channels_last)
-    return network
+    # as minibatches lie in memory
+    return network.to(memory_format=CHANNELS_LAST[len(size)])
 
 
 def fitting_size(name: str, size: tuple[int, ...]) -> tuple[int, ...]:

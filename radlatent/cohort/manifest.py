@@ -81,6 +81,33 @@ class Cohort:
         problems.raise_if_any(str(folder))
         return cohort
 
+    @classmethod
+    def of(
+        cls, cohort: "Cohort | str | Path", *, root: str | Path | None = None
+    ) -> "Cohort":
+        """Return a cohort as it is, or `read` the folder of one.
+
+        Parameters
+        ----------
+        cohort
+            A cohort, or its folder.
+        root
+            As of `read`; of a folder alone.
+
+        Raises
+        ------
+        CohortError, FileNotFoundError
+            As `read`.
+        SchemaError
+            As `read`, or there is a root beside a cohort that was read already.
+        """
+        if not isinstance(cohort, Cohort):
+            return cls.read(cohort, root=root)
+        if root is not None:
+            msg = "root belongs to the folder of a cohort; this one was read already."
+            raise SchemaError(msg)
+        return cohort
+
     @property
     def name(self) -> str:
         """Name of the cohort."""

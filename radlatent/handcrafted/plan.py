@@ -91,11 +91,7 @@ def plan(
     """Find what is to be measured; parameters and errors are those of `extract`."""
     if cache is not None:
         check_folder(cache, what="cache")
-    if not isinstance(cohort, Cohort):
-        cohort = Cohort.read(cohort, root=root)
-    elif root is not None:
-        msg = "root belongs to the folder of a cohort; this one was read already."
-        raise SchemaError(msg)
+    cohort = Cohort.of(cohort, root=root)
     per_modality = settings_of(cohort, settings)
     unknown = [m for m, one in per_modality.items() if one.ibsi is not None]
     if engine == "pyradiomics" and unknown:

@@ -120,7 +120,7 @@ def fit_folds(
     -----
     Folds are dealt by patient, with the ``random_state`` of the segmenter.
     """
-    cohort = cohort if isinstance(cohort, Cohort) else Cohort.read(cohort)
+    cohort = Cohort.of(cohort)
     chosen = check_fit(segmenter, cohort, patients=None, modality=modality)
     table = _table(folds, chosen.patients, segmenter.random_state)
     out = Path(out).resolve()

@@ -172,7 +172,7 @@ class Segmenter(BaseEstimator):
         RadlatentError
             Training diverged, or the device ran out of memory.
         """
-        cohort = cohort if isinstance(cohort, Cohort) else Cohort.read(cohort)
+        cohort = Cohort.of(cohort)
         chosen = check_fit(self, cohort, patients=patients, modality=modality)
         told = ("Preparing images", f"Training {self.network}")
         return self.fit_chosen(chosen, checkpoint=checkpoint, jobs=jobs, told=told)
@@ -309,7 +309,7 @@ class Segmenter(BaseEstimator):
             The masks of the cohort are of other structures, or of no such modality.
         """
         check_is_fitted(self)
-        cohort = cohort if isinstance(cohort, Cohort) else Cohort.read(cohort)
+        cohort = Cohort.of(cohort)
         return segment_cohort(
             cohort,
             dict.fromkeys(cohort.included["patient_id"], self),
@@ -399,9 +399,7 @@ class Segmenter(BaseEstimator):
             size=tuple(self._patch.size),
             width=self.width,
         )
-        volume = self._patch.is_volume
-        last = torch.channels_last_3d if volume else torch.channels_last
-        return SegmentationModel(network.to(memory_format=last), self.criterion())
+        return SegmentationModel(network, self.criterion())
 
     def save(self, folder: str | Path) -> None:
         """Write ``segmenter.json`` and ``.safetensors``; `rl.load_segmenter` reads."""

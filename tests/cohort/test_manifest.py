@@ -20,6 +20,13 @@ def problems_of(folder, **kwargs):
     return caught.value.problems
 
 
+def test_a_cohort_is_taken_as_it_is_and_a_folder_read(tiny_folder):
+    cohort = Cohort.of(str(tiny_folder))
+    assert Cohort.of(cohort) is cohort
+    with pytest.raises(SchemaError, match="root belongs to the folder"):
+        Cohort.of(cohort, root=tiny_folder)
+
+
 def test_reads_cases_and_endpoints(tiny_folder):
     cohort = Cohort.read(tiny_folder)
     assert cohort.cases.index.tolist() == ["p1", "p2", "p3"]

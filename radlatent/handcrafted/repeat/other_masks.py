@@ -189,10 +189,7 @@ def stability_between(
     >>> found.table[["estimate", "cv"]].drop_duplicates().to_numpy().tolist()
     [[1.0, 0.0]]
     """
-    cohort, *others = (
-        one if isinstance(one, Cohort) else Cohort.read(one)
-        for one in (cohort, *alternatives)
-    )
+    cohort, *others = map(Cohort.of, (cohort, *alternatives))
     _check(cohort, others, by)
     stacked, whose = _stack([cohort, *others])
     extraction = extract(

@@ -211,7 +211,7 @@ class MaskCorrector(BaseEstimator):
             structures than the rules.
         """
         self._check()
-        cohort = cohort if isinstance(cohort, Cohort) else Cohort.read(cohort)
+        cohort = Cohort.of(cohort)
         files = _files_of(cohort, patients, modality)
         self._check_files(files, cohort)
         masks = [
@@ -285,7 +285,7 @@ class MaskCorrector(BaseEstimator):
         masks that are worse: `correct` tells how often theirs break rules.
         """
         check_is_fitted(self)
-        network, reference = map(_cohort_of, (network, reference))
+        network, reference = map(Cohort.of, (network, reference))
         files = real_pairs(network, reference, modality=modality)
         patients = sorted({file.patient_id for file, _ in files})
         refuse_seen(self.fits_, network, patients)
@@ -503,10 +503,6 @@ class MaskCorrector(BaseEstimator):
         corrector.setting_ = Setting.of(record.get("setting", {}))
         corrector.predictor_ = DicePredictor.of(record["predictor"])
         return corrector
-
-
-def _cohort_of(given):
-    return given if isinstance(given, Cohort) else Cohort.read(given)
 
 
 def load_corrector(folder: str | Path) -> MaskCorrector:

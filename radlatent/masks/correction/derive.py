@@ -128,7 +128,7 @@ def correct(
     A mask file that fails, or that needs no correction, is not written: its cases keep
     their masks.
     """
-    cohort = cohort if isinstance(cohort, Cohort) else Cohort.read(cohort)
+    cohort = Cohort.of(cohort)
     modality, out = modality_of(cohort, modality), Path(out).resolve()
     files = mask_files(cohort, modality=modality)
     assigned = _assigned(cohort, files, corrector)
@@ -365,7 +365,7 @@ def draw_alternatives(
     alternatives share no feature with an outcome: whom the prior was fitted on is
     carried by the cohorts all the same.
     """
-    cohort = cohort if isinstance(cohort, Cohort) else Cohort.read(cohort)
+    cohort = Cohort.of(cohort)
     check_is_fitted(corrector)
     modality, out = modality_of(cohort, modality), Path(out).resolve()
     files = mask_files(cohort, modality=modality)

@@ -153,7 +153,7 @@ def score(
     >>> scores
     MaskScores(lesion, 3 cases, 3 of 3 masks valid, 0 cases failed)
     """
-    cohort = cohort if isinstance(cohort, Cohort) else Cohort.read(cohort)
+    cohort = Cohort.of(cohort)
     rules = rules if isinstance(rules, RuleSet) else rule_set(rules)
     modality = modality_of(cohort, modality)
     if rules.plane == "slice":

@@ -247,16 +247,7 @@ class _Part:
             self.problems.add(
                 "there is no column of features", "Look at leave_out", row=1
             )
-        unfit = [name for name in found if any(sign in name for sign in "[]<")]
-        for name in unfit:
-            self.problems.add(
-                f"{name!r} does not fit the name of a feature column",
-                "Leave out the characters [ ] <",
-                row=1,
-                column=name,
-            )
-        kept = {name: v for name, v in found.items() if name not in unfit}
-        return pd.DataFrame(kept, index=text.index, dtype="float64")
+        return pd.DataFrame(found, index=text.index, dtype="float64")
 
     def _parsed(self, texts):
         given = texts[texts != ""]

@@ -100,7 +100,6 @@ TIMES = {"death_time": np.arange(100, 100 + N) ** 2, "death_event": [1, 0, 1] * 
         (of("z", [1.0] * (N - 1) + ["high"]), "'high' is not a number"),
         (of("response", YES), "has the name of the outcome"),
         (of("label", YES), "'label' tells the outcome of every patient"),
-        (of("z[1]", YES), "does not fit the name"),
         (features().drop(columns=["x", "y"]), "no column of features"),
         (
             features().rename(columns={"patient_id": "patient"}),
@@ -118,6 +117,14 @@ def test_faults_are_told(read, table, expected):
     assert given is None
     told = " ".join(problems.frame["problem"] + " " + problems.frame["remedy"])
     assert expected in told, told
+
+
+def test_names_of_columns_are_kept(read):
+    given, problems = read(of("Ki-67 [%] <20", np.arange(N) % 5))
+    assert not problems.rows
+    assert "mr__Ki-67 [%] <20" in given.of_patients.columns.union(
+        given.of_cases.columns
+    )
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,8 @@
 # What `pip install .` gives, tested apart from this folder (CI: on a newer Python):
 #   make test-installed PYTHON=python3.12
 #   make test-newer
+# The wheel and the source that a registry would get, and whether it would take them:
+#   make package
 
 # Of some names the first that runs and is Python 3.(2) or later; a shim of pyenv may be
 # there and not run, so pyenv's own versions are tried after each name.
@@ -40,7 +42,8 @@ SHORT := -m "not gpu and not long"
 TELL = test ! -s $(VENV)/no-reference || \
 	echo "Tests against pyradiomics are skipped: $$(cat $(VENV)/no-reference)."
 
-.PHONY: demo test test-slow test-gpu test-installed test-newer lint format clean python
+.PHONY: demo test test-slow test-gpu test-installed test-newer package lint format clean \
+	python
 
 demo: $(READY)
 	$(BIN)/radlatent simulate build/simulated
@@ -75,6 +78,14 @@ test-newer:
 	then $(MAKE) test-installed PYTHON="$$newer"; \
 	else echo "NOT TESTED on Python 3.12 or 3.13: none runs on this machine." >&2; exit 1; fi
 
+# a wheel beyond a megabyte holds what is no part of the library
+package: $(READY)
+	$(PIP) build twine
+	rm -rf dist build/lib build/bdist.*
+	$(BIN)/python -m build --outdir dist . >/dev/null
+	$(BIN)/twine check --strict dist/*
+	@find dist -name '*.whl' -size +1000000c | grep . && exit 1 || true
+
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -85,7 +96,7 @@ format: $(READY)
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) $(INSTALLED) build reports/demo *.egg-info
+	rm -rf $(VENV) $(INSTALLED) build dist reports/demo *.egg-info
 
 python:
 	@test -n "$(PYTHON)" || { echo "None of '$(NAMED)' runs and is Python 3.11 or later: \

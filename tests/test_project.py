@@ -11,6 +11,10 @@ import yaml
 
 PYTHON = re.compile(r"```python\n(.*?)```", flags=re.DOTALL)
 
+NAMED_FILE = re.compile(
+    r"(?<![\w/.])((?:radlatent|analyses|tests|benchmarks|docs)/[\w/.-]*\w\.\w+)"
+)
+
 CONDA_EXTRAS = ("dask", "deep", "dev")
 
 
@@ -83,6 +87,21 @@ def test_the_changelog_knows_the_version(project, project_root):
     text = (project_root / "CHANGELOG.md").read_text("utf-8")
     version = project["version"]
     assert ("## Unreleased" if ".dev" in version else f"## {version}") in text
+
+
+def test_the_citation_is_of_this_version(project, project_root):
+    citation = yaml.safe_load((project_root / "CITATION.cff").read_text("utf-8"))
+    assert citation["version"] == project["version"]
+    assert citation["license"] == project["license"]
+
+
+def test_files_that_documents_name_exist(project_root):
+    known = [project_root, project_root / "radlatent"]
+    documents = [project_root / "NOTICE", *project_root.glob("*.md")]
+    for path in [*documents, *(project_root / "docs").rglob("*.md")]:
+        found = NAMED_FILE.findall(path.read_text("utf-8"))
+        absent = {n for n in found if not any((k / n).is_file() for k in known)}
+        assert absent == set(), path
 
 
 def test_no_placeholder_is_left_in_the_documents(project_root):

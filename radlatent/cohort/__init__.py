@@ -10,6 +10,7 @@
   muscles and fat in them.
 """
 
+from radlatent.cohort.card import EndpointCard
 from radlatent.cohort.copies import shared_images, shared_values
 from radlatent.cohort.layouts.given import FeatureFile, Given, Outcomes, read_given
 from radlatent.cohort.layouts.indexing import LAYOUTS, index
@@ -25,6 +26,7 @@ __all__ = [
     "Check",
     "Cohort",
     "Endpoint",
+    "EndpointCard",
     "FeatureFile",
     "Given",
     "Outcomes",

@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from radlatent.features.endpoint import UNITS
 from radlatent.features.origin import Fit, cohort_label, cohort_names
 from radlatent.schema import read_yaml
 
@@ -44,14 +45,14 @@ class EndpointCard(BaseModel):
 
     model_config = _STRICT
 
-    kind: Literal["class", "survival"]
+    kind: Literal["class", "survival", "continuous"]
     column: str | None = None
     time: str | None = None
     event: str | None = None
     # of two classes, the one that metrics are of; the last in sorted order without it
     positive: str | None = None
-    # of the times
-    unit: Literal["days", "weeks", "months", "years"] = "days"
+    # of the times, "days" without it; of a continuous outcome what its axes say
+    unit: str | None = None
 
     @field_validator("positive", mode="before")
     @classmethod
@@ -62,11 +63,13 @@ class EndpointCard(BaseModel):
 
     @model_validator(mode="after")
     def _has_its_columns(self):
-        if self.unit != "days" and self.kind != "survival":
-            raise ValueError("unit is for endpoints of kind 'survival'")
+        if self.unit is not None and self.kind == "class":
+            raise ValueError("unit is for endpoints of kind 'survival', 'continuous'")
+        if self.kind == "survival" and self.unit not in (None, *UNITS):
+            raise ValueError(f"unit is {self.unit!r}; of times: {[*UNITS]}")
         if self.positive is not None and self.kind != "class":
             raise ValueError("positive is for endpoints of kind 'class'")
-        wanted = ("column",) if self.kind == "class" else ("time", "event")
+        wanted = ("time", "event") if self.kind == "survival" else ("column",)
         missing = [name for name in wanted if getattr(self, name) is None]
         if missing:
             raise ValueError(f"an endpoint of kind {self.kind!r} needs {missing}")
@@ -75,7 +78,7 @@ class EndpointCard(BaseModel):
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns of ``endpoints.csv`` that hold it."""
-        return (self.column,) if self.kind == "class" else (self.time, self.event)
+        return (self.time, self.event) if self.kind == "survival" else (self.column,)
 
 
 class FittedOn(BaseModel):

@@ -306,9 +306,12 @@ class Cohort:
         if spec.kind == "class":
             frame = frame.set_axis(["class"], axis=1)
             return Endpoint(name, "class", frame, spec.positive)
+        if spec.kind == "continuous":
+            frame = frame.set_axis(["value"], axis=1)
+            return Endpoint(name, "continuous", frame, unit=spec.unit)
         frame = frame.set_axis(["time", "event"], axis=1)
         frame = frame.astype({"time": float, "event": int})
-        frame["time"] *= UNITS[spec.unit]
+        frame["time"] *= UNITS[spec.unit or "days"]
         return Endpoint(name, "survival", frame)
 
     def clinical(self) -> pd.DataFrame:

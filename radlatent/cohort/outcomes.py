@@ -85,6 +85,10 @@ def _read_endpoint(table, counted, typed, name, endpoint, problems):
         _several_classes(counted[endpoint.column], name, problems)
         _positive_of_two(table[endpoint.column], name, endpoint.positive, problems)
         return
+    if endpoint.kind == "continuous":
+        typed[endpoint.column] = parse_numbers(table[endpoint.column], problems)
+        _several_values(typed.loc[counted.index, endpoint.column], name, problems)
+        return
     time = parse_numbers(table[endpoint.time], problems, lowest=0)
     event = parse_numbers(table[endpoint.event], problems)
     for line in table.index[event.notna() & ~event.isin((0, 1))]:
@@ -139,7 +143,9 @@ def _true_classes(values, name, problems):
     for fault in class_faults(known.unique()):
         what, _, remedy = fault.partition(": ")
         problems.add(
-            f"endpoint {name!r}: {what}", remedy.capitalize(), column=values.name
+            f"endpoint {name!r}: {what}",
+            remedy[:1].upper() + remedy[1:],
+            column=values.name,
         )
 
 
@@ -160,6 +166,17 @@ def _several_classes(values, name, problems):
         problems.add(
             f"endpoint {name!r} has one class only among included patients: {found}",
             "An endpoint needs two classes; correct it or remove it from cohort.yml",
+            column=values.name,
+        )
+
+
+def _several_values(values, name, problems):
+    found = sorted(set(values.dropna()))
+    if len(found) < 3:
+        problems.add(
+            f"endpoint {name!r} has {len(found)} different values only among included "
+            f"patients: {found}",
+            "These are no continuous outcome; say kind: class",
             column=values.name,
         )
 

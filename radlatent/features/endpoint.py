@@ -20,6 +20,7 @@ __all__ = [
     "UNITS",
     "Endpoint",
     "by_patient",
+    "groups_of",
     "is_time",
     "outcome_problems",
     "positive_problems",
@@ -32,7 +33,14 @@ SHORT = 30.0
 _log = logging.getLogger(__name__)
 
 #: Kind to the columns of its frame.
-_COLUMNS = {"class": ["class"], "survival": ["time", "event"]}
+_COLUMNS = {
+    "class": ["class"],
+    "survival": ["time", "event"],
+    "continuous": ["value"],
+}
+
+#: Groups of similar values that patients of a continuous outcome are dealt by, at most.
+_MOST_GROUPS = 10
 
 #: Unit of time to its days.
 UNITS = {"days": 1.0, "weeks": 7.0, "months": 30.4375, "years": 365.25}
@@ -53,13 +61,16 @@ class Endpoint:
     name
         As in ``cohort.yml``.
     kind
-        ``"class"`` or ``"survival"``.
+        ``"class"``, ``"survival"`` or ``"continuous"``.
     frame
         Index ``patient_id``; column ``class`` (text), or ``time`` (days) and
-        ``event`` (1 = event, 0 = censored). Numbers and booleans of pandas are made
-        text, and those of an event 0 and 1; ids are made text.
+        ``event`` (1 = event, 0 = censored), or ``value`` (a number). Numbers and
+        booleans of pandas are made text, and those of an event 0 and 1; ids are made
+        text.
     positive
         The one of two classes that metrics are of; None takes the last in sorted order.
+    unit
+        Of a continuous outcome, such as "ml"; None where it has none.
 
     Raises
     ------
@@ -68,14 +79,15 @@ class Endpoint:
 
     Notes
     -----
-    `binary`, `classes` and `survival` make one of a frame of one's own, and leave out
-    patients whose outcome is missing.
+    `binary`, `classes`, `survival` and `continuous` make one of a frame of one's own,
+    and leave out patients whose outcome is missing.
     """
 
     name: str
     kind: str
     frame: pd.DataFrame
     positive: str | None = None
+    unit: str | None = None
 
     def __post_init__(self):
         if self.kind not in _COLUMNS:
@@ -84,15 +96,21 @@ class Endpoint:
         wanted = _COLUMNS[self.kind]
         absent = [column for column in wanted if column not in self.frame]
         if absent:
-            other = "survival" if self.kind == "survival" else "classes"
+            other = "classes" if self.kind == "class" else self.kind
             msg = (
                 f"endpoint {self.name!r}: a frame of kind {self.kind!r} has columns "
                 f"{wanted}, and this one has {list(self.frame)[:10]}. Rename them, or "
                 f"make it with Endpoint.{other}."
             )
             raise SchemaError(msg)
-        typed = _class_frame if self.kind == "class" else _survival_frame
-        object.__setattr__(self, "frame", typed(self.frame, self.name))
+        if self.unit is not None and self.kind != "continuous":
+            msg = (
+                f"endpoint {self.name!r}: unit is of continuous outcomes; times are "
+                "days, and Endpoint.survival(unit=...) makes them."
+            )
+            raise SchemaError(msg)
+        typed = _FRAMES[self.kind](self.frame, self.name)
+        object.__setattr__(self, "frame", typed)
         if self.positive is not None:
             text = as_texts(pd.Series([self.positive], dtype=object)).iloc[0]
             object.__setattr__(self, "positive", text)
@@ -164,9 +182,7 @@ class Endpoint:
         SchemaError
             As of `binary`; of more than ten different numbers: they are no classes.
         """
-        if isinstance(frame, pd.Series):
-            column = column or frame.name or "class"
-            frame = frame.rename(column).to_frame()
+        frame, column = _one_column(frame, column, "class")
         table = by_patient(_with(frame, [column], patients), patients)
         known = as_texts(table[column]).notna()
         _log_left_out(name or column, table.index[~known])
@@ -225,16 +241,79 @@ class Endpoint:
             made = cls(made.name, "survival", made.frame.assign(time=days))
         return _sound(made)
 
+    @classmethod
+    def continuous(
+        cls,
+        frame: pd.DataFrame | pd.Series,
+        column: str | None = None,
+        *,
+        unit: str | None = None,
+        patients: str | None = None,
+        name: str | None = None,
+    ) -> "Endpoint":
+        """Return an outcome that is a number from a frame of one's own.
+
+        Parameters
+        ----------
+        frame
+            A row a patient, or a Series of the outcome.
+        column
+            Of the outcome: numbers, or text that holds numbers throughout.
+        unit
+            Of the outcome, such as "ml", for tables and axes; nothing is converted.
+        patients, name
+            As of `binary`.
+
+        Raises
+        ------
+        SchemaError
+            A value is no number or not finite, there are fewer than three different
+            ones (these are classes), or nothing says who the patients are.
+
+        Examples
+        --------
+        >>> patients = pd.Index(["a", "b", "c", "d"], name="patient_id")
+        >>> frame = pd.DataFrame({"ef": [61, 35.5, None, 48]}, patients)
+        >>> Endpoint.continuous(frame, "ef", unit="%")
+        Endpoint('ef', continuous: n = 3, 35.5 to 61 %)
+        """
+        frame, column = _one_column(frame, column, "value")
+        table = by_patient(_with(frame, [column], patients), patients)
+        known = as_texts(table[column]).notna()
+        _log_left_out(name or column, table.index[~known])
+        found = table.loc[known, [column]].set_axis(["value"], axis=1)
+        return _sound(cls(name or str(column), "continuous", found, unit=unit))
+
     @property
     def strata(self) -> pd.Series:
-        """What folds are stratified by: the class, or whether there was an event."""
+        """What folds are stratified by.
+
+        The class, or whether there was an event; of a continuous outcome one of at most
+        ten groups of similar values (`groups_of`).
+        """
         if self.kind == "class":
             return self.frame["class"].astype(str)
+        if self.kind == "continuous":
+            groups = groups_of(self.frame["value"].to_numpy(), 2)
+            return pd.Series(groups, self.frame.index).astype(str)
         return self.frame["event"].isin([1]).astype(int).astype(str)
 
     def __repr__(self) -> str:
+        if self.kind == "continuous":
+            ends = self.frame["value"].agg(["min", "max"])
+            told = "n = {}, {:.4g} to {:.4g}".format(len(self.frame), *ends)
+            unit = f" {self.unit}" if self.unit else ""
+            return f"Endpoint({self.name!r}, continuous: {told}{unit})"
         counts = self.strata.value_counts().sort_index().to_dict()
         return f"Endpoint({self.name!r}, {self.kind}: {counts})"
+
+
+def _one_column(frame, column, otherwise):
+    """Return the frame of a Series, and what its column is called."""
+    if isinstance(frame, pd.Series):
+        column = column or frame.name or otherwise
+        frame = frame.rename(column).to_frame()
+    return frame, column
 
 
 def _with(frame, columns, patients):
@@ -331,6 +410,23 @@ def _survival_frame(frame, name):
     return made.assign(**numbers)
 
 
+def _continuous_frame(frame, name):
+    numbers = as_floats(frame["value"])
+    if numbers is None:
+        some = frame["value"].head(3).tolist()
+        msg = f"endpoint {name!r}: value holds {some}, which are no numbers."
+        raise SchemaError(msg)
+    made = frame.set_axis(text_index(frame.index))
+    return made.assign(value=numbers.to_numpy())
+
+
+_FRAMES = {
+    "class": _class_frame,
+    "survival": _survival_frame,
+    "continuous": _continuous_frame,
+}
+
+
 def is_time(times: pd.Series) -> pd.Series:
     """Return whether each is a time of survival: above 0, and finite."""
     return (times > 0) & np.isfinite(times)
@@ -339,13 +435,16 @@ def is_time(times: pd.Series) -> pd.Series:
 def outcome_problems(endpoint: Endpoint) -> list[str]:
     """Return what is wrong with the outcome of patients, a text a fault.
 
-    A patient has one outcome; a survival time is positive, an event 0 or 1.
+    A patient has one outcome; a survival time is positive, an event 0 or 1; a number is
+    finite.
     """
     problems, known = [], endpoint.frame.index
     twice = known[known.duplicated()].unique()
     _report(problems, twice, "have more than one outcome")
     if endpoint.kind == "survival":
         return problems + _survival_problems(endpoint.frame)
+    if endpoint.kind == "continuous":
+        return problems + _continuous_problems(endpoint.frame["value"])
     names = endpoint.frame["class"]
     _report(problems, known[names.isna()], "have no class")
     if names.isna().any():
@@ -364,6 +463,8 @@ def positive_problems(endpoint: Endpoint) -> list[str]:
     """Return what is wrong with the positive class, which folds do not ask for."""
     if endpoint.kind == "survival" or endpoint.positive is None:
         return []
+    if endpoint.kind == "continuous":
+        return ["positive is of two classes, and the outcome is a number"]
     classes = sorted(endpoint.strata.unique())
     if endpoint.positive in classes and len(classes) == 2:
         return []
@@ -387,6 +488,18 @@ def _survival_problems(frame):
         problems[-1] += " (1 and 2 as in R: give frame[column] == 2)"
     if not events.isin([1]).any():
         problems.append("no patient has an event")
+    return problems
+
+
+def _continuous_problems(values):
+    problems = []
+    _report(problems, values.index[~np.isfinite(values)], "have no finite value")
+    found = np.unique(values[np.isfinite(values)])
+    if len(found) < 3:
+        problems.append(
+            f"there are {len(found)} different values {found.tolist()}: these are no "
+            "continuous outcome, but classes (Endpoint.binary)"
+        )
     return problems
 
 
@@ -432,3 +545,24 @@ def strata_of(
     if small:
         raise ValueError(str(small))
     return outcome
+
+
+def groups_of(values: np.ndarray, n_parts: int) -> np.ndarray:
+    """Return in which group of similar values each patient is, by rank.
+
+    Parameters
+    ----------
+    values
+        A continuous outcome, shape (n_patients,).
+    n_parts
+        Parts that patients are dealt into: each group has as many at least.
+
+    Returns
+    -------
+    ndarray
+        Numbers from 0, at most ten groups of about the same size. Folds that are dealt
+        by them have similar means, as folds of classes have similar shares.
+    """
+    order = np.argsort(np.argsort(values, kind="stable"), kind="stable")
+    n_groups = max(1, min(_MOST_GROUPS, len(order) // max(n_parts, 1)))
+    return order * n_groups // max(len(order), 1)

@@ -12,7 +12,12 @@ from numpy.typing import ArrayLike
 from sklearn.model_selection import StratifiedKFold
 
 from radlatent.errors import SchemaError
-from radlatent.features.endpoint import Endpoint, outcome_problems, strata_of
+from radlatent.features.endpoint import (
+    Endpoint,
+    groups_of,
+    outcome_problems,
+    strata_of,
+)
 from radlatent.schema import check_folds, meant
 
 __all__ = ["deal", "make_folds", "read_folds", "site_folds"]
@@ -81,8 +86,9 @@ def make_folds(
     Parameters
     ----------
     endpoint
-        The endpoint; classes, or events and censored, are spread evenly. Survival with
-        fewer censored patients than ``n_folds`` is dealt without regard to censoring.
+        The endpoint; classes, events and censored, or low and high values are spread
+        evenly. Survival with fewer censored patients than ``n_folds`` is dealt without
+        regard to censoring.
     n_folds
         Parts the patients are dealt into.
     n_repeats
@@ -94,7 +100,8 @@ def make_folds(
     ------
     SchemaError
         There is one class only; a class has fewer patients than ``n_folds``, or there
-        are fewer events; a patient has two outcomes, or a time that is not positive.
+        are fewer events, or patients with a value; a patient has two outcomes, or a
+        time that is not positive.
     """
     if n_folds < 2 or n_repeats < 1:
         msg = f"n_folds={n_folds}, n_repeats={n_repeats}: give at least 2 and 1."
@@ -180,6 +187,8 @@ def _dealt_by(endpoint, strata, n_folds):
             f"{counts.to_dict()}. Nothing can be learned; check the outcome column."
         )
         raise SchemaError(msg)
+    if endpoint.kind == "continuous":
+        return _groups(endpoint, strata.index, n_folds)
     survival = endpoint.kind == "survival"
     try:
         return strata_of(strata, n_folds, survival=survival)
@@ -192,3 +201,14 @@ def _dealt_by(endpoint, strata, n_folds):
             f"fewer{'' if survival else ', or merge classes'}."
         )
         raise SchemaError(msg) from None
+
+
+def _groups(endpoint, patients, n_folds):
+    """Return what a continuous outcome is dealt by."""
+    if len(patients) < n_folds:
+        msg = (
+            f"endpoint {endpoint.name!r}: {len(patients)} patients are fewer than "
+            f"n_folds={n_folds}."
+        )
+        raise SchemaError(msg)
+    return groups_of(endpoint.frame["value"].loc[patients].to_numpy(), n_folds)

@@ -98,8 +98,8 @@ def class_faults(classes: Iterable[str]) -> list[str]:
     numbers = pd.to_numeric(pd.Series(names, dtype=object), errors="coerce")
     if len(names) > _MOST_NUMBERS and numbers.notna().all():
         problems.append(
-            f"{len(names)} different numbers are a continuous outcome, and models here "
-            "are of classes and of survival: cut it at a limit that was fixed before"
+            f"{len(names)} different numbers are a continuous outcome: say so, with "
+            "kind: continuous in a study or cohort.yml, or with Endpoint.continuous"
         )
     return problems
 

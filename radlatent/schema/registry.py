@@ -63,9 +63,9 @@ _WHO = {
         {".+": "any"},
     ),
     "endpoints": Table(
-        "a row a patient: the class, or days and whether there was an event",
+        "a row a patient: the class, days and whether there was an event, or a number",
         index=("patient_id",),
-        also={"class": "string", "time": "float", "event": "int"},
+        also={"class": "string", "time|value": "float", "event": "int"},
     ),
     "flow": Table(
         "how many patients and cases there are, and why others are excluded",

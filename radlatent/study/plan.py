@@ -5,16 +5,26 @@ for one that is not.
 """
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    field_validator,
+    model_validator,
+)
 
+from radlatent.cohort import EndpointCard
 from radlatent.fusion import MODELS, SURVIVAL_MODELS
 from radlatent.masks import rule_set
 from radlatent.report import check_reporting
 from radlatent.schema import nearest, read_yaml
 
 __all__ = [
+    "EndpointSpec",
     "ExternalSpec",
     "LatentSpec",
     "MaskSpec",
@@ -57,6 +67,16 @@ def _check_sources(cohort, features, endpoints):
     blocks = [spec.block for spec in features]
     if len(set(blocks)) < len(blocks):
         raise ValueError(f"blocks {blocks}: each needs a name of its own")
+
+
+class EndpointSpec(EndpointCard):
+    """What is predicted from tables, where a name does not say it."""
+
+    name: str | None = None
+
+
+def _told_as(endpoint):
+    return "columns" if isinstance(endpoint, dict | EndpointSpec) else "name"
 
 
 class ExternalSpec(BaseModel):
@@ -244,7 +264,10 @@ class Study(BaseModel):
     covariates: tuple[str, ...] = ()
     positive: str | None = None
     external: ExternalSpec | None = None
-    endpoint: str
+    endpoint: Annotated[
+        Annotated[str, Tag("name")] | Annotated[EndpointSpec, Tag("columns")],
+        Discriminator(_told_as),
+    ]
     settings: dict[str, str] | str | None = None
     engine: Literal["radlatent", "pyradiomics"] = "radlatent"
     aggregate: Literal["pivot", "largest", "hottest", "volume_weighted_mean", "sum"] = (
@@ -274,6 +297,10 @@ class Study(BaseModel):
             raise ValueError(f"{asked} need images; this study is of tables")
         if self.cohort and (self.covariates or self.positive):
             raise ValueError("covariates and positive of a cohort are in cohort.yml")
+        if self.outcome and self.cohort:
+            raise ValueError("name an endpoint: those of a cohort are in cohort.yml")
+        if self.outcome and self.positive:
+            raise ValueError("positive is said in endpoint, where it has columns")
         return self
 
     @model_validator(mode="after")
@@ -302,6 +329,17 @@ class Study(BaseModel):
             n = len(self.models)
             raise ValueError(f"compare_with is {self.compare_with}, of {n} models")
         return self
+
+    @property
+    def outcome(self) -> EndpointSpec | None:
+        """Kind, columns and unit of the endpoint, where the study says them."""
+        return None if isinstance(self.endpoint, str) else self.endpoint
+
+    @property
+    def endpoint_name(self) -> str:
+        """What the tables call the endpoint."""
+        spec = self.outcome
+        return self.endpoint if spec is None else spec.name or spec.columns[-1]
 
 
 def read_study(path: str | Path) -> Study:

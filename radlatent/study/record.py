@@ -133,7 +133,8 @@ def _about(work):
 
 def _choices(work):
     """Return what the user chose; settings of the extraction and steps written out."""
-    chosen = work.plan.model_dump()
+    chosen = work.plan.model_dump() | {"endpoint": work.endpoint.name}
+    chosen["outcome"] = {"kind": work.endpoint.kind, "unit": work.endpoint.unit}
     for spec, about in zip(work.plan.models, chosen["models"], strict=True):
         model = models.build(spec, work.endpoint.kind, work.sites)
         about["steps"] = models.steps_of(model)

@@ -120,7 +120,7 @@ def begin(
     _raise(found, allow_failures)
     works = []
     for number, one in enumerate(found):
-        endpoint = one.cohort.endpoint(plan.endpoint)
+        endpoint = one.cohort.endpoint(plan.endpoint_name)
         sites, place = _sites(one.cohort), out / "external" if number else out
         # nobody is trained on in another cohort: one fold, which is tested
         folds = _tested_once(endpoint) if number else _deal(plan, endpoint, sites)
@@ -155,7 +155,7 @@ def check_study(
     found = _look(plan, here, settings=settings, root=root, jobs=jobs)
     _raise(found, 0)
     for one in found:
-        _deal(plan, one.cohort.endpoint(plan.endpoint), _sites(one.cohort))
+        _deal(plan, one.cohort.endpoint(plan.endpoint_name), _sites(one.cohort))
     return [one.cohort.flow for one in found]
 
 
@@ -194,7 +194,8 @@ def _tables(plan, source, here):
         for one in source.features
     ]
     path = here / source.endpoints
-    outcomes = Outcomes(path, plan.endpoint, plan.covariates, plan.positive)
+    about = {"positive": plan.positive, "about": plan.outcome}
+    outcomes = Outcomes(path, plan.endpoint_name, plan.covariates, **about)
     name = getattr(source, "name", None) or path.stem
     given, problems = read_given(files, outcomes, name=name)
     return _Seen(name, given and given.cohort, problems, given=given)

@@ -503,3 +503,21 @@ def test_times_may_be_in_years(tiny_folder):
     card.write_text(text.replace("kind: class", "kind: class, unit: years"), "utf-8")
     with pytest.raises(SchemaError, match="unit is for endpoints of kind 'survival'"):
         Cohort.read(tiny_folder)
+
+
+def test_an_endpoint_may_be_a_number_with_a_unit(tiny_folder):
+    card = tiny_folder / "cohort.yml"
+    spec = '{kind: continuous, column: ef, unit: "%"}'
+    text = card.read_text("utf-8").replace(
+        "endpoints:\n", f"endpoints:\n  ef: {spec}\n"
+    )
+    card.write_text(text, "utf-8")
+    edit(tiny_folder, "endpoints.csv", lambda t: t.assign(ef=["61", "", "35.5"]))
+    faults = problems_of(tiny_folder)["problem"].tolist()
+    assert "endpoint 'ef' has 2 different values only" in faults[0]
+    edit(tiny_folder, "endpoints.csv", lambda t: t.assign(ef=["61", "48", "35.5"]))
+    ef = Cohort.read(tiny_folder).endpoint("ef")
+    assert (ef.kind, ef.unit) == ("continuous", "%")
+    assert ef.frame["value"].to_dict() == {"p1": 61.0, "p2": 48.0, "p3": 35.5}
+    edit(tiny_folder, "endpoints.csv", lambda t: t.assign(ef=["61", "48", "low"]))
+    assert "'low' is not a number" in problems_of(tiny_folder)["problem"].tolist()

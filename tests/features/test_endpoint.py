@@ -6,7 +6,7 @@ import pytest
 
 import radlatent as rl
 from radlatent.errors import SchemaError
-from radlatent.features.endpoint import Endpoint
+from radlatent.features.endpoint import Endpoint, groups_of, positive_problems
 
 PATIENTS = pd.Index([f"p{i:02d}" for i in range(40)], name="patient_id")
 YES = np.arange(40) % 2 == 0
@@ -157,3 +157,57 @@ def test_ids_may_be_a_column_and_are_named_where_they_are_there_twice():
 def test_what_is_text_already_is_left_as_it_is(make_endpoint):
     endpoint = make_endpoint("ab" * 20)
     assert replace(endpoint, positive="b").frame.equals(endpoint.frame)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda v: v,
+        lambda v: v.astype(str),
+        lambda v: v.astype("Float64"),
+        lambda v: v.astype(object),
+    ],
+)
+def test_a_continuous_outcome_is_numbers_with_a_unit(make, caplog):
+    values = pd.Series(np.linspace(20, 75, 40), PATIENTS, name="ef")
+    endpoint = Endpoint.continuous(make(values), unit="%")
+    np.testing.assert_allclose(endpoint.frame["value"], values)
+    assert endpoint.frame["value"].dtype == float
+    assert (endpoint.name, endpoint.kind, endpoint.unit) == ("ef", "continuous", "%")
+    assert repr(endpoint) == "Endpoint('ef', continuous: n = 40, 20 to 75 %)"
+    some = pd.DataFrame({"ef": [1.0, None, 2.0, 3.0]}, PATIENTS[:4])
+    assert len(Endpoint.continuous(some, "ef").frame) == 3
+    assert "1 patients have no outcome and are left out: ['p01']" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (np.where(YES, "high", "low"), "which are no numbers"),
+        (YES, r"2 different values \[0.0, 1.0\]: these are no continuous"),
+        (np.append(np.arange(39.0), np.inf), r"no finite value: \['p39'\]"),
+    ],
+)
+def test_what_is_no_continuous_outcome_is_refused_at_once(values, message):
+    with pytest.raises(SchemaError, match=message):
+        Endpoint.continuous(pd.DataFrame({"y": values}, PATIENTS), "y")
+
+
+def test_a_unit_is_of_numbers_and_numbers_have_no_positive_class():
+    frame = pd.DataFrame({"class": np.where(YES, "a", "b")}, PATIENTS)
+    with pytest.raises(SchemaError, match="unit is of continuous outcomes"):
+        Endpoint("y", "class", frame, unit="ml")
+    values = pd.DataFrame({"value": np.arange(40.0)}, PATIENTS)
+    numbers = Endpoint("y", "continuous", values, positive="a")
+    assert "the outcome is a number" in positive_problems(numbers)[0]
+    with pytest.raises(SchemaError, match=r"\['value'\], and this one has \['y'\]"):
+        Endpoint("y", "continuous", values.set_axis(["y"], axis=1))
+
+
+def test_groups_of_similar_values_are_of_similar_size():
+    values = np.random.default_rng(0).normal(size=53)
+    groups = groups_of(values, 5)
+    assert np.bincount(groups).tolist() == [6, 5, 5, 6, 5, 5, 6, 5, 5, 5]
+    lowest, next_ = values[groups == 0], values[groups == 1]
+    assert lowest.max() < next_.min()
+    assert groups_of(values[:7], 5).tolist() == [0] * 7

@@ -6,6 +6,7 @@ import pytest
 from sklearn.model_selection import StratifiedKFold
 
 from radlatent.errors import SchemaError
+from radlatent.features.endpoint import Endpoint
 from radlatent.features.folds import deal
 from radlatent.fusion import make_folds
 
@@ -104,3 +105,23 @@ def test_a_generator_deals_on_and_none_deals_anew():
         assert (first == again).all()
         drawn = [deal(patients, 5, random_state=None, **about) for _ in "ab"]
         assert (drawn[0] != drawn[1]).any()
+
+
+def test_folds_of_a_continuous_outcome_have_similar_means(rng):
+    index = pd.Index([f"p{i:03d}" for i in range(103)], name="patient_id")
+    frame = pd.DataFrame({"value": rng.normal(50, 10, 103)}, index)
+    endpoint = Endpoint("ef", "continuous", frame)
+    folds = make_folds(endpoint, n_folds=5, n_repeats=4)
+    sizes = folds.groupby(["repeat", "fold"]).size()
+    assert sizes.min() >= 20
+    means = (
+        folds["patient_id"]
+        .map(frame["value"])
+        .groupby([folds["repeat"], folds["fold"]])
+    )
+    # of folds dealt at random the means have a spread of 10 / sqrt(20) = 2.2
+    assert means.mean().std() < 1
+    other = make_folds(replace(endpoint, frame=frame[::-1]), n_folds=5, n_repeats=4)
+    pd.testing.assert_frame_equal(folds, other)
+    with pytest.raises(SchemaError, match="3 patients are fewer than n_folds=5"):
+        make_folds(replace(endpoint, frame=frame[:3]))

@@ -63,17 +63,21 @@ class Outcomes:
     path
         A CSV file, a row a patient: ``patient_id``, perhaps ``site``.
     endpoint
-        A column of classes, or ``<endpoint>_time`` (days) with ``<endpoint>_event``.
+        What the tables call the endpoint: without ``about``, a column of classes, or
+        ``<endpoint>_time`` (days) with ``<endpoint>_event``.
     covariates
         Columns of numbers.
     positive
         The one of two classes that metrics are of.
+    about
+        Kind, columns and unit of the endpoint; None takes them from its name.
     """
 
     path: Path
     endpoint: str
     covariates: tuple[str, ...] = ()
     positive: str | None = None
+    about: EndpointCard | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,24 +163,28 @@ def read_given(
 
 def _card(outcomes, table, name, problems):
     """Return the card of a cohort that has none."""
-    endpoint, columns = outcomes.endpoint, list(table)
-    dated = {"time": f"{endpoint}_time", "event": f"{endpoint}_event"}
-    about, endpoints = {"kind": "class", "column": endpoint}, {}
-    if endpoint not in columns and set(dated.values()) <= set(columns):
-        about = {"kind": "survival", **dated}
-    if set(about.values()) & set(columns):
-        positive = {"positive": outcomes.positive} if outcomes.positive else {}
-        endpoints[endpoint] = EndpointCard(**about, **positive)
-        for column in set(outcomes.covariates) & set(about.values()):
-            fault = f"the covariate {column!r} is the outcome"
-            problems.add(fault, "Leave it out of covariates", row=1, column=column)
-    else:
+    endpoint, endpoints = outcomes.endpoint, {}
+    about = outcomes.about or _named(outcomes, list(table))
+    absent = [column for column in about.columns if column not in table]
+    if absent and outcomes.about is None:
+        dated = f"{endpoint}_time' with '{endpoint}_event"
         problems.add(
-            f"there is no column {endpoint!r}{nearest(endpoint, columns)}, nor "
-            f"{dated['time']!r} with {dated['event']!r}",
-            f"Name the endpoint; the columns are {columns}",
+            f"there is no column {endpoint!r}{nearest(endpoint, table)}, nor '{dated}'",
+            f"Name the endpoint; the columns are {list(table)}",
             row=1,
         )
+    elif absent:
+        problems.add(
+            f"endpoint {endpoint!r}: there is no column {absent[0]!r}"
+            f"{nearest(absent[0], table)}",
+            f"Name its columns; there are {list(table)}",
+            row=1,
+        )
+    else:
+        endpoints[endpoint] = about
+        for column in set(outcomes.covariates) & set(about.columns):
+            fault = f"the covariate {column!r} is the outcome"
+            problems.add(fault, "Leave it out of covariates", row=1, column=column)
     # a card of a file needs modalities: this one is of tables
     return Card.model_construct(
         name=name,
@@ -185,6 +193,15 @@ def _card(outcomes, table, name, problems):
         covariates=tuple(outcomes.covariates),
         description="feature tables, no images",
     )
+
+
+def _named(outcomes, columns):
+    """Return what the name of an endpoint says of it."""
+    endpoint = outcomes.endpoint
+    time, event = f"{endpoint}_time", f"{endpoint}_event"
+    if endpoint not in columns and {time, event} <= set(columns):
+        return EndpointCard(kind="survival", time=time, event=event)
+    return EndpointCard(kind="class", column=endpoint, positive=outcomes.positive)
 
 
 def _of_features(file, table):
@@ -310,12 +327,14 @@ class _Part:
             if len(shared) < max(_LEAST, len(outcome)):
                 continue
             pairs = pd.DataFrame({"x": values[shared], "y": outcome[shared]})
-            if name == spec.time:
+            if name == spec.time or spec.kind == "continuous":
                 # months for days are days
-                same = pairs["x"].corr(pairs["y"].astype(float)) > 1 - 1e-9
+                same = abs(pairs["x"].corr(pairs["y"].astype(float))) > 1 - 1e-9
             else:
                 kinds = pairs.drop_duplicates()
-                same = kinds["x"].is_unique and kinds["y"].is_unique and len(kinds) > 1
+                same = kinds["x"].is_unique and kinds["y"].is_unique
+                # where everybody has a value of his own, any column tells it
+                same &= 1 < len(kinds) <= len(pairs) / 2
             if same:
                 return True
         return False

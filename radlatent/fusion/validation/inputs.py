@@ -37,20 +37,22 @@ def outcome_of(endpoint: "Endpoint", patients: list[str] | None = None):
     Parameters
     ----------
     endpoint
-        An endpoint of kind "class" or "survival".
+        An endpoint.
     patients
         Whose, in this order; None takes all of the endpoint.
 
     Returns
     -------
     Series or ndarray
-        The class by ``patient_id``; of survival, a structured array with the fields
-        ``event`` (bool) and ``time`` (days), which estimators of scikit-survival take
-        as well.
+        The class, or the number, by ``patient_id``; of survival, a structured array
+        with the fields ``event`` (bool) and ``time`` (days), which estimators of
+        scikit-survival take as well.
     """
     frame = endpoint.frame if patients is None else endpoint.frame.loc[patients]
     if endpoint.kind == "class":
         return frame["class"]
+    if endpoint.kind == "continuous":
+        return frame["value"]
     y = np.empty(len(frame), dtype=[("event", bool), ("time", float)])
     y["event"], y["time"] = frame["event"] == 1, frame["time"]
     return y
@@ -171,7 +173,11 @@ def _check_folds(features, endpoint, folds, splits):
 def missing_in_training(
     endpoint: "Endpoint", train: list[str], test: list[str]
 ) -> list[str]:
-    """Return what training patients lack to be learned from: a class, or events."""
+    """Return what training patients lack to learn from: a class, events, a spread."""
+    if endpoint.kind == "continuous":
+        values = endpoint.frame["value"].reindex(train)
+        varies = values.min() < values.max()
+        return [] if varies else ["all training patients have the same value"]
     if endpoint.kind == "survival":
         # who was censored may all be tested: the times of events are learned
         event = endpoint.frame["event"].reindex(train) == 1

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from radlatent.cohort import FeatureFile, Outcomes, read_given
+from radlatent.cohort import EndpointCard, FeatureFile, Outcomes, read_given
 from radlatent.features.aggregate import aggregate
 from radlatent.features.origin import origin_of_blocks
 
@@ -81,6 +81,25 @@ def test_survival_is_two_columns(read):
     given, problems = read(features(), outcome(**times), endpoint="death")
     assert problems.frame.empty
     assert given.cohort.endpoint("death").kind == "survival"
+
+
+def test_numbers_are_told_how_to_ask_and_are_numbers_once_asked(read):
+    ef = outcome(ef=np.linspace(30, 70, N))
+    _, problems = read(features(), ef, endpoint="ef")
+    (said,) = problems.frame["problem"] + "; " + problems.frame["remedy"]
+    assert "12 different numbers are a continuous outcome; Say so, with kind:" in said
+    about = EndpointCard(kind="continuous", column="ef", unit="%")
+    given, problems = read(features(), ef, endpoint="LVEF", about=about)
+    assert problems.frame.empty
+    endpoint = given.cohort.endpoint("LVEF")
+    assert (endpoint.kind, endpoint.unit) == ("continuous", "%")
+    assert endpoint.frame["value"].tolist() == ef["ef"].tolist()
+    scaled = features(half=100 - 0.5 * ef["ef"])
+    told = read(scaled, ef, endpoint="LVEF", about=about)[1].frame["problem"]
+    assert told.tolist() == ["column 'half' tells the outcome of every patient"]
+    about = EndpointCard(kind="continuous", column="EF")
+    told = read(features(), ef, endpoint="LVEF", about=about)[1].frame["problem"]
+    assert "there is no column 'EF'; did you mean 'ef'?" in told.tolist()[0]
 
 
 def of(column, values):

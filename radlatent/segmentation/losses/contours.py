@@ -7,7 +7,7 @@ that grows with the training or is learned.
 """
 
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 import torch
@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from radlatent.errors import RadlatentError
 from radlatent.imaging import signed_distance
 from radlatent.segmentation.losses.overlap import (
+    By,
+    check_choice,
     check_positive,
     dice_loss,
     shares_of,
@@ -134,11 +136,13 @@ class _Contour(nn.Module):
 
     needs_distance = True
 
-    def __init__(self, weight, term, smoothing):
+    def __init__(self, weight, term, smoothing, by):
         super().__init__()
         check_positive({"weight": weight, "smoothing": smoothing})
-        _check_choice("term", term, Term)
-        self.weight, self.term, self.smoothing = weight, term, smoothing
+        check_choice("term", term, Term)
+        check_choice("by", by, By)
+        self.weight, self.term = weight, term
+        self.overlap = {"smoothing": smoothing, "by": by}
 
     def parts(self, logits, target, distance):
         """Return 1 - Dice and the distance term, each of shape (minibatch,)."""
@@ -156,7 +160,7 @@ class _Contour(nn.Module):
             )
             raise RadlatentError(msg)
         near = distance.float().clamp(-FARTHEST_MM, FARTHEST_MM)
-        dice = dice_loss(shares, reference, smoothing=self.smoothing)
+        dice = dice_loss(shares, reference, **self.overlap)
         return {"dice": dice, "distance": _TERMS[self.term](shares, reference, near)}
 
 
@@ -169,7 +173,7 @@ class ContourNaive(_Contour):
         Of the distance term, 1 / mm.
     term
         "error" (`error_term`) or "boundary" (`boundary_term`).
-    smoothing
+    smoothing, by
         Of `dice_loss`.
 
     Notes
@@ -179,9 +183,14 @@ class ContourNaive(_Contour):
     """
 
     def __init__(
-        self, *, weight: float = 0.1, term: Term = "error", smoothing: float = 1.0
+        self,
+        *,
+        weight: float = 0.1,
+        term: Term = "error",
+        smoothing: float = 1.0,
+        by: By = "case",
     ):
-        super().__init__(weight, term, smoothing)
+        super().__init__(weight, term, smoothing, by)
 
     def forward(self, logits, target, *, distance=None, progress=0.0):
         """Return the loss and its parts, each of shape (minibatch,)."""
@@ -206,7 +215,7 @@ class ContourAdaptive(_Contour):
         mm.
     term
         As of `ContourNaive`; "boundary" falls below 0 and goes with "schedule" only.
-    smoothing
+    smoothing, by
         Of `dice_loss`.
 
     Notes
@@ -227,9 +236,10 @@ class ContourAdaptive(_Contour):
         weight: float = 0.2,
         term: Term = "error",
         smoothing: float = 1.0,
+        by: By = "case",
     ):
-        super().__init__(weight, term, smoothing)
-        _check_choice("weighting", weighting, Weighting)
+        super().__init__(weight, term, smoothing, by)
+        check_choice("weighting", weighting, Weighting)
         if weighting == "uncertainty" and term == "boundary":
             msg = (
                 "weighting 'uncertainty' needs a term that is never below 0, and "
@@ -269,7 +279,7 @@ class Hausdorff(nn.Module):
         Of the Hausdorff term.
     logarithm
         Whether the term is log(1 + h), MONAI's ``LogHausdorffDTLoss``, or h.
-    smoothing
+    smoothing, by
         Of `dice_loss`.
 
     Notes
@@ -286,11 +296,17 @@ class Hausdorff(nn.Module):
     needs_distance = False
 
     def __init__(
-        self, *, weight: float = 0.1, logarithm: bool = False, smoothing: float = 1.0
+        self,
+        *,
+        weight: float = 0.1,
+        logarithm: bool = False,
+        smoothing: float = 1.0,
+        by: By = "case",
     ):
         super().__init__()
         check_positive({"weight": weight, "smoothing": smoothing})
-        self.weight, self.smoothing = weight, smoothing
+        check_choice("by", by, By)
+        self.weight, self.overlap = weight, {"smoothing": smoothing, "by": by}
         kind = _monai_losses()
         kind = kind.LogHausdorffDTLoss if logarithm else kind.HausdorffDTLoss
         # structures alone reach it: there is no background to leave out
@@ -299,7 +315,7 @@ class Hausdorff(nn.Module):
     def forward(self, logits, target, *, distance=None, progress=0.0):
         """Return the loss and its parts, each of shape (minibatch,)."""
         shares, reference = shares_of(logits, target)
-        dice = dice_loss(shares, reference, smoothing=self.smoothing)
+        dice = dice_loss(shares, reference, **self.overlap)
         term = self.term(shares, reference).flatten(1).mean(dim=1)
         return dice + self.weight * term, {"dice": dice, "hausdorff": term}
 
@@ -311,9 +327,3 @@ def _monai_losses():
         msg = "this loss is MONAI's. Install it: pip install 'radlatent[deep]'"
         raise RadlatentError(msg) from error
     return losses
-
-
-def _check_choice(name, value, choices):
-    if value not in get_args(choices):
-        msg = f"{name} is {value!r}; give one of {get_args(choices)}."
-        raise RadlatentError(msg)

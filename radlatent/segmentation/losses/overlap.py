@@ -18,6 +18,8 @@ __all__ = [
     "Dice",
     "DiceCrossEntropy",
     "Focal",
+    "check_choice",
+    "check_positive",
     "dice_loss",
     "shares_of",
 ]
@@ -105,9 +107,7 @@ class Dice(_Loss):
     def __init__(self, *, smoothing: float = 1.0, by: By = "case"):
         super().__init__()
         check_positive({"smoothing": smoothing})
-        if by not in get_args(By):
-            msg = f"by is {by!r}; give one of {get_args(By)}."
-            raise RadlatentError(msg)
+        check_choice("by", by, By)
         self.smoothing, self.by = smoothing, by
 
     def forward(self, logits, target, *, distance=None, progress=0.0):
@@ -203,6 +203,13 @@ def check_positive(numbers: dict[str, float]) -> None:
     wrong = [f"{key} is {value!r}" for key, value in numbers.items() if not value > 0]
     if wrong:
         msg = f"{'; '.join(wrong)}; give a number above 0."
+        raise RadlatentError(msg)
+
+
+def check_choice(name: str, value: object, choices: object) -> None:
+    """Raise where a setting is none of the values of a ``Literal``."""
+    if value not in get_args(choices):
+        msg = f"{name} is {value!r}; give one of {get_args(choices)}."
         raise RadlatentError(msg)
 
 

@@ -163,6 +163,19 @@ def test_hausdorff_is_monais():
     )
 
 
+@pytest.mark.parametrize("name", ["contour_naive", "contour_adaptive", "hausdorff"])
+def test_dice_may_be_of_the_whole_minibatch(name):
+    if name == "hausdorff":
+        pytest.importorskip("monai")
+    target = torch.stack([disk(), disk(radius=3), torch.zeros_like(disk())])
+    logits, maps = logits_of(disk(shift=4).expand(3, -1, -1)), maps_of(target)
+    expected = build_loss("dice", by="minibatch")(logits, target)[0]
+    _, parts = build_loss(name, by="minibatch")(logits, target, distance=maps)
+    torch.testing.assert_close(parts["dice"], expected)
+    _, alone = build_loss(name)(logits, target, distance=maps)
+    assert alone["dice"].unique().numel() == 3
+
+
 def test_maps_that_are_missing_or_of_another_shape_are_told():
     target = disk().unsqueeze(0)
     loss = build_loss("contour_naive")

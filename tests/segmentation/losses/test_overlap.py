@@ -141,6 +141,7 @@ def test_a_case_costs_what_it_costs_alone(name):
         ("focal", {"gamma": -1}, "gamma is -1"),
         ("cross_entropy", {"weight": 1}, r"\(it has: none\)"),
         ("contour_naive", {"term": "hd"}, "term is 'hd'"),
+        ("contour_naive", {"by": "voxel"}, "by is 'voxel'.*'minibatch'"),
         (
             "contour_adaptive",
             {"term": "boundary", "weighting": "uncertainty"},

@@ -54,7 +54,7 @@
 ``body_surface``    of height and weight, whose units are told
 ``make_folds``, ``site_folds``, ``read_folds``  folds by patient, by site, saved ones
 ``logistic``, ``svm``, ``forest``, ``boosted``  classifiers, with all that they fit
-``cox``, ``aft``, ``boosted_survival``  survival, in the same way
+``cox``, ``aft``, ``boosted_survival``, ``survival_forest``  survival, in the same way
 ``sign_average``    the strong simple baseline, for both
 ``Preparation``, ``Combat``  filters, selections, site effects: inside the folds
 ``late_fusion``     a model a block, stacked
@@ -145,6 +145,7 @@ _HOMES = {
         "study_size",
         "survival_auc_curve",
         "survival_calibration",
+        "survival_forest",
         "survival_net_benefit",
         "suspects",
         "svm",

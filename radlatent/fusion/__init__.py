@@ -18,6 +18,7 @@
 ``sign_average``             the strong simple baseline, for classes
 ``cox, aft``                 proportional hazards, accelerated failure times
 ``boosted_survival``         gradient-boosted trees for survival
+``survival_forest``          a random survival forest
 ``late_fusion``              a model a block, stacked
 ``MODELS, SURVIVAL_MODELS``  all of them by name
 ``Preparation``              what happens to columns before a model
@@ -85,7 +86,13 @@ from radlatent.fusion.models import MODELS, SURVIVAL_MODELS
 from radlatent.fusion.models.classes import boosted, forest, logistic, svm
 from radlatent.fusion.models.late import late_fusion
 from radlatent.fusion.models.prepare import Preparation
-from radlatent.fusion.models.survival import aft, boosted_survival, cox, sign_average
+from radlatent.fusion.models.survival import (
+    aft,
+    boosted_survival,
+    cox,
+    sign_average,
+    survival_forest,
+)
 from radlatent.fusion.steps.combat import Combat
 from radlatent.fusion.validation.inputs import check_inputs, outcome_of
 from radlatent.fusion.validation.learning import learning_curve
@@ -149,6 +156,7 @@ __all__ = [
     "study_size",
     "survival_auc_curve",
     "survival_calibration",
+    "survival_forest",
     "survival_net_benefit",
     "suspects",
     "svm",

@@ -35,6 +35,7 @@ from radlatent.fusion import (
     logistic,
     make_folds,
     sign_average,
+    survival_forest,
     svm,
     tune,
 )
@@ -248,6 +249,7 @@ SURVIVAL_STEPS = {
     "aft": (lambda _: aft(), "risk.coef_"),
     "curve of aft": (lambda _: aft(), "curve_.coef_"),
     "boosted": (lambda _: boosted_survival(n_estimators=5), "risk.booster_"),
+    "forest": (lambda _: survival_forest(n_estimators=5), "risk.forest_"),
     "signs": (lambda _: sign_average(), "risk.coef_"),
     "search": (
         lambda _: tune(

@@ -5,6 +5,7 @@ import pytest
 
 from radlatent.cohort import simulate
 from radlatent.errors import SchemaError
+from radlatent.fusion import SURVIVAL_MODELS
 from radlatent.study import models, read_study, run
 
 STUDY = """\
@@ -40,7 +41,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize("model", ["cox", "aft", "boosted_survival", "sign_average"])
+@pytest.mark.parametrize("model", SURVIVAL_MODELS)
 def test_every_model_of_survival_takes_what_comes_before(model, folder):
     text = STUDY.replace("model: cox\n", f"model: {model}\n")
     (folder / "study.yml").write_text(text, "utf-8")

@@ -7,7 +7,13 @@
 from functools import partial
 
 from radlatent.fusion.models.classes import boosted, forest, logistic, svm
-from radlatent.fusion.models.survival import aft, boosted_survival, cox, sign_average
+from radlatent.fusion.models.survival import (
+    aft,
+    boosted_survival,
+    cox,
+    sign_average,
+    survival_forest,
+)
 
 __all__ = ["MODELS", "SURVIVAL_MODELS"]
 
@@ -25,5 +31,6 @@ SURVIVAL_MODELS = {
     "cox": cox,
     "aft": aft,
     "boosted_survival": boosted_survival,
+    "survival_forest": survival_forest,
     "sign_average": sign_average,
 }

@@ -11,10 +11,11 @@ from radlatent.fusion.models.prepare import Preparation, pipeline
 from radlatent.fusion.solvers.boosted import BoostedSurvival
 from radlatent.fusion.solvers.calibrated import SurvivalPipeline
 from radlatent.fusion.solvers.cox import CoxRegression
+from radlatent.fusion.solvers.forest import SurvivalForest
 from radlatent.fusion.solvers.signs import SignAverage, SignAverageClassifier
 from radlatent.fusion.solvers.weibull import WeibullRegression
 
-__all__ = ["aft", "boosted_survival", "cox", "sign_average"]
+__all__ = ["aft", "boosted_survival", "cox", "sign_average", "survival_forest"]
 
 
 def cox(
@@ -96,6 +97,35 @@ def boosted_survival(  # noqa: PLR0913 - those of the class, and what is before 
         learning_rate=learning_rate,
         max_depth=max_depth,
         subsample=subsample,
+        random_state=random_state,
+    )
+    return pipeline("risk", model, n_features=n_features, prepare=prepare)
+
+
+def survival_forest(
+    *,
+    n_features: int | None = None,
+    n_estimators: int = 200,
+    max_features: int | float | str = "sqrt",
+    min_samples_leaf: int = 3,
+    random_state: int | None = 0,
+    prepare: Preparation | dict | None = None,
+) -> SurvivalPipeline:
+    """Return a random survival forest, as `cox` prepared.
+
+    Parameters
+    ----------
+    n_features
+        Columns to keep by their concordance with survival; None for all.
+    n_estimators, max_features, min_samples_leaf, random_state
+        As in `SurvivalForest`.
+    prepare
+        A `Preparation`, or its fields.
+    """
+    model = SurvivalForest(
+        n_estimators,
+        max_features=max_features,
+        min_samples_leaf=min_samples_leaf,
         random_state=random_state,
     )
     return pipeline("risk", model, n_features=n_features, prepare=prepare)

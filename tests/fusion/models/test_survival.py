@@ -12,6 +12,7 @@ from radlatent.fusion.models.survival import (
     boosted_survival,
     cox,
     sign_average,
+    survival_forest,
 )
 from radlatent.fusion.solvers.cox import CoxRegression, breslow
 from radlatent.fusion.solvers.signs import SignAverage
@@ -23,6 +24,7 @@ FAMILIES = {
     "selected": partial(cox, n_features=10),
     "boosted_aft": partial(boosted_survival, objective="aft"),
     "bagged": partial(sign_average, n_estimators=5),
+    "survival_forest": partial(survival_forest, n_estimators=50),
 }
 
 

@@ -44,7 +44,7 @@ def test_sum_of_scores_is_what_the_log_rank_test_of_a_group_counts(outcome):
     exact = logrank_test(drug, none, relapse, [1] * 21).test_statistic
     permuted = scores[:21].sum() ** 2 / (scores @ scores * 21 * 21 / (42 * 41))
     assert exact == pytest.approx(16.79, abs=0.005)
-    assert permuted == pytest.approx(exact, rel=0.1)
+    assert 0.9 * exact < permuted < exact
 
 
 def test_mortality_of_a_leaf_sums_its_hazard_over_the_days_of_events(simulate):

@@ -45,16 +45,19 @@ class EndpointCard(BaseModel):
 
     model_config = _STRICT
 
-    kind: Literal["class", "survival", "continuous"]
+    kind: Literal["class", "survival", "competing", "continuous"]
     column: str | None = None
     time: str | None = None
     event: str | None = None
-    # of two classes, the one that metrics are of; the last in sorted order without it
+    # of two classes, the one that metrics are of; the last in sorted order without it.
+    # Of competing events the cause of interest
     positive: str | None = None
+    # of competing events: what the column says where nothing happened
+    censored: str = "0"
     # of the times, "days" without it; of a continuous outcome what its axes say
     unit: str | None = None
 
-    @field_validator("positive", mode="before")
+    @field_validator("positive", "censored", mode="before")
     @classmethod
     def _number_as_text(cls, value):
         if isinstance(value, bool):
@@ -64,21 +67,30 @@ class EndpointCard(BaseModel):
     @model_validator(mode="after")
     def _has_its_columns(self):
         if self.unit is not None and self.kind == "class":
-            raise ValueError("unit is for endpoints of kind 'survival', 'continuous'")
-        if self.kind == "survival" and self.unit not in (None, *UNITS):
+            raise ValueError(
+                "unit is for endpoints of kind 'survival', 'competing', 'continuous'"
+            )
+        if self.is_timed and self.unit not in (None, *UNITS):
             raise ValueError(f"unit is {self.unit!r}; of times: {[*UNITS]}")
-        if self.positive is not None and self.kind != "class":
-            raise ValueError("positive is for endpoints of kind 'class'")
-        wanted = ("time", "event") if self.kind == "survival" else ("column",)
+        if self.positive is not None and self.kind not in ("class", "competing"):
+            raise ValueError("positive is for endpoints of kind 'class', 'competing'")
+        wanted = ("time", "event") if self.is_timed else ("column",)
+        if self.kind == "competing":
+            wanted = (*wanted, "positive")
         missing = [name for name in wanted if getattr(self, name) is None]
         if missing:
             raise ValueError(f"an endpoint of kind {self.kind!r} needs {missing}")
         return self
 
     @property
+    def is_timed(self) -> bool:
+        """Whether it is the time until an event, of one cause or of several."""
+        return self.kind in ("survival", "competing")
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """The columns of ``endpoints.csv`` that hold it."""
-        return (self.time, self.event) if self.kind == "survival" else (self.column,)
+        return (self.time, self.event) if self.is_timed else (self.column,)
 
 
 class FittedOn(BaseModel):

@@ -309,6 +309,16 @@ class Cohort:
         if spec.kind == "continuous":
             frame = frame.set_axis(["value"], axis=1)
             return Endpoint(name, "continuous", frame, unit=spec.unit)
+        if spec.kind == "competing":
+            return Endpoint.competing(
+                frame,
+                time=spec.time,
+                event=spec.event,
+                positive=spec.positive,
+                censored=spec.censored,
+                unit=spec.unit or "days",
+                name=name,
+            )
         frame = frame.set_axis(["time", "event"], axis=1)
         frame = frame.astype({"time": float, "event": int})
         frame["time"] *= UNITS[spec.unit or "days"]

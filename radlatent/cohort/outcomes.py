@@ -89,7 +89,10 @@ def _read_endpoint(table, counted, typed, name, endpoint, problems):
         typed[endpoint.column] = parse_numbers(table[endpoint.column], problems)
         _several_values(typed.loc[counted.index, endpoint.column], name, problems)
         return
-    time = parse_numbers(table[endpoint.time], problems, lowest=0)
+    if endpoint.kind == "competing":
+        _read_causes(table, counted, typed, name, endpoint, problems)
+        return
+    time = _read_times(table, counted, endpoint, problems)
     event = parse_numbers(table[endpoint.event], problems)
     for line in table.index[event.notna() & ~event.isin((0, 1))]:
         problems.add(
@@ -98,6 +101,18 @@ def _read_endpoint(table, counted, typed, name, endpoint, problems):
             row=line,
             column=endpoint.event,
         )
+    _both_or_neither(time, event.notna(), name, problems)
+    if not event[counted.index].eq(1).any():
+        problems.add(
+            f"endpoint {name!r} has no event",
+            "A survival endpoint needs events; remove it from cohort.yml",
+            column=endpoint.event,
+        )
+    typed[endpoint.time], typed[endpoint.event] = time, event
+
+
+def _read_times(table, counted, endpoint, problems):
+    time = parse_numbers(table[endpoint.time], problems, lowest=0)
     for line in counted.index[time[counted.index] == 0]:
         problems.add(
             f"time {table[endpoint.time][line]!r} is not above 0",
@@ -106,20 +121,35 @@ def _read_endpoint(table, counted, typed, name, endpoint, problems):
             column=endpoint.time,
             value=table[endpoint.time][line],
         )
-    for line in table.index[time.notna() != event.notna()]:
+    return time
+
+
+def _both_or_neither(time, known, name, problems):
+    for line in time.index[time.notna() != known]:
         problems.add(
             f"endpoint {name!r} has a time without an event, or the reverse",
             "Give both, or neither",
             row=line,
-            column=endpoint.time,
+            column=time.name,
         )
-    if not event[counted.index].eq(1).any():
+
+
+def _read_causes(table, counted, typed, name, endpoint, problems):
+    """Read which of several competing events came first; text stays as it is."""
+    causes = table[endpoint.event]
+    _no_words_for_missing(causes, problems)
+    _true_classes(counted[endpoint.event], name, problems)
+    typed[endpoint.time] = _read_times(table, counted, endpoint, problems)
+    _both_or_neither(typed[endpoint.time], causes != "", name, problems)
+    found = sorted(set(counted[endpoint.event]) - {"", endpoint.censored})
+    if endpoint.positive not in found or len(found) < 2:
         problems.add(
-            f"endpoint {name!r} has no event",
-            "A survival endpoint needs events; remove it from cohort.yml",
+            f"endpoint {name!r} has the causes {found} among included patients, "
+            f"positive {endpoint.positive!r} and censored {endpoint.censored!r}",
+            "Name the cause of interest, one of two or more; of one cause say kind: "
+            "survival",
             column=endpoint.event,
         )
-    typed[endpoint.time], typed[endpoint.event] = time, event
 
 
 def _true_categories(values, problems):

@@ -5,6 +5,7 @@
 ``folded``     ``FoldedFeatures``, one table a fold
 ``endpoint``   one outcome of the patients who have it
 ``frames``     a frame of one's own -> a features table: the room is this function too
+``typed``      frames of one's own: who a row is, numbers and text of outcomes
 ``values``     what pandas holds, as text and as floats
 ``folds``      who is tested in which fold; ``deal``, the one way to deal patients
 ``join``       tables side by side, columns by block

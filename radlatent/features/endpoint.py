@@ -5,21 +5,21 @@ for the tables of a cohort and for a frame of one's own.
 """
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from radlatent.errors import SchemaError
-from radlatent.features.values import as_floats, as_texts, class_faults, text_index
-from radlatent.schema import nearest
+from radlatent.features.typed import TYPED, by_patient, one_column, with_columns
+from radlatent.features.values import as_texts, class_faults
 
 __all__ = [
+    "CENSORED",
     "SHORT",
     "TIME_REMEDY",
     "UNITS",
     "Endpoint",
-    "by_patient",
     "groups_of",
     "is_time",
     "outcome_problems",
@@ -36,8 +36,12 @@ _log = logging.getLogger(__name__)
 _COLUMNS = {
     "class": ["class"],
     "survival": ["time", "event"],
+    "competing": ["time", "cause"],
     "continuous": ["value"],
 }
+
+#: What the column of causes says of patients who had none of the events.
+CENSORED = "censored"
 
 #: Groups of similar values that patients of a continuous outcome are dealt by, at most.
 _MOST_GROUPS = 10
@@ -61,14 +65,16 @@ class Endpoint:
     name
         As in ``cohort.yml``.
     kind
-        ``"class"``, ``"survival"`` or ``"continuous"``.
+        ``"class"``, ``"survival"``, ``"competing"`` or ``"continuous"``.
     frame
         Index ``patient_id``; column ``class`` (text), or ``time`` (days) and
-        ``event`` (1 = event, 0 = censored), or ``value`` (a number). Numbers and
+        ``event`` (1 = event, 0 = censored), or ``time`` and ``cause`` (text: which of
+        the competing events, or "censored"), or ``value`` (a number). Numbers and
         booleans of pandas are made text, and those of an event 0 and 1; ids are made
-        text.
+        text. Competing events get an ``event`` that is 1 for the cause of interest.
     positive
-        The one of two classes that metrics are of; None takes the last in sorted order.
+        The one of two classes, or of several causes, that metrics are of; None takes
+        the last class in sorted order, and is refused of causes.
     unit
         Of a continuous outcome, such as "ml"; None where it has none.
 
@@ -79,8 +85,8 @@ class Endpoint:
 
     Notes
     -----
-    `binary`, `classes`, `survival` and `continuous` make one of a frame of one's own,
-    and leave out patients whose outcome is missing.
+    `binary`, `classes`, `survival`, `competing` and `continuous` make one of a frame of
+    one's own, and leave out patients whose outcome is missing.
     """
 
     name: str
@@ -109,11 +115,13 @@ class Endpoint:
                 "days, and Endpoint.survival(unit=...) makes them."
             )
             raise SchemaError(msg)
-        typed = _FRAMES[self.kind](self.frame, self.name)
-        object.__setattr__(self, "frame", typed)
+        typed = TYPED[self.kind](self.frame, self.name)
         if self.positive is not None:
-            text = as_texts(pd.Series([self.positive], dtype=object)).iloc[0]
-            object.__setattr__(self, "positive", text)
+            object.__setattr__(self, "positive", _text(self.positive))
+        if self.kind == "competing":
+            event = (typed["cause"] == self.positive).astype(int)
+            typed = typed.assign(event=event)[["time", "event", "cause"]]
+        object.__setattr__(self, "frame", typed)
 
     @classmethod
     def binary(
@@ -182,8 +190,8 @@ class Endpoint:
         SchemaError
             As of `binary`; of more than ten different numbers: they are no classes.
         """
-        frame, column = _one_column(frame, column, "class")
-        table = by_patient(_with(frame, [column], patients), patients)
+        frame, column = one_column(frame, column, "class")
+        table = by_patient(with_columns(frame, [column], patients), patients)
         known = as_texts(table[column]).notna()
         _log_left_out(name or column, table.index[~known])
         found = table.loc[known, [column]].set_axis(["class"], axis=1)
@@ -229,17 +237,68 @@ class Endpoint:
         >>> made.frame["time"].tolist()
         [365.25, 913.125, 1095.75]
         """
-        if unit not in UNITS:
-            raise SchemaError(f"unit is {unit!r}; known are {[*UNITS]}.")
-        table = by_patient(_with(frame, [time, event], patients), patients)
+        _check_unit(unit)
+        table = by_patient(with_columns(frame, [time, event], patients), patients)
         known = as_texts(table[time]).notna() & as_texts(table[event]).notna()
         _log_left_out(name or event, table.index[~known])
         found = table.loc[known, [time, event]].set_axis(["time", "event"], axis=1)
         made = cls(name or str(event), "survival", found)
-        if found["time"].dtype.kind != "m":
-            days = made.frame["time"] * UNITS[unit]
-            made = cls(made.name, "survival", made.frame.assign(time=days))
-        return _sound(made)
+        return _sound(_in_days(made, found["time"], unit))
+
+    @classmethod
+    def competing(  # noqa: PLR0913 - what a column of events needs to be read
+        cls,
+        frame: pd.DataFrame,
+        *,
+        time: str,
+        event: str,
+        positive: object,
+        censored: object = 0,
+        unit: str = "days",
+        patients: str | None = None,
+        name: str | None = None,
+    ) -> "Endpoint":
+        """Return times until the first of several events from a frame of one's own.
+
+        Parameters
+        ----------
+        frame
+            A row a patient.
+        time, unit
+            As of `survival`.
+        event
+            Column of what happened at that time: the causes as numbers or text.
+        positive
+            The cause of interest, as it is in the column; the others compete with it.
+        censored
+            What the column says where nothing happened.
+        patients, name
+            As of `binary`; None takes the name of the column ``event``.
+
+        Raises
+        ------
+        SchemaError
+            There is no patient with the cause of interest, or none with another (that
+            is survival), or as of `survival`.
+
+        Examples
+        --------
+        >>> patients = pd.Index(["a", "b", "c", "d"], name="patient_id")
+        >>> frame = pd.DataFrame({"days": [90, 200, 300, 400]}, patients)
+        >>> frame["first"] = ["relapse", "death", "none", "relapse"]
+        >>> names = {"time": "days", "event": "first"}
+        >>> Endpoint.competing(frame, **names, positive="relapse", censored="none")
+        Endpoint('first', competing: {'censored': 1, 'death': 1, 'relapse': 2})
+        """
+        _check_unit(unit)
+        table = by_patient(with_columns(frame, [time, event], patients), patients)
+        cause = as_texts(table[event])
+        cause = cause.where(cause != _text(censored), CENSORED)
+        known = as_texts(table[time]).notna() & cause.notna()
+        _log_left_out(name or event, table.index[~known])
+        found = pd.DataFrame({"time": table[time], "cause": cause})[known]
+        made = cls(name or str(event), "competing", found, positive)
+        return _sound(_in_days(made, found["time"], unit))
 
     @classmethod
     def continuous(
@@ -277,8 +336,8 @@ class Endpoint:
         >>> Endpoint.continuous(frame, "ef", unit="%")
         Endpoint('ef', continuous: n = 3, 35.5 to 61 %)
         """
-        frame, column = _one_column(frame, column, "value")
-        table = by_patient(_with(frame, [column], patients), patients)
+        frame, column = one_column(frame, column, "value")
+        table = by_patient(with_columns(frame, [column], patients), patients)
         known = as_texts(table[column]).notna()
         _log_left_out(name or column, table.index[~known])
         found = table.loc[known, [column]].set_axis(["value"], axis=1)
@@ -288,15 +347,30 @@ class Endpoint:
     def strata(self) -> pd.Series:
         """What folds are stratified by.
 
-        The class, or whether there was an event; of a continuous outcome one of at most
-        ten groups of similar values (`groups_of`).
+        The class, whether there was an event, or its cause; of a continuous outcome one
+        of at most ten groups of similar values (`groups_of`).
         """
         if self.kind == "class":
             return self.frame["class"].astype(str)
+        if self.kind == "competing":
+            return self.frame["cause"].astype(str)
         if self.kind == "continuous":
             groups = groups_of(self.frame["value"].to_numpy(), 2)
             return pd.Series(groups, self.frame.index).astype(str)
         return self.frame["event"].isin([1]).astype(int).astype(str)
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether it is the time until an event, of one cause or of several."""
+        return self.kind in ("survival", "competing")
+
+    @property
+    def causes(self) -> list[str]:
+        """The competing events, that of interest first; empty of other kinds."""
+        if self.kind != "competing":
+            return []
+        others = set(self.frame["cause"].dropna()) - {CENSORED, self.positive}
+        return [self.positive, *sorted(others)]
 
     def __repr__(self) -> str:
         if self.kind == "continuous":
@@ -308,62 +382,21 @@ class Endpoint:
         return f"Endpoint({self.name!r}, {self.kind}: {counts})"
 
 
-def _one_column(frame, column, otherwise):
-    """Return the frame of a Series, and what its column is called."""
-    if isinstance(frame, pd.Series):
-        column = column or frame.name or otherwise
-        frame = frame.rename(column).to_frame()
-    return frame, column
+def _text(value):
+    return as_texts(pd.Series([value], dtype=object)).iloc[0]
 
 
-def _with(frame, columns, patients):
-    wanted = [*columns, *([patients] if patients else [])]
-    absent = [column for column in wanted if column not in frame]
-    if absent:
-        hint = nearest(str(absent[0]), [str(name) for name in frame])
-        msg = f"there is no column {absent[0]!r}{hint} (there are {list(frame)[:10]})."
-        raise SchemaError(msg)
-    return frame
+def _check_unit(unit):
+    if unit not in UNITS:
+        raise SchemaError(f"unit is {unit!r}; known are {[*UNITS]}.")
 
 
-def by_patient(frame: pd.DataFrame, patients: str | None = None) -> pd.DataFrame:
-    """Return a frame of one's own indexed by ``patient_id``, as text.
-
-    Parameters
-    ----------
-    frame
-        A row a patient.
-    patients
-        Column of the ids; None takes ``patient_id``, or else the index.
-
-    Raises
-    ------
-    SchemaError
-        Neither is there: rows that are only counted belong to nobody. Or an id is
-        missing, or there twice.
-    """
-    if patients is None and "patient_id" in frame:
-        patients = "patient_id"
-    if patients is not None:
-        frame = frame.set_index(patients)
-    elif isinstance(frame.index, pd.RangeIndex) and frame.index.name is None:
-        msg = (
-            "the rows are counted and name no patients. Say who they are: "
-            "frame.set_index('patient_id'), or patients='column of the ids'."
-        )
-        raise SchemaError(msg)
-    missing = as_texts(frame.index.to_series()).isna().sum()
-    if missing:
-        raise SchemaError(f"{missing} rows have no patient_id.")
-    index = text_index(frame.index).rename("patient_id")
-    twice = index[index.duplicated()].unique()
-    if len(twice):
-        msg = (
-            f"{len(twice)} patients are there twice or more: {twice[:5].tolist()}. "
-            "Give one row a patient (aggregate brings cases of a patient together)."
-        )
-        raise SchemaError(msg)
-    return frame.set_axis(index)
+def _in_days(endpoint, times, unit):
+    """Return an endpoint with its times in days; those that have a unit keep it."""
+    if times.dtype.kind == "m":
+        return endpoint
+    days = endpoint.frame["time"] * UNITS[unit]
+    return replace(endpoint, frame=endpoint.frame.assign(time=days))
 
 
 def _log_left_out(name, patients):
@@ -379,52 +412,6 @@ def _sound(endpoint):
     if problems:
         raise SchemaError(f"endpoint {endpoint.name!r}: " + "; ".join(problems) + ".")
     return endpoint
-
-
-def _class_frame(frame, _):
-    classes = frame["class"]
-    texts = all(isinstance(value, str) and value.strip() for value in classes)
-    # of a categorical, classes that nobody has would count as well
-    if texts and not isinstance(classes.dtype, pd.CategoricalDtype):
-        return frame.set_axis(text_index(frame.index))
-    return frame.assign(**{"class": as_texts(classes)}).set_axis(
-        text_index(frame.index)
-    )
-
-
-def _survival_frame(frame, name):
-    made, event = frame.set_axis(text_index(frame.index)), frame["event"]
-    time = frame["time"]
-    if time.dtype.kind == "m":
-        time = time / pd.Timedelta(days=1)
-    numbers = {"time": as_floats(time), "event": as_floats(event)}
-    for column, found in numbers.items():
-        if found is None:
-            some = frame[column].head(3).tolist()
-            msg = f"endpoint {name!r}: {column} holds {some}, which are no numbers."
-            raise SchemaError(msg)
-        numbers[column] = found.to_numpy()
-    # what is missing, or 2, is told where the outcome is used
-    if np.isin(numbers["event"], [0, 1]).all():
-        numbers["event"] = numbers["event"].astype(int)
-    return made.assign(**numbers)
-
-
-def _continuous_frame(frame, name):
-    numbers = as_floats(frame["value"])
-    if numbers is None:
-        some = frame["value"].head(3).tolist()
-        msg = f"endpoint {name!r}: value holds {some}, which are no numbers."
-        raise SchemaError(msg)
-    made = frame.set_axis(text_index(frame.index))
-    return made.assign(value=numbers.to_numpy())
-
-
-_FRAMES = {
-    "class": _class_frame,
-    "survival": _survival_frame,
-    "continuous": _continuous_frame,
-}
 
 
 def is_time(times: pd.Series) -> pd.Series:
@@ -443,6 +430,8 @@ def outcome_problems(endpoint: Endpoint) -> list[str]:
     _report(problems, twice, "have more than one outcome")
     if endpoint.kind == "survival":
         return problems + _survival_problems(endpoint.frame)
+    if endpoint.kind == "competing":
+        return problems + _competing_problems(endpoint)
     if endpoint.kind == "continuous":
         return problems + _continuous_problems(endpoint.frame["value"])
     names = endpoint.frame["class"]
@@ -461,7 +450,7 @@ def outcome_problems(endpoint: Endpoint) -> list[str]:
 
 def positive_problems(endpoint: Endpoint) -> list[str]:
     """Return what is wrong with the positive class, which folds do not ask for."""
-    if endpoint.kind == "survival" or endpoint.positive is None:
+    if endpoint.is_timed or endpoint.positive is None:
         return []
     if endpoint.kind == "continuous":
         return ["positive is of two classes, and the outcome is a number"]
@@ -474,14 +463,18 @@ def positive_problems(endpoint: Endpoint) -> list[str]:
     ]
 
 
-def _survival_problems(frame):
-    problems, times, events = [], frame["time"], frame["event"]
+def _time_problems(times):
     wrong = times.index[~is_time(times)]
-    if len(wrong):
-        problems.append(
-            f"{len(wrong)} patients have a time that is not above 0 and finite: "
-            f"{wrong[:5].tolist()}. {TIME_REMEDY}"
-        )
+    if not len(wrong):
+        return []
+    return [
+        f"{len(wrong)} patients have a time that is not above 0 and finite: "
+        f"{wrong[:5].tolist()}. {TIME_REMEDY}"
+    ]
+
+
+def _survival_problems(frame):
+    problems, events = _time_problems(frame["time"]), frame["event"]
     odd = events.index[~events.isin([0, 1])]
     _report(problems, odd, "have an event that is neither 0 nor 1")
     if events.isin([1, 2]).all() and len(odd):
@@ -489,6 +482,23 @@ def _survival_problems(frame):
     if not events.isin([1]).any():
         problems.append("no patient has an event")
     return problems
+
+
+def _competing_problems(endpoint):
+    problems, cause = _time_problems(endpoint.frame["time"]), endpoint.frame["cause"]
+    _report(problems, cause.index[cause.isna()], "have no cause, nor 'censored'")
+    counts = cause.value_counts().sort_index().to_dict()
+    if endpoint.positive not in counts or endpoint.positive == CENSORED:
+        problems.append(
+            f"positive is {endpoint.positive!r}, of the causes {counts}: name the one "
+            "of interest"
+        )
+    elif len(endpoint.causes) < 2:
+        problems.append(
+            f"nothing competes with {endpoint.positive!r}, of the causes {counts}: "
+            "make it with Endpoint.survival"
+        )
+    return problems + class_faults(cause.dropna().unique())
 
 
 def _continuous_problems(values):

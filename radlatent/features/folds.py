@@ -107,7 +107,7 @@ def make_folds(
         msg = f"n_folds={n_folds}, n_repeats={n_repeats}: give at least 2 and 1."
         raise SchemaError(msg)
     strata = endpoint.strata.sort_index()
-    if endpoint.kind == "survival":
+    if endpoint.is_timed:
         strata = endpoint.frame["event"].sort_index() == 1
     dealt = _dealt_by(endpoint, strata, n_folds)
     rng = np.random.default_rng(random_state)
@@ -189,9 +189,12 @@ def _dealt_by(endpoint, strata, n_folds):
         raise SchemaError(msg)
     if endpoint.kind == "continuous":
         return _groups(endpoint, strata.index, n_folds)
-    survival = endpoint.kind == "survival"
+    survival = endpoint.is_timed
     try:
-        return strata_of(strata, n_folds, survival=survival)
+        dealt = strata_of(strata, n_folds, survival=survival)
+        # competing causes and the censored are spread as well, where there are enough
+        causes = endpoint.kind == "competing" and counts.min() >= n_folds
+        return endpoint.strata.loc[strata.index] if causes else dealt
     except ValueError as small:
         what = "events" if survival else "patients"
         enough = strata.sum() if survival else counts.min()

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from radlatent.errors import SchemaError
-from radlatent.features.endpoint import by_patient
 from radlatent.features.origin import FITTED, mark_measured
+from radlatent.features.typed import by_patient
 from radlatent.features.values import (
     MOST_CATEGORIES,
     as_floats,

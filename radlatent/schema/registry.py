@@ -65,7 +65,7 @@ _WHO = {
     "endpoints": Table(
         "a row a patient: the class, days and whether there was an event, or a number",
         index=("patient_id",),
-        also={"class": "string", "time|value": "float", "event": "int"},
+        also={"class|cause": "string", "time|value": "float", "event": "int"},
     ),
     "flow": Table(
         "how many patients and cases there are, and why others are excluded",

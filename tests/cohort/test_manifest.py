@@ -521,3 +521,30 @@ def test_an_endpoint_may_be_a_number_with_a_unit(tiny_folder):
     assert ef.frame["value"].to_dict() == {"p1": 61.0, "p2": 48.0, "p3": 35.5}
     edit(tiny_folder, "endpoints.csv", lambda t: t.assign(ef=["61", "48", "low"]))
     assert "'low' is not a number" in problems_of(tiny_folder)["problem"].tolist()
+
+
+def test_an_endpoint_may_have_competing_causes(tiny_folder):
+    card = tiny_folder / "cohort.yml"
+    spec = "{kind: competing, time: years, event: first, positive: 1, unit: years}"
+    text = card.read_text("utf-8").replace(
+        "endpoints:\n", f"endpoints:\n  relapse: {spec}\n"
+    )
+    card.write_text(text, "utf-8")
+    told = {"years": ["1", "2", "4"], "first": ["1", "0", "0"]}
+    edit(tiny_folder, "endpoints.csv", lambda t: t.assign(**told))
+    faults = problems_of(tiny_folder)["problem"].tolist()
+    assert "endpoint 'relapse' has the causes ['1'] among included" in faults[0]
+    told["first"] = ["1", "0", "2"]
+    edit(tiny_folder, "endpoints.csv", lambda t: t.assign(**told))
+    endpoint = Cohort.read(tiny_folder).endpoint("relapse")
+    assert endpoint.causes == ["1", "2"]
+    assert endpoint.frame["cause"].tolist() == ["1", "censored", "2"]
+    assert endpoint.frame["time"].tolist() == [365.25, 730.5, 1461.0]
+    told["years"] = ["1", "", "0"]
+    edit(tiny_folder, "endpoints.csv", lambda t: t.assign(**told))
+    faults = " ".join(problems_of(tiny_folder)["problem"])
+    assert "time '0' is not above 0" in faults
+    assert "a time without an event" in faults
+    card.write_text(text.replace("positive: 1, ", ""), "utf-8")
+    with pytest.raises(SchemaError, match="needs \\['positive'\\]"):
+        Cohort.read(tiny_folder)

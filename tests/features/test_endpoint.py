@@ -7,6 +7,7 @@ import pytest
 import radlatent as rl
 from radlatent.errors import SchemaError
 from radlatent.features.endpoint import Endpoint, groups_of, positive_problems
+from radlatent.fusion import outcome_of
 
 PATIENTS = pd.Index([f"p{i:02d}" for i in range(40)], name="patient_id")
 YES = np.arange(40) % 2 == 0
@@ -211,3 +212,56 @@ def test_groups_of_similar_values_are_of_similar_size():
     lowest, next_ = values[groups == 0], values[groups == 1]
     assert lowest.max() < next_.min()
     assert groups_of(values[:7], 5).tolist() == [0] * 7
+
+
+def competing(**changes):
+    causes = np.resize(["none", "relapse", "death", "relapse"], 40)
+    frame = pd.DataFrame({"t": np.arange(1.0, 41), "first": causes}, PATIENTS)
+    names = {"time": "t", "event": "first", "censored": "none", "positive": "relapse"}
+    return Endpoint.competing(frame, **names | changes)
+
+
+def test_competing_events_have_the_cause_of_interest_first():
+    endpoint = competing(unit="years")
+    assert endpoint.causes == ["relapse", "death"]
+    assert endpoint.frame["event"].sum() == 20
+    assert endpoint.frame["time"].iloc[0] == 365.25
+    y = outcome_of(endpoint, ["p00", "p01", "p02"])
+    assert y.dtype.names == ("event", "time", "cause")
+    assert y["cause"].tolist() == [0, 1, 2]
+    assert y["event"].tolist() == [False, True, False]
+    other = replace(endpoint, positive="death")
+    assert other.causes == ["death", "relapse"]
+    assert other.frame["event"].sum() == 10
+
+
+def test_folds_hold_every_cause_where_there_are_enough():
+    endpoint = competing()
+    folds = rl.make_folds(endpoint, n_folds=5, n_repeats=1)
+    cause = folds["patient_id"].map(endpoint.frame["cause"])
+    counts = pd.crosstab(folds["fold"], cause)
+    assert (counts == [2, 2, 4]).all(axis=None)
+    few = endpoint.frame["cause"].mask(endpoint.frame["time"] > 7, "censored")
+    few = replace(endpoint, frame=endpoint.frame.assign(cause=few))
+    # three relapses, two deaths
+    rl.make_folds(few, n_folds=3, n_repeats=1)
+    with pytest.raises(SchemaError, match="fewer events than n_folds=4"):
+        rl.make_folds(few, n_folds=4)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"positive": "progression"}, "name the one of interest"),
+        ({"unit": "hours"}, "unit is 'hours'"),
+    ],
+)
+def test_what_are_no_competing_events_is_refused_at_once(changes, message):
+    with pytest.raises(SchemaError, match=message):
+        competing(**changes)
+
+
+def test_one_cause_alone_is_survival():
+    frame = competing().frame.replace({"cause": {"death": "censored"}})
+    with pytest.raises(SchemaError, match="nothing competes with 'relapse'"):
+        rl.make_folds(Endpoint("first", "competing", frame, "relapse"), n_folds=2)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from numpy.lib import recfunctions as rfn
 
 from radlatent.errors import LeakageError, SchemaError
 from radlatent.features.endpoint import SHORT, outcome_problems, positive_problems
@@ -46,7 +47,9 @@ def outcome_of(endpoint: "Endpoint", patients: list[str] | None = None):
     Series or ndarray
         The class, or the number, by ``patient_id``; of survival, a structured array
         with the fields ``event`` (bool) and ``time`` (days), which estimators of
-        scikit-survival take as well.
+        scikit-survival take as well. Of competing events ``event`` is that of the cause
+        of interest, and ``cause`` says which of ``endpoint.causes`` it was, counted
+        from 1; 0 is censored.
     """
     frame = endpoint.frame if patients is None else endpoint.frame.loc[patients]
     if endpoint.kind == "class":
@@ -55,6 +58,10 @@ def outcome_of(endpoint: "Endpoint", patients: list[str] | None = None):
         return frame["value"]
     y = np.empty(len(frame), dtype=[("event", bool), ("time", float)])
     y["event"], y["time"] = frame["event"] == 1, frame["time"]
+    if endpoint.kind == "competing":
+        numbers = {cause: n for n, cause in enumerate(endpoint.causes, 1)}
+        cause = frame["cause"].map(numbers).fillna(0).to_numpy(np.int64)
+        y = rfn.append_fields(y, "cause", cause, usemask=False)
     return y
 
 
@@ -124,7 +131,7 @@ def check_table(features: pd.DataFrame | FoldedFeatures, endpoint: "Endpoint") -
 
 def _log_short(endpoint):
     """Log times that are hardly in days, whatever is said of them."""
-    if endpoint.kind == "survival" and endpoint.frame["time"].median() < SHORT:
+    if endpoint.is_timed and endpoint.frame["time"].median() < SHORT:
         _log.warning(
             "endpoint %r: half of the times are below %.3g, and times are days. If "
             "these are months or years, say Endpoint.survival(..., unit='years').",
@@ -178,7 +185,7 @@ def missing_in_training(
         values = endpoint.frame["value"].reindex(train)
         varies = values.min() < values.max()
         return [] if varies else ["all training patients have the same value"]
-    if endpoint.kind == "survival":
+    if endpoint.is_timed:
         # who was censored may all be tested: the times of events are learned
         event = endpoint.frame["event"].reindex(train) == 1
         return [] if event.any() else ["events are not among the training patients"]

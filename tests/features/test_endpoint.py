@@ -265,3 +265,10 @@ def test_one_cause_alone_is_survival():
     frame = competing().frame.replace({"cause": {"death": "censored"}})
     with pytest.raises(SchemaError, match="nothing competes with 'relapse'"):
         rl.make_folds(Endpoint("first", "competing", frame, "relapse"), n_folds=2)
+
+
+def test_competing_events_are_not_taken_for_censored(features):
+    endpoint = competing()
+    folds = rl.make_folds(endpoint, n_folds=2, n_repeats=1)
+    with pytest.raises(SchemaError, match="no model takes competing events yet"):
+        rl.cross_validate(rl.cox(), features, endpoint, folds)

@@ -62,6 +62,7 @@
 ``cross_validate``  out-of-fold predictions and metrics
 ``validate_externally``  a model of one cohort on another
 ``permute_outcomes``, ``learning_curve``  what chance gives, and fewer patients
+``subgroups``       a metric by site, sex or age, and a test of interaction
 ``suspects``        columns that are the outcome, patients who are copies
 ``evaluate``        metrics with intervals
 ``compare``         differences between models, paired, with intervals and p
@@ -143,6 +144,7 @@ _HOMES = {
         "sign_average",
         "site_folds",
         "study_size",
+        "subgroups",
         "survival_auc_curve",
         "survival_calibration",
         "survival_forest",

@@ -25,6 +25,7 @@ PARAMETERS = {
     "censoring": "expected fraction of censored times",
     "centroids": "places of lesions, in mm",
     "classes": "class of each case",
+    "cuts": "values at which groups of a number begin",
     "cohort": "a Cohort, or the folder of one",
     "corrector": "a fitted MaskCorrector",
     "dtype": "type of the voxels that are read",

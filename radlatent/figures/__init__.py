@@ -3,6 +3,7 @@
 ==========================  ========================================================
 ``roc``                     ROC curves with bands
 ``forest``                  one metric of several models with intervals
+``forest_by_group``         one metric of a model in groups of patients
 ``confusion``               true and predicted classes
 ``heatmap``                 a features table as z-scores
 ``top_k_shares``            how many of the largest coefficients are of some blocks
@@ -62,7 +63,7 @@ from radlatent.figures.masks.slices import mask_overlay, structure_colors
 from radlatent.figures.models.calibration import calibration
 from radlatent.figures.models.decision import decision_curve
 from radlatent.figures.models.importance import importance, metric_by_patients
-from radlatent.figures.models.performance import confusion, forest, roc
+from radlatent.figures.models.performance import confusion, forest, forest_by_group, roc
 from radlatent.figures.models.shares import top_k_shares
 from radlatent.figures.models.survival import (
     kaplan_meier,
@@ -86,6 +87,7 @@ __all__ = [
     "feature_shift",
     "feature_stability",
     "forest",
+    "forest_by_group",
     "heatmap",
     "importance",
     "kaplan_meier",

@@ -28,6 +28,7 @@
 ``recalibrate_in_the_large``  the same with the level of probabilities moved
 ``permute_outcomes``         the same with outcomes of other patients
 ``learning_curve``           a metric against the number of training patients
+``subgroups``                a metric by site, sex or age, and a test of interaction
 ``suspects``                 columns that are the outcome, patients who are copies
 ``evaluate``                 a **predictions** table -> a **metrics** table
 ``compare``                  paired differences of models, with p-values
@@ -97,6 +98,7 @@ from radlatent.fusion.steps.combat import Combat
 from radlatent.fusion.validation.inputs import check_inputs, outcome_of
 from radlatent.fusion.validation.learning import learning_curve
 from radlatent.fusion.validation.permuted import permute_outcomes
+from radlatent.fusion.validation.subgroups import subgroups
 from radlatent.fusion.validation.suspects import suspects
 from radlatent.fusion.validation.tuning import tune
 from radlatent.fusion.validation.validate import (
@@ -154,6 +156,7 @@ __all__ = [
     "sign_average",
     "site_folds",
     "study_size",
+    "subgroups",
     "survival_auc_curve",
     "survival_calibration",
     "survival_forest",

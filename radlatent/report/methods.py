@@ -318,6 +318,7 @@ def _models(record, tables):
                 f"Validation: {_or_not(_folds(record), 'folds')}.",
                 f"Folds held {split.words}." if split else "",
                 measured,
+                _subgroups(record, tables),
                 _external(record),
                 _not_told(tables),
                 _suspects(tables),
@@ -325,6 +326,29 @@ def _models(record, tables):
         )
         .replace("  ", " ")
         .rstrip()
+    )
+
+
+def _subgroups(record, tables):
+    """Return in which groups performance was told, and how they were compared."""
+    found = tables.get("subgroups", pd.DataFrame())
+    if found.empty:
+        return ""
+    cuts = {
+        spec["by"]: spec["cuts"] for spec in record["settings"].get("subgroups") or ()
+    }
+    names = found["subgroup"][found["group"] != found["subgroup"]]
+    said = _join(
+        f"{name} (groups begin at {_join(f'{edge:g}' for edge in cuts[name])})"
+        if cuts.get(name)
+        else name
+        for name in names.unique()
+    )
+    n_draws = found["method"].str.extract(r"of (\d+) draws")[0].iloc[0]
+    return (
+        f"Subgroups: {_metric_names(found)} of each model by {said}, in the patients "
+        f"of each group alone; interaction was tested with {n_draws} permutations of "
+        "groups among patients of one outcome, p adjusted after Holm."
     )
 
 

@@ -41,7 +41,10 @@ def planned(data: Mapping[str, pd.DataFrame]) -> Iterator[tuple]:
         if rows is None or rows.empty:
             continue
         if figure.metric:
-            rows = rows[rows["metric"] == figure.metric]
+            metric = (
+                rows["metric"].iloc[0] if figure.metric == "first" else figure.metric
+            )
+            rows = rows[rows["metric"] == metric]
         keys = figure.keys(rows) if callable(figure.keys) else figure.keys
         keys = [key for key in keys if key in rows]
         parts = list(rows.groupby(keys, sort=False)) if keys else [((), rows)]

@@ -3,9 +3,7 @@
 Nothing enters; plans of tables and figures leave, in the order of the page.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
 
 import pandas as pd
 
@@ -19,6 +17,7 @@ from radlatent.figures.models.survival import (
     survival_calibration,
 )
 from radlatent.report import tables
+from radlatent.report.plans import Figure, Table
 
 __all__ = ["FIGURES", "SECTIONS", "TABLES", "Figure", "Table"]
 
@@ -30,6 +29,7 @@ SECTIONS = {
     "calibration": "Calibration",
     "decision": "Decision curves",
     "survival": "Survival",
+    "subgroups": "Subgroups",
     "external": "External validation",
     "importance": "Importance",
     "features": "Features",
@@ -39,89 +39,10 @@ SECTIONS = {
 }
 
 
-@dataclass(frozen=True)
-class Table:
-    """A table of the page, and of ``tables/`` as CSV and LaTeX.
-
-    Parameters
-    ----------
-    name
-        Its file, and the table of the run that it is made of.
-    section
-        Where it stands.
-    caption
-        What it shows.
-    print
-        The table of the run enters, text leaves.
-    n_keys
-        A table that is too wide is cut into several; each repeats that many columns.
-    at_most
-        Further columns of each.
-    source
-        The table of the run that it is made of, where that has another name.
-    notes
-        What the caption says besides, where the printed table has a column whose name
-        begins so.
-    """
-
-    name: str
-    section: str
-    caption: str
-    print: Callable[[pd.DataFrame], pd.DataFrame] = tables.plain
-    n_keys: int = 0
-    at_most: int = 4
-    source: str = ""
-    notes: Mapping[str, str] = field(default_factory=dict)
-
-    def captioned(self, text: pd.DataFrame) -> str:
-        """Return the caption of what it prints, which tells of no other columns."""
-        told = [
-            note
-            for start, note in self.notes.items()
-            if any(str(column).startswith(start) for column in text)
-        ]
-        return " ".join([self.caption, *told])
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A kind of figure of the page, and of ``figures/`` as PNG and PDF.
-
-    Parameters
-    ----------
-    name
-        Its file; a number follows where there are several of the kind.
-    section, caption
-        As of a `Table`.
-    source
-        The table of the run that it is made of.
-    draw
-        Axes, the rows to draw and all tables of the run enter.
-    size
-        Rows enter, width and height in inches leave.
-    keys
-        One figure for each value of these columns, or of those that rows give.
-    metric
-        Only the rows of this metric are drawn.
-    panels
-        Whether many models get a panel each; ``draw`` then takes the style of a line.
-    of_patients
-        Whether what is drawn is of the patients that models were tested on.
-    """
-
-    name: str
-    section: str
-    caption: str
-    source: str
-    draw: Callable[[Any, pd.DataFrame, Mapping], object]
-    size: Callable[[pd.DataFrame], tuple] = lambda rows: (5, 4.6)
-    keys: tuple[str, ...] | Callable[[pd.DataFrame], tuple] = ()
-    metric: str = ""
-    panels: bool = False
-    of_patients: bool = True
-
-
 _MODEL = ("model", "blocks", "endpoint")
+
+#: As wide as a telephone shows it, and letters of a group that take two lines beside n.
+_PHONE_IN, _LONG_GROUP = 4.6, 14
 
 
 def _forest(metric, name, chance=lambda data: None):
@@ -143,6 +64,13 @@ def _wide_enough(rows):
     """Return a width that leaves room beside the names of the models."""
     longest = max(rows["blocks"].map(len).max(), rows["model"].map(len).max())
     return max(6, 3.5 + 0.08 * longest)
+
+
+def _group_size(rows):
+    """Return a size that a telephone shows as it is."""
+    lines = len(rows) + rows["subgroup"].nunique() - 1
+    long = (rows["group"].map(len) > _LONG_GROUP).sum()
+    return _PHONE_IN, 1.1 + 0.27 * lines + 0.15 * long
 
 
 def _with_legend(width, height, n_lines=1):
@@ -224,6 +152,14 @@ def _first_fold(rows):
     return rows[(rows["repeat"] == 0) & (rows["fold"] == 0)]
 
 
+_OF_GROUPS = (
+    "Performance in groups of patients: estimate (interval) among the patients of the "
+    "group alone. p is of the interaction: whether groups differ more than groups "
+    "drawn by chance would, patients of one outcome having exchanged their groups; "
+    "p (Holm) is adjusted for all groupings and models. A large p proves no equality: "
+    "few patients tell little."
+)
+
 TABLES = (
     Table(
         "table_one",
@@ -270,6 +206,14 @@ TABLES = (
         tables.risk_groups,
     ),
     Table(
+        "subgroups",
+        "subgroups",
+        _OF_GROUPS,
+        tables.subgroups,
+        5,
+        3,
+    ),
+    Table(
         "sample_size",
         "performance",
         "Sample size by the criteria of Riley et al.: patients needed for all "
@@ -311,6 +255,14 @@ TABLES = (
         tables.performance,
         5,
         source="external_metrics",
+    ),
+    Table(
+        "external_subgroups",
+        "external",
+        f"In the other cohort. {_OF_GROUPS}",
+        tables.subgroups,
+        5,
+        3,
     ),
     Table(
         "external_recalibrated",
@@ -397,6 +349,17 @@ _FIGURES = (
         panels=True,
     ),
     Figure(
+        "subgroups",
+        "subgroups",
+        "Performance in groups of patients with bootstrap intervals, n (events) beside "
+        "each; dashed: all patients; p of the interaction.",
+        "subgroups",
+        lambda ax, rows, data: figures.forest_by_group(rows, ax),
+        _group_size,
+        keys=_MODEL,
+        metric="first",
+    ),
+    Figure(
         "importance",
         "importance",
         "What a model loses on test patients when columns change owners.",
@@ -436,7 +399,10 @@ _FIGURES = (
 )
 
 #: Of these the page has one of the other cohort.
-_TOLD_THERE = ("roc", "calibration", "decision", "kaplan_meier", "survival_calibration")
+_TOLD_THERE = (
+    *("roc", "calibration", "decision", "kaplan_meier", "survival_calibration"),
+    "subgroups",
+)
 
 FIGURES = (
     *_FIGURES,

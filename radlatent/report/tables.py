@@ -17,6 +17,7 @@ __all__ = [
     "plain",
     "risk_groups",
     "sample_size",
+    "subgroups",
     "thousands",
     "validity",
 ]
@@ -179,6 +180,34 @@ def permuted(table: pd.DataFrame) -> pd.DataFrame:
             "n": table["n"],
         }
     )
+
+
+def subgroups(table: pd.DataFrame) -> pd.DataFrame:
+    """Return one row a model and group, a column a metric, each with its p.
+
+    Parameters
+    ----------
+    table
+        What `radlatent.subgroups` returned, of one metric or of several.
+    """
+    keys = ["model", "blocks", "subgroup", "group"]
+    found = table[[*keys, "n", "n_events"]].drop_duplicates(keys)
+    # the metrics of a group are one row
+    for metric, rows in table.groupby("metric", sort=False):
+        ends = rows[["estimate", "lower", "upper"]].itertuples(index=False)
+        title = METRIC_NAMES.get(metric, metric)
+        cells = {title: [_interval(*row) for row in ends]}
+        cells |= {f"p, {title}": rows["p_interaction"].map(_p_value)}
+        cells |= {f"p (Holm), {title}": rows["p_adjusted"].map(_p_value)}
+        found = found.merge(rows[keys].assign(**cells), on=keys)
+    first = (found["model"] + " on " + found["blocks"]).rename("Model")
+    # said once for a grouping, and not in every row of it
+    again = found.duplicated(["model", "blocks", "subgroup"])
+    for column in [c for c in found if c.startswith("p")]:
+        found[column] = found[column].mask(again, "")
+    names = {"subgroup": "Subgroup", "group": "Group", "n_events": "Events"}
+    found = found.drop(columns=["model", "blocks"]).rename(columns=names)
+    return pd.concat([first, found], axis=1)
 
 
 def sample_size(table: pd.DataFrame) -> pd.DataFrame:

@@ -208,6 +208,16 @@ _MODELS = {
         | {"n": "int"},
         person=True,
     ),
+    "subgroups": Table(
+        "a metric in groups of the tested patients, and a test of interaction",
+        _RUN
+        | _all("string", "subgroup", "group", "metric", "method")
+        | {"estimate": "float"}
+        | _ENDS
+        | _all("float", "level", "p_interaction", "p_adjusted")
+        | _all("int", "n", "n_events"),
+        person=True,
+    ),
     "permuted": Table(
         "the validation repeated with outcomes that changed owners",
         _all("string", "metric", "model", "blocks")
@@ -294,6 +304,7 @@ _KNOWN = _WHO | _MEASURED | _LATENT | _MODELS | _CURVES
 #: The same of patients of another cohort, whom models were tested on once.
 _THERE = (
     *("patients", "endpoints", "flow", "table_one", "fits", "predictions", "metrics"),
+    "subgroups",
     *_CURVES,
 )
 _EXTERNAL = {

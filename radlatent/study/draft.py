@@ -55,6 +55,9 @@ folds: {{n_folds: {n_folds}, n_repeats: 1, random_state: 0}}
 #   spacing_mm: [4, 4, 4]
 #   n_latent: 8
 
+# Performance by group of patients, with a test of interaction
+# subgroups: [{{by: site}}, {{by: age, cuts: [50, 65]}}]
+
 # Permutations that tell what each block is worth; permuted outcomes of the last model
 # importance: 5
 # permutations: 100

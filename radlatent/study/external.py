@@ -18,7 +18,7 @@ from radlatent.report import table_one
 from radlatent.study.images import locate, measure, measure_heart
 from radlatent.study.models import build, tell_origin
 from radlatent.study.patients import Patients, gather
-from radlatent.study.tables import curves
+from radlatent.study.tables import by_groups, curves
 from radlatent.study.work import Work
 
 __all__ = ["check_columns", "validate_once"]
@@ -105,7 +105,7 @@ def _tables(there, other, results):
     clinical = other.table.filter(regex="^clinical__")
     if clinical.shape[1]:
         found["table_one"] = table_one(clinical, there.endpoint)
-    found |= curves(there.endpoint, predictions)
+    found |= curves(there.endpoint, predictions) | by_groups(there, predictions)
     if "calibration" in found:
         moved = recalibrate_in_the_large(predictions)
         found["recalibrated"] = evaluate(moved)

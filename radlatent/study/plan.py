@@ -30,6 +30,7 @@ __all__ = [
     "MaskSpec",
     "ModelSpec",
     "Study",
+    "SubgroupSpec",
     "TableSpec",
     "read_study",
 ]
@@ -241,6 +242,15 @@ class ModelSpec(BaseModel):
         return " + ".join(self.blocks)
 
 
+class SubgroupSpec(BaseModel):
+    """Groups of patients that performance is told of as well."""
+
+    model_config = _STRICT
+
+    by: str
+    cuts: tuple[float, ...] = ()
+
+
 class FoldSpec(BaseModel):
     """How patients are divided."""
 
@@ -284,6 +294,7 @@ class Study(BaseModel):
     latent: LatentSpec | None = None
     models: tuple[ModelSpec, ...] = Field(min_length=1)
     folds: FoldSpec = FoldSpec()
+    subgroups: tuple[SubgroupSpec, ...] = ()
     compare_with: int = Field(default=1, ge=1)
     permutations: int = Field(default=0, ge=0)
     importance: int = Field(default=0, ge=0)
@@ -328,6 +339,9 @@ class Study(BaseModel):
         if self.compare_with > len(self.models):
             n = len(self.models)
             raise ValueError(f"compare_with is {self.compare_with}, of {n} models")
+        named = [spec.by for spec in self.subgroups]
+        if len(set(named)) < len(named):
+            raise ValueError(f"subgroups {named}: name each column once")
         return self
 
     @property

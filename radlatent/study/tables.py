@@ -20,6 +20,7 @@ from radlatent.fusion import (
     permute_outcomes,
     roc_curve,
     study_size,
+    subgroups,
     survival_auc_curve,
     survival_calibration,
     survival_net_benefit,
@@ -28,9 +29,9 @@ from radlatent.fusion import (
 from radlatent.report import table_one
 from radlatent.study.models import build
 from radlatent.study.patients import Patients
-from radlatent.study.work import Work
+from radlatent.study.work import Work, groups_of
 
-__all__ = ["curves", "run_tables"]
+__all__ = ["by_groups", "curves", "run_tables"]
 
 _log = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ def run_tables(
         found["table_one"] = table_one(clinical, endpoint)
     if len(results) > 1:
         found["compared"] = _compared(plan, endpoint, predictions)
-    found |= curves(endpoint, predictions)
+    found |= curves(endpoint, predictions) | by_groups(work, predictions)
     if endpoint.kind == "survival" or endpoint.strata.nunique() == 2:
         found["sample_size"] = study_size(patients.table, endpoint)
     if plan.importance:
@@ -63,6 +64,26 @@ def run_tables(
     if plan.permutations:
         found["permuted"] = _permuted(work, patients, results)
     return found
+
+
+#: What is told of each group: how patients are ranked, and whether the level is right.
+_OF_GROUPS = {
+    "class": ("auc", "calibration_intercept"),
+    "survival": ("c_harrell", "observed_expected"),
+}
+
+
+def by_groups(work: Work, predictions: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return performance in the groups that a study names, none where it names none."""
+    endpoint = work.endpoint
+    groups = groups_of(work.plan.subgroups, work.cohort, endpoint.frame.index)
+    if not groups.shape[1]:
+        return {}
+    kind, metrics = endpoint.kind, (None,)
+    if kind != "class" or endpoint.strata.nunique() == 2:
+        metrics = _OF_GROUPS.get(kind, metrics)
+    parts = [subgroups(predictions, groups, metric=metric) for metric in metrics]
+    return {"subgroups": pd.concat(parts, ignore_index=True)}
 
 
 def _used(plan, patients):

@@ -4,6 +4,7 @@ A study file enters, a `Work` leaves: read, checked, with everybody dealt to fol
 """
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,13 +20,15 @@ from radlatent.cohort import (
     check,
     read_given,
 )
-from radlatent.errors import CohortError
+from radlatent.errors import CohortError, SchemaError
 from radlatent.fusion import make_folds, site_folds
+from radlatent.fusion.validation.subgroups import grouped
 from radlatent.handcrafted import Settings, read_settings
 from radlatent.outputs import check_file, check_folder, sweep
-from radlatent.study.plan import Study, read_study
+from radlatent.schema import nearest
+from radlatent.study.plan import Study, SubgroupSpec, read_study
 
-__all__ = ["Work", "begin", "check_study"]
+__all__ = ["Work", "begin", "check_study", "groups_of"]
 
 _log = logging.getLogger(__name__)
 
@@ -124,6 +127,7 @@ def begin(
         sites, place = _sites(one.cohort), out / "external" if number else out
         # nobody is trained on in another cohort: one fold, which is tested
         folds = _tested_once(endpoint) if number else _deal(plan, endpoint, sites)
+        groups_of(plan.subgroups, one.cohort, endpoint.frame.index)
         about = (plan, one.cohort, endpoint, folds, settings, place, jobs, one.given)
         works.append(Work(*about))
     ours, *others = works
@@ -155,7 +159,9 @@ def check_study(
     found = _look(plan, here, settings=settings, root=root, jobs=jobs)
     _raise(found, 0)
     for one in found:
-        _deal(plan, one.cohort.endpoint(plan.endpoint_name), _sites(one.cohort))
+        endpoint = one.cohort.endpoint(plan.endpoint_name)
+        _deal(plan, endpoint, _sites(one.cohort))
+        groups_of(plan.subgroups, one.cohort, endpoint.frame.index)
     return [one.cohort.flow for one in found]
 
 
@@ -265,3 +271,65 @@ def _deal(plan, endpoint, sites):
     if plan.folds.leave_site_out:
         return site_folds(sites.loc[endpoint.frame.index])
     return make_folds(endpoint, **plan.folds.model_dump(exclude={"leave_site_out"}))
+
+
+def groups_of(
+    specs: Sequence[SubgroupSpec], cohort: Cohort, patients: pd.Index
+) -> pd.DataFrame:
+    """Return the group of each patient with the endpoint, as categories.
+
+    Parameters
+    ----------
+    specs
+        Columns of the table of outcomes, or of the cases, where a patient has one value
+        in all of them.
+    cohort
+        Whose.
+    patients
+        With the endpoint.
+
+    Returns
+    -------
+    DataFrame
+        No column where the study asks for no groups.
+
+    Raises
+    ------
+    SchemaError
+        There is no such column, a patient has two values, or values make no groups.
+    """
+    found, problems = pd.DataFrame(index=patients), []
+    for spec in specs:
+        try:
+            values = _values(cohort, spec.by).reindex(patients)
+            cuts = {spec.by: spec.cuts} if spec.cuts else None
+            found[spec.by] = grouped(values.to_frame(spec.by), cuts)[spec.by]
+        except SchemaError as error:
+            problems.append(str(error).removeprefix("subgroups: ").rstrip("."))
+    if problems:
+        msg = f"subgroups of cohort {cohort.name!r}: {'; '.join(problems)}."
+        raise SchemaError(msg)
+    return found
+
+
+def _values(cohort, name):
+    outcomes, cases = cohort.patients, cohort.included
+    if name in outcomes:
+        return outcomes[name]
+    if name not in cases:
+        known = [*outcomes, *_groupable(cases)]
+        msg = f"no column {name!r}{nearest(name, known)} (there are {known})"
+        raise SchemaError(msg)
+    by_patient = cases.groupby("patient_id")[name]
+    several = by_patient.nunique()
+    several = several.index[several > 1].tolist()
+    if several:
+        msg = f"{len(several)} patients have two values of {name!r}: {several[:5]}"
+        raise SchemaError(msg)
+    return by_patient.first()
+
+
+def _groupable(cases):
+    """Return the columns of cases that tell something of patients."""
+    about = ("image", "mask", "exclude", "line", "patient_id", "lesion_id", "timepoint")
+    return [column for column in cases if not str(column).startswith(about)]

@@ -10,11 +10,15 @@ import seaborn as sns
 from matplotlib.axes import Axes
 
 from radlatent.errors import SchemaError
-from radlatent.figures.style.look import PALETTE, name_lines
+from radlatent.figures.style.look import PALETTE, in_lines, name_lines
 
-__all__ = ["confusion", "forest", "roc"]
+__all__ = ["confusion", "forest", "forest_by_group", "roc"]
 
 _KEYS = ["model", "blocks", "endpoint"]
+
+#: Letters of a line beside a group: the plot needs the rest of a telephone.
+_GROUP_LETTERS = 24
+
 _AXIS_LABELS = {
     "auc": "AUC (higher = better)",
     "balanced_accuracy": "Balanced accuracy (higher = better)",
@@ -141,6 +145,53 @@ def forest(
     ax.set_ylim(len(rows) - 0.5, -0.5)
     percent = f"{100 * rows['level'].iloc[0]:g}% interval"
     # two lines: long labels of models leave little room for the axis
+    ax.set_xlabel(f"{_AXIS_LABELS.get(metric, metric)}\n{percent}")
+    return ax
+
+
+def forest_by_group(table: pd.DataFrame, ax: Axes | None = None, **kwargs) -> Axes:
+    """Draw one metric of one model in groups of patients, below that of all of them.
+
+    Parameters
+    ----------
+    table
+        Of ``fusion.subgroups``, of one model and metric. Groups without an estimate
+        keep their line.
+    ax
+        Where to draw, None for the current Axes.
+    **kwargs
+        Passed to ``Axes.errorbar``.
+    """
+    varying = _varying(table, [*_KEYS, "metric"])
+    if varying:
+        msg = f"the table holds several {varying}; choose the rows of one."
+        raise SchemaError(msg)
+    if ax is None:
+        ax = plt.gca()
+    for name, value in {"fmt": "o", "color": PALETTE[0], "capsize": 3}.items():
+        kwargs.setdefault(name, value)
+    whole, places, labels = table.iloc[0], [], []
+    for name, rows in table.groupby("subgroup", sort=False):
+        if name != whole["subgroup"]:
+            p = rows["p_interaction"].iloc[0]
+            said = (
+                "" if pd.isna(p) else f" (p {'< 0.001' if p < 0.001 else f'= {p:.2g}'})"
+            )
+            labels.append(in_lines(f"{name}{said}", _GROUP_LETTERS))
+        places += range(len(labels), len(labels) + len(rows))
+        labels += [
+            in_lines(f"{row.group}, {row.n} ({row.n_events})", _GROUP_LETTERS)
+            for row in rows.itertuples()
+        ]
+    ax.axvline(whole["estimate"], color="0.6", linestyle="--", linewidth=1, zorder=1)
+    arms = [table["estimate"] - table["lower"], table["upper"] - table["estimate"]]
+    ax.errorbar(table["estimate"], places, xerr=np.clip(arms, 0, None), **kwargs)
+    ax.set_yticks(range(len(labels)), labels)
+    for place, tick in enumerate(ax.get_yticklabels()):
+        tick.set_fontweight("normal" if place in places else "bold")
+    ax.set_ylim(len(labels) - 0.5, -0.5)
+    percent = f"{100 * whole['level']:g}% interval"
+    metric = whole["metric"]
     ax.set_xlabel(f"{_AXIS_LABELS.get(metric, metric)}\n{percent}")
     return ax
 

@@ -5,6 +5,7 @@
 - inputs: whether features, endpoint and folds fit together.
 - leakage: whether a block was fitted on patients that it is tested on.
 - tuning: `tune`, settings chosen on inner folds.
+- subgroups: the same predictions in groups of patients, and a test of interaction.
 - permuted: `permute_outcomes`, a control; learning: `learning_curve`.
 """
 

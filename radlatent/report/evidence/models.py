@@ -215,6 +215,24 @@ def _metrics(record, metrics):
     return Found(", ".join(names), "#performance")
 
 
+@_needs("subgroups")
+def _subgroups(record, table):
+    tested = table[table["p_interaction"].notna()]
+    n = tested.groupby("subgroup")["group"].nunique()
+    if n.empty:
+        return None
+    said = ", ".join(f"{name} ({groups} groups)" for name, groups in n.items())
+    return Found(f"performance by {said}, with tests of interaction", "#subgroups")
+
+
+def _intervals_and_groups(record, tables):
+    """Return the intervals, and the groups where performance is told of some."""
+    found, groups = _intervals(record, tables), _subgroups(record, tables)
+    if found is None or groups is None:
+        return found
+    return Found(f"{found.words}; {groups.words}", found.link)
+
+
 def _task_metrics(record, tables):
     predictions, confusion = tables.get("predictions"), tables.get("confusion")
     if predictions is None or ("risk" not in predictions and confusion is None):
@@ -347,6 +365,7 @@ RULES = {
     "flow": _flow,
     "importance": _present("importance", "#importance", "{n} importances"),
     "intervals": _intervals,
+    "intervals_and_groups": _intervals_and_groups,
     "metrics": _metrics,
     "missing_values": _missing_values,
     "model_output": _model_output,
@@ -364,6 +383,7 @@ RULES = {
     "see_tripod": lambda record, tables: Absent("see the table of TRIPOD+AI"),
     "split": _split,
     "steps": _steps,
+    "subgroups": _subgroups,
     "table_one": _present("table_one", "#cohort", "{n} rows by outcome"),
     "task_metrics": _task_metrics,
 }

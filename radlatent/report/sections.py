@@ -206,12 +206,13 @@ TABLES = (
         tables.risk_groups,
     ),
     Table(
-        "subgroups",
+        "performance_by_group",
         "subgroups",
         _OF_GROUPS,
         tables.subgroups,
         5,
         3,
+        source="subgroups",
     ),
     Table(
         "sample_size",
@@ -257,12 +258,13 @@ TABLES = (
         source="external_metrics",
     ),
     Table(
-        "external_subgroups",
+        "external_performance_by_group",
         "external",
         f"In the other cohort. {_OF_GROUPS}",
         tables.subgroups,
         5,
         3,
+        source="external_subgroups",
     ),
     Table(
         "external_recalibrated",

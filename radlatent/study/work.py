@@ -317,7 +317,7 @@ def _values(cohort, name):
     if name in outcomes:
         return outcomes[name]
     if name not in cases:
-        known = [*outcomes, *_groupable(cases)]
+        known = [*dict.fromkeys([*outcomes, *_groupable(cases)])]
         msg = f"no column {name!r}{nearest(name, known)} (there are {known})"
         raise SchemaError(msg)
     by_patient = cases.groupby("patient_id")[name]

@@ -51,3 +51,23 @@ def test_more_models_have_a_panel_each_six_in_a_figure(n, panels):
         f"Models {1 + k * panels[0]} to " in found[k][3] for k in range(len(panels))
     ]
     assert all(told) == several
+
+
+def test_groups_of_patients_are_drawn_in_a_line_each_as_wide_as_a_telephone():
+    about = {"model": "m", "blocks": "all", "endpoint": "response", "level": 0.95}
+    about |= {"metric": "auc", "estimate": 0.7, "lower": 0.6, "upper": 0.8}
+    about |= {"n": 40, "n_events": 20, "p_adjusted": 0.4, "method": ""}
+    groups = ["all patients", "A", "a scanner with a name that is long"]
+    rows = pd.DataFrame({"subgroup": ["all patients", "site", "site"], "group": groups})
+    rows = rows.assign(**about, p_interaction=[np.nan, 0.2, 0.2])
+    other = rows.assign(metric="calibration_intercept")
+    table = pd.concat([rows, other], ignore_index=True)
+    ((file, figure, _, drawn_rows),) = planned({"subgroups": table})
+    assert (file, set(drawn_rows["metric"])) == ("subgroups_1", {"auc"})
+    size = figure.size(drawn_rows)
+    assert size[0] == FITS_PHONE_IN
+    with figures.canvas(size) as (_, ax):
+        figure.draw(ax, drawn_rows, {})
+        labels = [tick.get_text() for tick in ax.get_yticklabels()]
+    assert labels[:3] == ["all patients, 40 (20)", "site (p = 0.2)", "A, 40 (20)"]
+    assert labels[3].endswith("\n40 (20)")

@@ -19,6 +19,8 @@ _KEYS = ["model", "blocks", "endpoint"]
 #: Letters of a line beside a group: the plot needs the rest of a telephone.
 _GROUP_LETTERS = 24
 
+_COUNTED = ("group", "n", "n_events")
+
 _AXIS_LABELS = {
     "auc": "AUC (higher = better)",
     "balanced_accuracy": "Balanced accuracy (higher = better)",
@@ -179,10 +181,7 @@ def forest_by_group(table: pd.DataFrame, ax: Axes | None = None, **kwargs) -> Ax
             )
             labels.append(in_lines(f"{name}{said}", _GROUP_LETTERS))
         places += range(len(labels), len(labels) + len(rows))
-        labels += [
-            in_lines(f"{row.group}, {row.n} ({row.n_events})", _GROUP_LETTERS)
-            for row in rows.itertuples()
-        ]
+        labels += [_of_group(*row) for row in rows[[*_COUNTED]].itertuples(index=False)]
     ax.axvline(whole["estimate"], color="0.6", linestyle="--", linewidth=1, zorder=1)
     arms = [table["estimate"] - table["lower"], table["upper"] - table["estimate"]]
     ax.errorbar(table["estimate"], places, xerr=np.clip(arms, 0, None), **kwargs)
@@ -194,6 +193,13 @@ def forest_by_group(table: pd.DataFrame, ax: Axes | None = None, **kwargs) -> Ax
     metric = whole["metric"]
     ax.set_xlabel(f"{_AXIS_LABELS.get(metric, metric)}\n{percent}")
     return ax
+
+
+def _of_group(group, n, n_events):
+    counts = f"{n} ({n_events})"
+    if len(group) + len(counts) + 2 <= _GROUP_LETTERS:
+        return f"{group}, {counts}"
+    return f"{in_lines(group, _GROUP_LETTERS)}\n{counts}"
 
 
 def confusion(confusion_table: pd.DataFrame, ax: Axes | None = None, **kwargs) -> Axes:

@@ -61,6 +61,7 @@
 ``tune``            settings chosen on inner folds: nested validation
 ``cross_validate``  out-of-fold predictions and metrics
 ``validate_externally``  a model of one cohort on another
+``fit``, ``FinalModel``, ``load_model``  fitted on everybody, kept, for new patients
 ``permute_outcomes``, ``learning_curve``  what chance gives, and fewer patients
 ``subgroups``       a metric by site, sex or age, and a test of interaction
 ``suspects``        columns that are the outcome, patients who are copies
@@ -190,6 +191,7 @@ _HOMES = {
         "summarize_overlap",
     ),
     "imaging": ("Volume", "read_volume"),
+    "model": ("FinalModel", "fit", "load_model"),
     "study": ("check_study", "draft_study", "run"),
     "report": (
         "checklist",

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 
 from radlatent.errors import SchemaError
 from radlatent.outputs import replace_file, replace_text
@@ -218,9 +220,6 @@ def write_tensors(
     about: Mapping[str, str] | None = None,
 ) -> None:
     """Write named arrays as safetensors, and texts about them; whole or not at all."""
-    # an optional library: models without tensors do without it
-    from safetensors.numpy import save_file
-
     replace_file(path, lambda part: save_file(dict(tensors), part, about))
 
 
@@ -234,8 +233,6 @@ def read_tensors(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str
     SchemaError
         It holds no safetensors.
     """
-    from safetensors import SafetensorError, safe_open
-
     try:
         with safe_open(path, "np") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

@@ -30,7 +30,7 @@ DOORS = {
     "radiomics": ("handcrafted/engine/pyradiomics.py",),
     "numba": ("handcrafted/engine/kernels/",),
     "lifelines": ("fusion/", "figures/"),
-    "xgboost": ("fusion/",),
+    "xgboost": ("fusion/", "model/trees.py"),
     "statsmodels": ("fusion/",),
     "typer": ("cli/",),
     "rich": ("cli/", "parallel.py"),
@@ -119,7 +119,7 @@ def needing_torch(modules):
             for path, tree in modules.items()
             for node in tree.body
             if isinstance(node, ast.Import | ast.ImportFrom)
-            if set(named(node)) & ({"torch", "safetensors"} | {*map(dotted, torch)})
+            if set(named(node)) & ({"torch"} | {*map(dotted, torch)})
         }
         if more <= torch:
             return torch

@@ -115,7 +115,7 @@ def test_no_placeholder_is_left_in_the_documents(project_root):
 
 def test_the_example_of_the_readme_runs(project_root, tmp_path, monkeypatch):
     text = (project_root / "README.md").read_text("utf-8")
-    example, latent, *_, models = PYTHON.findall(text)
+    example, latent, *_, models, final = PYTHON.findall(text)
     lines = [line for line in example.splitlines() if line.strip()]
     assert len(lines) <= 12
     monkeypatch.chdir(tmp_path)
@@ -128,6 +128,9 @@ def test_the_example_of_the_readme_runs(project_root, tmp_path, monkeypatch):
     exec(compile(models, "README.md", "exec"), names)
     assert names["printed"].loc["metric"].tolist() == ["auc"]
     assert names["first"].n_pipelines == 10 * (3 * 5 + 1)
+    exec(compile(final, "README.md", "exec"), names)
+    assert names["said"].filter(like="probability_").notna().all(axis=None)
+    assert (names["said"]["refused"] == "").all()
     if importlib.util.find_spec("torch") is None:
         return
     assert latent.count("epochs=50") == 1

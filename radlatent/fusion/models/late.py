@@ -21,11 +21,11 @@ from radlatent.features.folds import deal
 from radlatent.features.join import has_values, select_blocks
 from radlatent.fusion.solvers.cox import CoxRegression
 
-__all__ = ["LateFusion", "LateFusionSurvival", "late_fusion"]
+__all__ = ["FLOOR", "LateFusion", "LateFusionSurvival", "late_fusion"]
 
 #: Probabilities nearer to 0 or 1 count as this far: the log-odds of a forest that is
 #: sure are infinite.
-_FLOOR = 1e-3
+FLOOR = 1e-3
 
 
 def late_fusion(
@@ -195,7 +195,7 @@ class LateFusion(ClassifierMixin, _Late):
 
     def _score(self, chances):
         chances = chances[:, 1:] if chances.shape[1] == 2 else chances
-        return logit(np.clip(chances, _FLOOR, 1 - _FLOOR))
+        return logit(np.clip(chances, FLOOR, 1 - FLOOR))
 
     def predict_proba(self, X: pd.DataFrame) -> np.ndarray:
         """Return probabilities, shape (n_patients, n_classes)."""

@@ -1,0 +1,17 @@
+"""The final model: fitted on everybody, kept without code, applied to new patients.
+
+- `fit`: a pipeline, features and an outcome -> a `FinalModel`.
+- `load_model`: a `FinalModel` from the folder that ``save`` wrote.
+
+- parts, trees: what is left of fitted models and their preparation: numbers.
+- freezing: which estimator becomes which part. A family is one function there.
+- domain: how far new patients are from those of training. conformal: sets of classes.
+- table: columns of new patients, matched by name. final: the model. fitting: `fit`.
+- folder: JSON, safetensors and XGBoost's own JSON, every byte of it vouched for.
+- card: the model card, from the record.
+"""
+
+from radlatent.model.final import FinalModel, load_model
+from radlatent.model.fitting import fit
+
+__all__ = ["FinalModel", "fit", "load_model"]

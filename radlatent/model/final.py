@@ -1,0 +1,300 @@
+"""The final model: what it says of new patients, and how far to trust it.
+
+A features table, or a cohort, enters; a table with a row a patient leaves.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from radlatent.errors import SchemaError
+from radlatent.model.conformal import Conformal
+from radlatent.model.domain import Domain
+from radlatent.model.folder import read_folder, write_folder
+from radlatent.model.parts import Part, People
+from radlatent.model.table import match_columns, of_patients
+
+__all__ = ["About", "FinalModel", "load_model"]
+
+#: Names that are told of a patient, at most.
+_TOLD = 5
+
+#: What a folder holds of a model beside `About`.
+_PARTS = ("predictor", "domain", "conformal")
+
+
+@dataclass(frozen=True, eq=False)
+class About:
+    """What a model is of: what its card and its messages say.
+
+    Parameters
+    ----------
+    name, blocks, endpoint, kind
+        As in the tables of validation.
+    columns
+        Of the features, in the order of training.
+    n, n_events
+        Patients, and those of the positive class or with the event.
+    outcome
+        Class to patients; of survival, events and censored ones.
+    classes, positive, threshold
+        Of classes: their names, and of two the positive one and the probability from
+        which on a patient is called so.
+    days, trained_until
+        Of survival: days that are told by default, and the last one on which a training
+        patient was followed.
+    origin
+        Where the features come from, as in ``fits``.
+    steps
+        What is done, a text a step.
+    performance
+        The **metrics** of the validation, a row a dict.
+    validation
+        What it was.
+    purpose
+        What the maker says the model is for.
+    versions
+        Of the libraries that fitted it.
+    """
+
+    name: str
+    blocks: str
+    endpoint: str
+    kind: str
+    columns: tuple[str, ...]
+    n: int
+    n_events: int
+    outcome: dict[str, int]
+    classes: tuple[str, ...] = ()
+    positive: str | None = None
+    threshold: float | None = None
+    days: tuple[float, ...] = ()
+    trained_until: float | None = None
+    origin: str = ""
+    steps: tuple[str, ...] = ()
+    performance: tuple[dict, ...] = ()
+    validation: str = ""
+    purpose: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class FinalModel:
+    """A model fitted on all patients, for new ones.
+
+    `radlatent.fit` makes one, `radlatent.load_model` reads one.
+
+    Parameters
+    ----------
+    about
+        What it is of.
+    predictor
+        The numbers that predict.
+    domain
+        Where its training patients lie.
+    conformal
+        What sets of classes are made with; None of survival, or without validation.
+    estimator
+        The estimator of scikit-learn that was fitted; None of a model that was read.
+    """
+
+    about: About
+    predictor: Part
+    domain: Domain
+    conformal: Conformal | None = None
+    estimator: object | None = None
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that have a say: what a table of new patients must have."""
+        return [self.about.columns[place] for place in self.domain.uses]
+
+    @property
+    def performance(self) -> pd.DataFrame:
+        """The **metrics** of the validation."""
+        return pd.DataFrame([*self.about.performance])
+
+    def predict(
+        self,
+        features: pd.DataFrame,
+        *,
+        sites: pd.Series | None = None,
+        covariates: pd.DataFrame | None = None,
+        days: Sequence[float] | None = None,
+        level: float = 0.9,
+    ) -> pd.DataFrame:
+        """Return what the model says of new patients, a row each.
+
+        Parameters
+        ----------
+        features
+            A features table by ``patient_id``; columns are matched by name, in any
+            order, and others are left alone.
+        sites
+            Site by patient, of a model with `Combat`; a column ``site`` of the features
+            does as well.
+        covariates
+            What `Combat` preserves, by patient.
+        days
+            Of survival: days on which it is told; None takes those of the model.
+        level
+            Of classes: share of the patients of each class whose set holds it.
+
+        Returns
+        -------
+        DataFrame
+            Index ``patient_id``. Of classes ``probability_<class>``, ``class``,
+            ``set`` (classes that cannot be ruled out at the level, with ``|`` between
+            them) and ``set_n``, patients of the rarest class it was calibrated on; of
+            survival ``risk`` and ``survival_<day>``, missing after the follow-up of
+            training. Of all ``inside`` (whether every column with a say is within the
+            range of training), ``outside`` and ``missing`` (which are not, and which
+            were filled in), ``distance`` (Mahalanobis) and ``percentile`` (how many
+            training patients in a hundred are not farther), ``remark``, and
+            ``refused``: why there is no prediction.
+
+        Raises
+        ------
+        SchemaError
+            Columns with a say are absent or no numbers, or a patient is there twice.
+        """
+        table = of_patients(features)
+        used = np.zeros(len(self.about.columns), dtype=bool)
+        used[self.domain.uses] = True
+        X = match_columns(table, [*self.about.columns], used)
+        people = _people(table, sites, covariates)
+        refused = self._refused(X, people)
+        served = refused == ""
+        found = pd.DataFrame(index=table.index)
+        said = self._said(X[served], people.take(served), days, level)
+        found = said.set_axis(table.index[served]).reindex(found.index)
+        told = self._told(X, people)
+        return found.assign(**told, refused=refused)
+
+    def _refused(self, X, people):
+        """Return why there is no prediction of each patient, or an empty text."""
+        refused = self.predictor.refused(people)
+        infinite = np.isinf(X).any(axis=1)
+        nothing = self.domain.missing(X).all(axis=1)
+        refused = np.where(infinite, "infinite values", refused)
+        return np.where(nothing, "no value in any column that has a say", refused)
+
+    def _said(self, X, people, days, level):
+        # of nobody nothing can be asked: covariates may not be there
+        if self.about.kind == "class":
+            chances = np.empty((0, len(self.about.classes)))
+            if len(X):
+                chances = self.predictor.probabilities(X, people)
+            return self._classes(chances, level)
+        risk = self.predictor.risk(X, people) if len(X) else np.empty(0)
+        table = pd.DataFrame({"risk": risk})
+        if getattr(self.predictor, "curve", None) is None:
+            return table
+        days = np.asarray(self.about.days if days is None else days, dtype=float)
+        chances = self.predictor.survival(risk, days)
+        chances = np.where(days <= self.about.trained_until, chances, np.nan)
+        for day, column in zip(days, chances.T, strict=True):
+            table[f"survival_{day:g}"] = column
+        return table
+
+    def _classes(self, chances, level):
+        names = np.array(self.about.classes, dtype=object)
+        table = pd.DataFrame(chances, columns=[f"probability_{n}" for n in names])
+        called = names[chances.argmax(axis=1)] if len(chances) else []
+        if self.about.threshold is not None:
+            at = self.about.classes.index(self.about.positive)
+            positive = chances[:, at] >= self.about.threshold
+            called = np.where(positive, names[at], names[1 - at])
+        table["class"] = called
+        if self.conformal is None or self.conformal.refusal(level):
+            return table
+        held = self.conformal.sets(chances, level)
+        table["set"] = ["|".join(names[row]) for row in held]
+        table["set_n"] = int(self.conformal.n.min())
+        return table
+
+    def _told(self, X, people):
+        """Return what is to be known of each patient beside the prediction."""
+        outside, missing = self.domain.outside(X), self.domain.missing(X)
+        finite = np.where(np.isinf(X), np.nan, X)
+        distance, percentile = self.domain.measure(finite)
+        nothing = missing.all(axis=1)
+        return {
+            "inside": ~outside.any(axis=1),
+            "outside": [self._named(row) for row in outside],
+            "missing": [self._named(row) for row in missing],
+            "distance": np.where(nothing, np.nan, distance),
+            "percentile": np.where(nothing, np.nan, percentile),
+            "remark": self.predictor.remarks(people),
+        }
+
+    def _named(self, mask):
+        names = [self.columns[place] for place in np.flatnonzero(mask)]
+        more = f", and {len(names) - _TOLD} more" if len(names) > _TOLD else ""
+        return ", ".join(names[:_TOLD]) + more
+
+    def save(self, folder: str | Path) -> None:
+        """Write the model into a folder: JSON, tensors, trees, and its card.
+
+        Parameters
+        ----------
+        folder
+            Absent or empty.
+
+        Raises
+        ------
+        SchemaError
+            It holds something.
+        OutputError
+            It cannot be written to.
+        """
+        parts = {name: getattr(self, name) for name in _PARTS}
+        write_folder(Path(folder), asdict(self.about), parts, {})
+
+    def __repr__(self) -> str:
+        about = self.about
+        used = f"{len(self.domain.uses)} of {len(about.columns)} columns"
+        return (
+            f"FinalModel({about.name} for {about.endpoint}, {about.n} patients, {used})"
+        )
+
+
+def load_model(folder: str | Path) -> FinalModel:
+    """Return the model that ``FinalModel.save`` wrote.
+
+    Parameters
+    ----------
+    folder
+        As it was written: every file is compared with ``SHA256SUMS``.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such folder.
+    SchemaError
+        A file was changed, is lost or is too many, or they are of no model.
+    """
+    about, parts = read_folder(Path(folder))
+    try:
+        told = {k: tuple(v) if isinstance(v, list) else v for k, v in about.items()}
+        return FinalModel(About(**told), *(parts[name] for name in _PARTS))
+    except (KeyError, TypeError) as error:
+        msg = f"{folder} does not hold a final model that can be rebuilt: {error}"
+        raise SchemaError(msg) from error
+
+
+def _people(table, sites, covariates):
+    if sites is None and "site" in table:
+        sites = table["site"]
+    site = np.full(len(table), None, dtype=object)
+    if sites is not None:
+        found = sites.set_axis(sites.index.map(str)).reindex(table.index)
+        site = found.astype(object).where(found.notna(), None).to_numpy(dtype=object)
+        site = np.array([s if s is None else str(s) for s in site], dtype=object)
+    if covariates is not None:
+        ids = covariates.index.map(str)
+        covariates = covariates.set_axis(ids).reindex(table.index)
+    return People(site, covariates)

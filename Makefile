@@ -28,7 +28,7 @@ VERSION := $(if $(PYTHON),$(shell $(PYTHON) -c \
 	'import sys; print("%d.%d" % sys.version_info[:2])'))
 # torch of constraints.txt is at hand as a CPU build for 3.11; elsewhere pip would load
 # gigabytes: `pip install -c constraints.txt "radlatent[deep]"` does so when asked
-EXTRAS := $(if $(filter 3.11,$(VERSION)),deep$(COMMA))dask,dev
+EXTRAS := $(if $(filter 3.11,$(VERSION)),deep$(COMMA))dask,dicom,dev
 VENV ?= .venv
 JOBS ?= 2
 BIN := $(VENV)/bin

@@ -74,13 +74,20 @@ NEEDS_TORCH = (
     "segmentation/source.py",
 )
 
+#: And pydicom and highdicom.
+NEEDS_DICOM = ("imaging/dicom/",)
+
 
 def pytest_ignore_collect(collection_path):
-    """Leave modules alone that need torch where it is not installed."""
-    if importlib.util.find_spec("torch") is not None:
-        return None
+    """Leave modules alone that need what is not installed."""
     _, _, inside = collection_path.as_posix().rpartition("/radlatent/")
-    return True if f"{inside}/".startswith(NEEDS_TORCH) else None
+    needed = {"torch": NEEDS_TORCH}
+    needed |= dict.fromkeys(("pydicom", "highdicom"), NEEDS_DICOM)
+    for library, modules in needed.items():
+        absent = importlib.util.find_spec(library) is None
+        if absent and f"{inside}/".startswith(modules):
+            return True
+    return None
 
 
 @pytest.hookimpl(tryfirst=True)

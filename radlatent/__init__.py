@@ -11,6 +11,7 @@
 ``perturb``         an image and a mask, changed
 ``Perturbation``    what was drawn for one change
 ``Volume``, ``read_volume``  voxels and where they lie; from a file
+``read_dicom``      series of a folder of DICOM files, SUV, masks of RTSTRUCT and SEG
 ``stability``       features measured under each perturbation, and their ICC
 ``stability_between``  features measured in other masks of the same lesions, and their
                     ICC
@@ -191,6 +192,7 @@ _HOMES = {
         "summarize_overlap",
     ),
     "imaging": ("Volume", "read_volume"),
+    "imaging.dicom": ("read_dicom",),
     "model": ("FinalModel", "fit", "load_model"),
     "study": ("check_study", "draft_study", "run"),
     "report": (

@@ -6,6 +6,7 @@ catch one base class.
 
 __all__ = [
     "CohortError",
+    "DicomError",
     "EmptyMaskError",
     "GeometryError",
     "LabelError",
@@ -35,6 +36,10 @@ class CohortError(RadlatentError, ValueError):
     def __init__(self, message, problems=None):
         super().__init__(message)
         self.problems = problems
+
+
+class DicomError(RadlatentError, OSError):
+    """DICOM files are damaged, packed, or lack what is asked of them."""
 
 
 class GeometryError(RadlatentError, ValueError):

@@ -51,6 +51,7 @@ _CHUNK_BYTES = 1 << 20
 #: What an extra of ours is for, and how to get it where pip alone does not do.
 _EXTRAS = {
     "deep": ("deep latent features", 'pip install "radlatent[deep]"'),
+    "dicom": ("DICOM files", 'pip install "radlatent[dicom]"'),
     "dask": ("clusters", 'pip install "radlatent[dask]"'),
     "reference": (
         "reference engine of the hand-crafted features",

@@ -22,6 +22,8 @@ DOORS = {
     "monai": ("segmentation/",),
     "optuna": ("latent/random_search/study.py",),
     "sqlalchemy": ("latent/random_search/study.py",),
+    "pydicom": ("imaging/dicom/",),
+    "highdicom": ("imaging/dicom/",),
     "safetensors": ("records.py",),
     "matplotlib": ("figures/",),
     "seaborn": ("figures/",),

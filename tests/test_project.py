@@ -15,7 +15,7 @@ NAMED_FILE = re.compile(
     r"(?<![\w/.])((?:radlatent|analyses|tests|benchmarks|docs)/[\w/.-]*\w\.\w+)"
 )
 
-CONDA_EXTRAS = ("dask", "deep", "dev")
+CONDA_EXTRAS = ("dask", "deep", "dev", "dicom")
 
 
 @pytest.fixture(scope="module")

@@ -242,6 +242,8 @@ def _distance(headers, along, notes):
     usual = float(np.median(steps))
     if steps.min() <= max(_SAME_MM, 0.1 * usual):
         _refuse_several(headers, along, int(steps.argmin()))
+    # of few slices the median may be of a gap
+    usual = float(np.median(steps[steps < _GAP * steps.min()]))
     wide = np.flatnonzero(steps > _GAP * usual)
     if wide.size:
         k = int(wide[0])

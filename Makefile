@@ -62,7 +62,8 @@ test-gpu: $(READY)
 	$(BIN)/pytest -q -m gpu
 
 # PYTHONSAFEPATH: what is imported is the installed copy, never this folder. Long tests
-# prove statistics and trainings, which do not depend on the version of Python
+# prove statistics and trainings, which do not depend on the version of Python. Without
+# the extras deep and dicom: the rest works where they are not
 test-installed: python
 	rm -rf build/lib build/bdist.*
 	$(PYTHON) -m venv --clear $(INSTALLED)

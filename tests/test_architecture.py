@@ -248,7 +248,8 @@ def test_every_module_says_what_it_is_and_what_it_offers(modules):
 
 
 def test_public_functions_document_and_annotate_their_parameters(vocabulary):
-    pytest.importorskip("torch")  # some names load it
+    for library in ("torch", "pydicom", "highdicom"):  # some names load them
+        pytest.importorskip(library)
     for name in rl.__all__:
         thing = getattr(rl, name)
         assert inspect.getdoc(thing), name
@@ -261,7 +262,8 @@ def test_public_functions_document_and_annotate_their_parameters(vocabulary):
 
 
 def test_every_public_name_is_in_the_table_of_contents():
-    pytest.importorskip("torch")  # some names load it
+    for library in ("torch", "pydicom", "highdicom"):  # some names load them
+        pytest.importorskip(library)
     for name in rl.__all__:
         assert f"``{name}``" in rl.__doc__, name
         assert getattr(rl, name) is not None
@@ -270,7 +272,8 @@ def test_every_public_name_is_in_the_table_of_contents():
 
 
 def test_the_vocabulary_has_no_word_that_nobody_uses(vocabulary):
-    pytest.importorskip("torch")  # some names load it
+    for library in ("torch", "pydicom", "highdicom"):  # some names load them
+        pytest.importorskip(library)
     used = set()
     for name in (*rl.__all__, "report"):
         thing = getattr(rl, name) if name != "report" else rl.report.report

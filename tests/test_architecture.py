@@ -30,7 +30,7 @@ DOORS = {
     "SimpleITK": ("imaging/",),
     "nibabel": ("imaging/",),
     "radiomics": ("handcrafted/engine/pyradiomics.py",),
-    "numba": ("handcrafted/engine/kernels/",),
+    "numba": ("compiled.py", "handcrafted/engine/kernels/", "fusion/solvers/kernels/"),
     "lifelines": ("fusion/", "figures/"),
     "xgboost": ("fusion/", "model/trees.py"),
     "statsmodels": ("fusion/",),

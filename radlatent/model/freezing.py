@@ -227,8 +227,13 @@ def _(fitted: RandomForestClassifier) -> Forest:
 
 @freeze.register
 def _(fitted: SurvivalForest) -> ForestSurvival:
-    grown, values = _grown(fitted.forest_)
-    return ForestSurvival(**grown, values=values, least=fitted.least_)
+    trees = fitted.forest_
+    return ForestSurvival(
+        trees.roots,
+        *(trees.nodes[0], trees.threshold, trees.nodes[1], trees.nodes[2]),
+        trees.values[:, None],
+        fitted.least_,
+    )
 
 
 def _grown(forest):

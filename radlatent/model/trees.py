@@ -31,7 +31,8 @@ class Forest(Part):
 
     Notes
     -----
-    Values are compared in single precision, as scikit-learn does.
+    Values are compared in single precision, as scikit-learn does; those of survival in
+    double precision.
     """
 
     roots: np.ndarray
@@ -43,16 +44,16 @@ class Forest(Part):
 
     def probabilities(self, X: np.ndarray) -> np.ndarray:
         """Return a probability of each class, (n_patients, n_classes)."""
-        return self._mean(X)
+        return self._mean(X.astype(np.float32))
 
     def _mean(self, X):
-        single, rows = X.astype(np.float32), np.arange(len(X))
+        rows = np.arange(len(X))
         total = np.zeros((len(X), self.values.shape[1]))
         for root in self.roots:
             node = np.full(len(X), root)
             while (inner := self.column[node] >= 0).any():
                 at, who = node[inner], rows[inner]
-                goes_left = single[who, self.column[at]] <= self.threshold[at]
+                goes_left = X[who, self.column[at]] <= self.threshold[at]
                 node[inner] = np.where(goes_left, self.left[at], self.right[at])
             total += self.values[node]
         return total / len(self.roots)

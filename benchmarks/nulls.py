@@ -1,6 +1,6 @@
 """How often nothing is taken for something, on cohorts in which nothing is planted.
 
-    python benchmarks/nulls.py            # all parts, about a quarter of an hour
+    python benchmarks/nulls.py            # all parts, about half an hour
     python benchmarks/nulls.py intervals  # one part: intervals, fitted or drawn
 
 ``intervals``: 95% intervals of models that select columns of noise inside the folds,
@@ -8,7 +8,9 @@ and how many hold 0.5. ``fitted``: two models of noise, or of blocks that tell e
 much, cross-validated and compared; how many differ at 0.05. ``drawn``: the same with
 scores that are drawn instead of predicted. That is legitimate for what `compare`
 promises, since it takes predictions as they are and refits nothing; it is far faster,
-and the scores of the two models correlate as much as is wanted. The bounds beside the
+and the scores of the two models correlate as much as is wanted. ``certificate``: how
+many of independent pairs of tables each row of `redundancy` calls dependent, those of
+one lesion a patient, and of two that resemble each other. The bounds beside the
 counts are the 95% interval of a binomial count of probability 0.05.
 """
 
@@ -48,7 +50,10 @@ FITTED = {
 METRIC = {"class": "auc", "survival": "c_harrell"}
 
 #: Cohorts of each part.
-COHORTS = {"intervals": 100, "fitted": 200, "drawn": 400}
+COHORTS = {"intervals": 100, "fitted": 200, "drawn": 400, "certificate": 200}
+
+#: name: patients, lesions of each
+CERTIFIED = {"80 patients": (80, 1), "40 patients, 2 lesions": (40, 2)}
 
 
 def patients(n):
@@ -170,9 +175,44 @@ def drawn(n_cohorts):
                 yield rejections(rows, name, n_repeats)
 
 
+def lesions(rng, setting, columns):
+    """Return columns of lesions, half of whose variance is the patient's."""
+    n, each = setting
+    owners = np.repeat(rng.normal(size=(n, columns)), each, axis=0)
+    return (owners + rng.normal(size=(n * each, columns))) / np.sqrt(2)
+
+
+def pair(seed, setting):
+    """Return independent tables, collinear and of uneven spread, and their patients."""
+    rng, (n, each) = np.random.default_rng(seed), setting
+    index = pd.Index([f"c{at:03d}" for at in range(n * each)], name="case_id")
+    known = lesions(rng, setting, 4) @ rng.normal(size=(4, 12))
+    known = known + 0.5 * lesions(rng, setting, 12)
+    length = np.exp(0.3 * lesions(rng, setting, 1))
+    latent = length * lesions(rng, setting, 5)
+    return (
+        pd.DataFrame(known, index).add_prefix("ct_handcrafted__f"),
+        pd.DataFrame(latent, index).add_prefix("ct_fm__f"),
+        pd.Series(np.repeat(patients(n), each), index),
+    )
+
+
+def certificate(n_cohorts):
+    """Return how often each row of the certificate of independent tables is below."""
+    for name, setting in CERTIFIED.items():
+        rows = []
+        for seed in range(n_cohorts):
+            found = rl.redundancy(*pair(seed, setting), n_permutations=100)
+            rows.append(found.overall.set_index("estimator")["p"])
+        counts = (pd.DataFrame(rows) <= 0.05).sum().to_dict()
+        bounds = "{:.0f} to {:.0f}".format(*binom.interval(0.95, n_cohorts, 0.05))
+        yield {"setting": name} | counts | {"of": n_cohorts, "95%": bounds}
+
+
 def main():
     """Print a table for each part."""
     parts = {"intervals": intervals, "fitted": fitted, "drawn": drawn}
+    parts["certificate"] = certificate
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("part", nargs="?", choices=[*parts])
     parser.add_argument("--cohorts", type=int, help=f"instead of {COHORTS}")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from steps import H32, Design, Problem, certify, encode, encoder_of
+from steps import H32, Design, Problem, certify, encode
 
 import radlatent as rl
 from radlatent.fusion import Result
@@ -85,21 +85,16 @@ def read(name: str, arguments) -> tuple[Problem, Question]:
 
 
 def certified(problem: Problem, design: Design, encoding) -> pd.DataFrame:
-    """Return the certificate on test patients, or on all where a fold has too few.
+    """Return the certificate on test patients, no row where a fold has too few.
 
-    On its own training patients an encoder looks less redundant than it is: such rows
-    say ``held_out`` False.
+    On its own training patients an encoder looks less redundant than it is, and is not
+    certified.
     """
     tested = problem.folds.groupby(["repeat", "fold"])["patient_id"].nunique()
-    if tested.min() >= FEWEST:
-        found = certify(problem, design, encoding, n_permutations=200).summary
-        return found.assign(design=design.name, held_out=True)
-    handcrafted = problem.handcrafted(design.handcrafted)
-    everyone = encoder_of(problem, design).fit(problem.cohort, handcrafted=handcrafted)
-    latent = everyone.transform(problem.cohort)
-    patients = problem.cohort.included["patient_id"]
-    found = rl.redundancy(handcrafted, latent, patients, n_permutations=200).summary
-    return found.assign(design=design.name, held_out=False)
+    if tested.min() < FEWEST:
+        return pd.DataFrame(columns=["estimator", "design", "held_out"])
+    found = certify(problem, design, encoding, n_permutations=200).summary
+    return found.assign(design=design.name, held_out=True)
 
 
 def fit(problem: Problem, models: dict, table, blocks: str) -> list[Result]:

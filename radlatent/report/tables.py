@@ -226,16 +226,24 @@ def sample_size(table: pd.DataFrame) -> pd.DataFrame:
 def certificate(table: pd.DataFrame) -> pd.DataFrame:
     """Return one row an estimator of the certificate."""
     ends = table[["estimate", "lower", "upper"]]
-    return pd.DataFrame(
-        {
-            "Estimator": table["estimator"].str.replace("_", " "),
-            "Estimate": [_interval(*row) for row in ends.itertuples(index=False)],
-            "Expected if independent": table["expected_if_independent"],
-            "p": table["p"].map("{:.3g}".format),
-            "Folds": table["n_folds"],
-            "n": table["n_patients"],
-        }
-    )
+    columns = {
+        "Estimator": table["estimator"].str.replace("_", " "),
+        "Estimate": [_interval(*row) for row in ends.itertuples(index=False)],
+        "Expected if independent": table["expected_if_independent"].round(3),
+        "p": table["p"].map("{:.3g}".format),
+        "Folds": table["n_folds"],
+        "n": table["n_patients"],
+    }
+    if "n_dependent" in table:  # not in a run of before
+        of = table["n_features"].astype(str)
+        n = table["n_dependent"].astype("Int64").astype(str).replace("<NA>", pd.NA)
+        columns["Dependent features"] = (n + " of " + of).fillna("")
+        columns["Worst feature"] = table["worst_estimate"].map(_number)
+    return pd.DataFrame(columns)
+
+
+def _number(value):
+    return "" if pd.isna(value) else f"{value:.3f}"
 
 
 def validity(summary: pd.DataFrame) -> pd.DataFrame:

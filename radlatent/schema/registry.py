@@ -149,11 +149,18 @@ _LATENT = {
         | _all("float", "estimate", "least", "largest", "p", "level")
         | _ENDS
         | {"expected_if_independent": "float", "n_folds": "int", "n_patients": "int"},
+        # runs of before do not tell
+        also={
+            "n_features": "int",
+            "n_dependent": "int?",
+            "worst": "string",
+            "worst_estimate": "float",
+        },
     ),
     "certificate_features": Table(
         "the same of each latent feature in each fold",
         {"feature": "string", "active": "bool", "level": "float"} | _FOLD,
-        also={".+": "float"},
+        also={"dependent": "bool", ".+": "float"},
     ),
 }
 
@@ -171,7 +178,7 @@ _MODELS = {
         | _all("int", "n_train", "n_test", "n_pipelines")
         | {"chosen": "string"},
         # runs of before do not tell
-        also={"origin": "string"},
+        also={"origin": "string", "n_columns_used": "string"},
         person=True,
     ),
     "suspects": Table(

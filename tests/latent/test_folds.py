@@ -156,6 +156,15 @@ def test_patients_of_another_cohort_are_told(cohort, encoder, folds):
         rl.encode_folds(encoder, cohort, foreign)
 
 
+def test_a_fold_whose_encoder_saw_its_patients_is_not_certified(
+    encoding, handcrafted, cohort, folds
+):
+    turned = folds.assign(fold=1 - folds["fold"])
+    about = (handcrafted, encoding.features, cohort.included["patient_id"], turned)
+    with pytest.raises(LeakageError, match="fold 0: 22 tested patients were among"):
+        redundancy_folds(*about, n_permutations=9)
+
+
 @pytest.mark.slow
 def test_each_fold_is_certified_on_its_test_patients(
     encoding, handcrafted, cohort, folds
@@ -185,3 +194,11 @@ def test_each_fold_is_certified_on_its_test_patients(
     )
     expected = (2 * pooled["p"].median()).clip(upper=1).to_dict()
     assert summary["p"].to_dict() == pytest.approx(expected)
+    row = summary.loc["r2_trees"]
+    worst = found.overall.query("estimator == 'r2_trees'")["worst_estimate"]
+    assert row["worst_estimate"] == worst.max()
+    assert row["worst"].split(": ")[0] == f"repeat 0, fold {worst.argmax()}"
+    assert row["n_features"] == found.features["active"].sum()
+    p = summary.loc["any", "p"]
+    said = "Dependent" if p <= 0.05 else "No dependence found"
+    assert found.verdict.startswith(f"{said}: p = {p:.2g} of all")

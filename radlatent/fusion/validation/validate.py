@@ -32,6 +32,7 @@ from radlatent.fusion.validation.inputs import (
 from radlatent.fusion.validation.leakage import check_fitted, origin_of_fits
 from radlatent.fusion.validation.suspects import log_suspects
 from radlatent.fusion.validation.tuning import Tuned, search_folds
+from radlatent.fusion.validation.used import columns_used, log_unused
 from radlatent.parallel import map_tasks
 from radlatent.schema import check_predictions
 
@@ -72,7 +73,9 @@ class Result:
     fits
         One row a fit that was tested: ``model, blocks, endpoint, repeat, fold, n_train,
         n_test, n_pipelines`` (fits that it took, those of a search included),
-        ``chosen`` (what a search took, as JSON), ``origin`` ("measured", "fitted in the
+        ``chosen`` (what a search took, as JSON), ``n_columns_used`` (block to how many
+        of its columns the model looks at, as JSON; empty where it does not tell),
+        ``origin`` ("measured", "fitted in the
         fold", "other cohort A", "other patients of A", or "not told" of features whose
         table lost where they come from; each with its blocks where they differ).
     """
@@ -181,6 +184,7 @@ def cross_validate(
     log_suspects(features, endpoint)
     key = key_of(model, endpoint, name, blocks)
     predictions, fits = predict_folds(model, features, endpoint, splits, key, jobs)
+    log_unused(fits)
     return Result(predictions, evaluate(predictions), folds, fits)
 
 
@@ -278,6 +282,7 @@ def validate_externally(
     found = [[part.assign(repeat=0, fold=0) for part in parts]]
     key = key_of(model, endpoint, name, blocks)
     predictions, fits = _named(found, key)
+    log_unused(fits)
     fits["origin"] = origin_of_fits(theirs.features, splits)[0, 0]
     return Result(predictions, evaluate(predictions), folds, fits)
 
@@ -404,6 +409,7 @@ def _fit_and_predict(model, table, endpoint, train, test, scores=None):
     fits = {"n_train": len(train), "n_test": len(test)}
     fits |= {"n_pipelines": 1 + len(search["params"]) * n_inner}
     fits |= {"chosen": json.dumps(getattr(fitted, "best_params_", {}), default=str)}
+    fits |= {"n_columns_used": columns_used(fitted, X)}
     return predictions, pd.DataFrame([fits])
 
 

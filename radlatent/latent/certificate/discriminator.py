@@ -54,7 +54,8 @@ def cross_fit_scores(
     Parameters
     ----------
     first, second
-        Shapes (n, p) and (n, q).
+        Shapes (n, p) and (n, q); ``second`` may be (n_folds, n, q), with columns of
+        its own in each fold.
     patients, folds
         Shape (n,).
     rng
@@ -76,10 +77,11 @@ def cross_fit_scores(
     of the training rows against four shuffles of them. None of this is tuned.
     """
     scores = []
-    for fold in np.unique(folds):
+    for number, fold in enumerate(np.unique(folds)):
         rows, train = np.flatnonzero(folds == fold), folds != fold
         one = _whitened(first[train], first[rows])
-        two = _standardized(second[train], second[rows])
+        other = second[number] if second.ndim == 3 else second
+        two = _standardized(other[train], other[rows])
         m = len(rows)
         left, right = np.repeat(np.arange(m), m), np.tile(np.arange(m), m)
         pairs = np.hstack([one[1][left], two[1][right]])

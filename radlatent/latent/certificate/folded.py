@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from radlatent.errors import RadlatentError
+from radlatent.errors import LeakageError, RadlatentError
 from radlatent.features.folded import FoldedFeatures
+from radlatent.features.origin import mark_fitted
 from radlatent.latent.certificate.redundancy import redundancy
 from radlatent.parallel import map_tasks
 from radlatent.schema import check_folds
@@ -39,6 +40,9 @@ class FoldedRedundancy:
         the mean. ``p`` is twice the median of the folds' p, at most 1: valid however
         the folds depend on each other (Meinshausen et al. 2009,
         doi:10.1198/jasa.2009.tm08647). ``least`` and ``largest`` are the extremes.
+        ``n_dependent`` and ``n_features`` are sums over folds, of which each has an
+        encoder of its own; ``worst_estimate`` is the largest of any feature of any
+        fold, that of ``worst``.
         """
         groups = self.overall.groupby("estimator", sort=False)
         table = groups[["estimate", "lower", "upper"]].mean()
@@ -49,7 +53,35 @@ class FoldedRedundancy:
         table = table.join(groups[first].first())
         table["n_folds"] = groups.size()
         table["n_patients"] = groups["n_patients"].sum()
+        table["n_features"] = groups["n_features"].sum()
+        table["n_dependent"] = groups["n_dependent"].sum(min_count=1)
+        table["worst_estimate"] = groups["worst_estimate"].max()
+        table["worst"] = [self._worst(name) for name in table.index]
         return table.reset_index()
+
+    def _worst(self, estimator):
+        rows = self.overall[self.overall["estimator"] == estimator]
+        if rows["worst_estimate"].isna().all():
+            return ""
+        row = rows.loc[rows["worst_estimate"].idxmax()]
+        return f"repeat {row['repeat']}, fold {row['fold']}: {row['worst']}"
+
+    @property
+    def verdict(self) -> str:
+        """What the certificates of all folds say, in one sentence.
+
+        "Dependent" where the p of all estimators and folds, twice the median of the
+        folds', is at most ``1 - level``.
+        """
+        row = self.summary.set_index("estimator").loc["any"]
+        rows = self.overall[self.overall["estimator"] == "any"]
+        n = int((rows["p"] <= 1 - row["level"]).sum())
+        said = "Dependent" if row["p"] <= 1 - row["level"] else "No dependence found"
+        return (
+            f"{said}: p = {row['p']:.2g} of all estimators and folds; in {n} of "
+            f"{row['n_folds']} folds the encoder's features tell of hand-crafted ones, "
+            f"{row['n_dependent']} of {row['n_features']} features by themselves."
+        )
 
     def plot(self, ax=None, **kwargs):
         """Draw the held-out R2 of the features of the first fold on ``ax``."""
@@ -60,9 +92,8 @@ class FoldedRedundancy:
         return figures.redundancy(self.features[first], ax, **kwargs)
 
     def __repr__(self) -> str:
-        estimates = self.summary.set_index("estimator")["estimate"].round(3).to_dict()
         n = len(self.overall[["repeat", "fold"]].drop_duplicates())
-        return f"FoldedRedundancy({n} folds, {estimates})"
+        return f"FoldedRedundancy({n} folds). {self.verdict}"
 
     def _repr_html_(self) -> str:
         return self.summary.to_html()
@@ -101,6 +132,8 @@ def redundancy_folds(
     ------
     SchemaError
         As `redundancy`, of any fold.
+    LeakageError
+        Patients that a fold tests were among those its features were fitted on.
     RadlatentError
         A certificate could not be made.
 
@@ -112,7 +145,7 @@ def redundancy_folds(
     seeds = np.random.default_rng(random_state).integers(2**31, size=len(folds))
     groups = check_folds(folds).groupby(["repeat", "fold"])
     for (key, tested), seed in zip(groups, seeds, strict=False):
-        table = latent.at(*map(int, key)).dropna()
+        table = _told(latent, tuple(map(int, key)), tested["patient_id"]).dropna()
         rows = table.index[patients.loc[table.index].isin(tested["patient_id"])]
         tables = handcrafted.loc[rows], table.loc[rows], patients.loc[rows]
         tasks[key] = (*tables, n_permutations, int(seed))
@@ -127,6 +160,24 @@ def redundancy_folds(
         pd.concat(some, ignore_index=True) for some in zip(*parts, strict=True)
     )
     return FoldedRedundancy(features, overall)
+
+
+def _told(latent, key, tested):
+    """Return the table of a fold, which tells whom it was fitted on."""
+    fitted_on = sorted(map(str, latent.fitted_on.get(key, ())))
+    seen = sorted(set(fitted_on) & set(map(str, tested)))
+    if seen:
+        msg = (
+            f"repeat {key[0]}, fold {key[1]}: {len(seen)} tested patients were among "
+            f"those the features were fitted on: {seen[:5]}. Give the folds table that "
+            "they were encoded with."
+        )
+        raise LeakageError(msg)
+    table = latent.at(*key)
+    cases = pd.DataFrame(index=table.index)  # of whom all is told by the folds
+    for block in latent.fitted_blocks:
+        table = mark_fitted(table, block, {"patients": fitted_on}, cases)
+    return table
 
 
 def _certify(handcrafted, latent, patients, n_permutations, seed):

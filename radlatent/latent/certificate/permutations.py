@@ -6,7 +6,13 @@ row is what was observed.
 
 import numpy as np
 
-__all__ = ["adjusted_p_values", "block_orders", "p_values", "widened"]
+__all__ = [
+    "adjusted_p_values",
+    "block_orders",
+    "joint_p_values",
+    "p_values",
+    "widened",
+]
 
 
 def block_orders(
@@ -93,6 +99,41 @@ def adjusted_p_values(statistics: np.ndarray) -> np.ndarray:
     doi:10.1007/BF02595811
     """
     return _share(statistics, statistics.max(axis=1, keepdims=True))
+
+
+def joint_p_values(
+    wholes: np.ndarray, features: np.ndarray
+) -> tuple[float, np.ndarray]:
+    """Return one p of all estimators, and one of each feature, adjusted for all.
+
+    Parameters
+    ----------
+    wholes
+        Statistics of the whole blocks, shape (1 + n_permutations, n_estimators).
+    features
+        Those of each feature, shape (1 + n_permutations, n_estimators, n_features).
+
+    Notes
+    -----
+    Statistics are brought to one scale, by mean and standard deviation of their
+    permuted values, and compared with the largest of all estimators and features in
+    each order: the chance that anything at all is claimed of independent tables is that
+    of one test. Estimators whose orders were drawn apart are taken for independent
+    there, which makes p too large rather than too small.
+
+    References
+    ----------
+    Westfall and Young 1993, ISBN 0-471-55761-7
+    """
+    wholes, features = _scaled(wholes), _scaled(features)
+    each = features.max(axis=1)  # (1 + n_permutations, n_features)
+    largest = np.maximum(wholes.max(axis=1), each.max(axis=1))[:, None]
+    return float(_share(largest, largest)[0]), _share(each, largest)
+
+
+def _scaled(statistics):
+    spread = statistics[1:].std(axis=0)
+    return (statistics - statistics[1:].mean(axis=0)) / np.where(spread > 0, spread, 1)
 
 
 def widened(statistics: np.ndarray, n_folds: int) -> np.ndarray:

@@ -28,7 +28,8 @@ def cross_fit(
     Parameters
     ----------
     x, y
-        Shapes (n, n_inputs) and (n, n_targets).
+        Shapes (n, n_inputs) and (n, n_targets); or (n_folds, n, ...) where each fold
+        has its own, such as components that were fitted on its training rows.
     patients, folds
         Shape (n,).
     predict
@@ -43,14 +44,15 @@ def cross_fit(
         measured from what a model without inputs would have predicted, so that a fold
         that lies high is not taken for one that was predicted low.
     """
-    targets, predictions = np.empty_like(y), np.empty_like(y)
-    for fold in np.unique(folds):
+    targets, predictions = np.empty((2, *y.shape[-2:]))
+    for number, fold in enumerate(np.unique(folds)):
         test, train = folds == fold, folds != fold
-        mean, spread = _mean_and_spread(x[train])
-        center, scale = _mean_and_spread(y[train])
-        inputs = (x - mean) / spread
-        standard = (y[train] - center) / scale
-        targets[test] = y[test] - center
+        given, wanted = (side[number] if side.ndim == 3 else side for side in (x, y))
+        mean, spread = _mean_and_spread(given[train])
+        center, scale = _mean_and_spread(wanted[train])
+        inputs = (given - mean) / spread
+        standard = (wanted[train] - center) / scale
+        targets[test] = wanted[test] - center
         predictions[test] = scale * predict(
             inputs[train], standard, patients[train], inputs[test]
         )

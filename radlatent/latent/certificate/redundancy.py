@@ -2,7 +2,8 @@
 
 Two **features** tables and the patients of their rows enter; a table a latent feature
 and a table an estimator leave. No single estimator sees every kind of dependence, and
-a discriminator that was fooled once may be fooled again: five others look as well.
+a discriminator that was fooled once may be fooled again: seven others look as well, two
+of them from the latent features back at the hand-crafted ones.
 """
 
 from dataclasses import dataclass
@@ -13,67 +14,22 @@ from threadpoolctl import threadpool_limits
 
 from radlatent.errors import SchemaError
 from radlatent.features.folds import deal
-from radlatent.latent.certificate import dependence as dep
-from radlatent.latent.certificate import discriminator as disc
-from radlatent.latent.certificate import prediction as pred
+from radlatent.latent.certificate.evidence import KERNELS, METHOD, N_BOOT, evidence_of
 from radlatent.latent.certificate.permutations import (
     adjusted_p_values,
-    block_orders,
+    joint_p_values,
     p_values,
-    widened,
 )
-from radlatent.schema import check_features
+from radlatent.latent.certificate.tables import checked, pair_of
 
 __all__ = ["Redundancy", "redundancy"]
 
-_N_BOOT = 1000
-_MIN_PATIENTS = 20
-
-_METHOD = {
-    "r2_linear": "mean held-out R2 of ridge regression",
-    "r2_trees": "mean held-out R2 of boosted trees",
-    "distance_correlation_squared": "bias-corrected, of the whole blocks",
-    "hsic": "unbiased, normalized, Gaussian kernels of median bandwidth, of the whole "
-    "blocks",
-    "mutual_information": "mean over features, nats, 3 nearest neighbors, with the "
-    "held-out prediction: a lower bound",
-    "discriminator_auc": "fresh networks, true against shuffled held-out pairs",
-}
-
-#: Estimators of whole tables, without folds: the matrix that each compares.
-_KERNELS = {
-    "distance_correlation_squared": dep.distances,
-    "hsic": dep.gaussian_kernel,
-}
-
 _OVERALL = ["estimator", "estimate", "lower", "upper", "level", "p"]
-_OVERALL += ["expected_if_independent", "n_features", "n_dependent"]
-_OVERALL += ["n_cases", "n_movable", "n_patients", "method"]
+_OVERALL += ["expected_if_independent", "n_features", "n_dependent", "worst"]
+_OVERALL += ["worst_estimate", "told", "n_cases", "n_movable", "n_patients", "method"]
 
-
-@dataclass(frozen=True, eq=False)
-class _Evidence:
-    """What one estimator found.
-
-    Parameters
-    ----------
-    whole
-        The statistic of the whole block, observed and under each order, shape
-        (1 + n_permutations,).
-    n_movable
-        Rows of patients that have someone to be exchanged with.
-    features
-        The statistic of each feature, shape (1 + n_permutations, n_features); None
-        where there is none.
-    draws
-        The estimate under draws of patients, shape (n_boot,) or (n_boot, n_features);
-        None where there is no interval.
-    """
-
-    whole: np.ndarray
-    n_movable: int
-    features: np.ndarray | None = None
-    draws: np.ndarray | None = None
+#: The row of all estimators together.
+_ANY = "any"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -84,15 +40,20 @@ class Redundancy:
     ----------
     features
         One row a latent feature: ``feature, active``; for each of ``r2_linear,
-        r2_trees, distance_correlation_squared, hsic, mutual_information`` the
-        estimate, ``<estimator>_p`` and ``<estimator>_p_adjusted``; for both R2
-        ``<estimator>_lower, <estimator>_upper``; ``level``. NaN where a feature is not
-        active.
+        r2_trees, reverse_linear, distance_correlation_squared, hsic,
+        mutual_information`` the estimate, ``<estimator>_p`` and
+        ``<estimator>_p_adjusted``; for both R2 ``<estimator>_lower,
+        <estimator>_upper``; ``any_p_adjusted``, of all estimators together, and
+        ``dependent``, whether that is at most ``1 - level``; ``level``. NaN, and not
+        dependent, where a feature is not active.
     overall
         One row an estimator: ``estimator, estimate, lower, upper, level, p,
-        expected_if_independent, n_features, n_dependent, n_cases, n_movable,
-        n_patients, method``. ``n_features`` counts active features, ``n_dependent``
-        those whose adjusted p is at most ``1 - level``.
+        expected_if_independent, n_features, n_dependent, worst, worst_estimate, told,
+        n_cases, n_movable, n_patients, method``. ``n_features`` counts active features,
+        ``n_dependent`` those whose adjusted p is at most ``1 - level``, ``worst`` is
+        the feature of which the estimator finds most and ``told`` the hand-crafted
+        column that the latent features tell best. The last row, ``any``, is of all
+        estimators together: its estimate is the share of features that are dependent.
     """
 
     features: pd.DataFrame
@@ -102,8 +63,42 @@ class Redundancy:
     def summary(self) -> pd.DataFrame:
         """One row an estimator, as a paper needs it."""
         wanted = ["estimator", "estimate", "lower", "upper", "level", "p"]
-        wanted += ["expected_if_independent", "n_dependent", "n_features"]
-        return self.overall[[*wanted, "n_cases", "n_patients"]]
+        wanted += ["expected_if_independent", "n_dependent", "n_features", "worst"]
+        return self.overall[[*wanted, "worst_estimate", "n_cases", "n_patients"]]
+
+    @property
+    def verdict(self) -> str:
+        """What the certificate says, in one sentence.
+
+        "Dependent" where the p of all estimators together is at most ``1 - level``:
+        of independent tables so few are called so. Else what was not found, and what
+        may still be there.
+        """
+        rows = self.overall.set_index("estimator")
+        last = rows.loc[_ANY]
+        p = f"p = {last['p']:.2g} of all estimators together"
+        if last["p"] > 1 - last["level"]:
+            upper = rows.loc[["r2_linear", "r2_trees"], "upper"].max()
+            return (
+                f"No dependence found in {last['n_patients']} patients ({p}); the mean "
+                f"R2 of a latent feature may be up to {max(0.0, upper):.2f}."
+            )
+        n, told = last["n_dependent"], rows.loc["reverse_linear"]
+        which = f"{n} of {last['n_features']} latent features"
+        if not n:
+            which = "The latent features together, none by itself,"
+        worst = ""
+        if n:
+            found = self.features.loc[self.features["any_p_adjusted"].idxmin()]
+            known = found[["r2_linear", "r2_trees"]].max()
+            worst = (
+                f" {found['feature']} most: R2 {known:.2f} of it is predicted, and it "
+                f"predicts R2 {found['reverse_linear']:.2f}."
+            )
+        return (
+            f"Dependent: {which} tell of hand-crafted ones ({p}).{worst} Of these "
+            f"{told['told']} is told best, R2 {told['estimate']:.2f}."
+        )
 
     def plot(self, ax=None, **kwargs):
         """Draw the held-out R2 of each feature on ``ax`` and return it."""
@@ -113,11 +108,10 @@ class Redundancy:
 
     def __repr__(self) -> str:
         row = self.overall.iloc[0]
-        estimates = self.overall.set_index("estimator")["estimate"].round(3)
         return (
             f"Redundancy({row['n_cases']} cases, {row['n_patients']} patients, "
-            f"{row['n_features']} of {len(self.features)} features active, "
-            f"{estimates.to_dict()})"
+            f"{row['n_features']} of {len(self.features)} features active). "
+            f"{self.verdict}"
         )
 
     def _repr_html_(self) -> str:
@@ -139,9 +133,10 @@ def redundancy(
     Parameters
     ----------
     handcrafted, latent
-        **features** tables of the same rows, in any order, without NaN. The encoder
-        must not have been fitted on these rows: on its own training rows it looks less
-        redundant than it is.
+        **features** tables of the same rows, in any order, without NaN; ``latent`` may
+        be any embedding, of 1 to some thousand columns. The encoder must not have been
+        fitted on these rows: on its own training rows it looks less redundant than it
+        is.
     patients
         ``patient_id`` of each row, by the index of the tables; more rows are put up
         with.
@@ -159,9 +154,16 @@ def redundancy(
     SchemaError
         Rows of the tables differ, a row has NaN or no patient, a hand-crafted column is
         constant, no latent column varies, or patients are too few. All at once.
+    LeakageError
+        The latent table tells that it was fitted on some of these patients.
 
     Notes
     -----
+    Of more than 64 latent columns the features are 32 principal components, at most one
+    for 8 patients; models in folds get those of the training rows of each fold, and
+    ``method`` says so. Distance correlation and HSIC of the whole block see all
+    columns. What lies along no component is seen by these two only.
+
     A latent feature that varies by less than 1e-6 of its size (float32 rounding) is not
     active: it has a row with NaN, and counts in no mean.
 
@@ -178,13 +180,20 @@ def redundancy(
     features cannot say more than they do, so the true value of what is estimated is a
     lower bound; dependence of the spread alone is not in it.
 
+    *Reverse* rows predict hand-crafted columns and their first 8 components from z,
+    z squared and |z|. Latent features whose length tells the size of a lesion, shrunken
+    in small ones for instance, have means that nothing predicts, and are found here.
+    The estimate is the R2 of what is told best, and by chance above 0:
+    ``expected_if_independent`` is its mean over the orders.
+
     *p*: the share of orders in which whole patients were exchanged (`block_orders`)
     with a statistic at least as large. For R2, mutual information and the AUC patients
     are exchanged within folds and nothing is fitted again, and permuted values are
     `widened` for what folds share; those p-values are approximate, those of distance
     correlation and HSIC are exact. ``n_movable`` rows of patients that have a partner
     with as many rows take part; the others stay, which costs power, not validity.
-    Adjusted p-values are those of `adjusted_p_values`.
+    Adjusted p-values are those of `adjusted_p_values`; the row ``any`` and
+    ``any_p_adjusted`` those of `joint_p_values`.
 
     A large p is no proof of independence: see what the intervals exclude.
 
@@ -210,18 +219,16 @@ def redundancy(
     1  ct_latent__mu001       -0.0
     """
     _check_numbers(n_permutations, level)
-    handcrafted, latent, patients = _checked(handcrafted, latent, patients, n_folds)
-    values = latent.to_numpy()
-    active = _varies(values)
-    blocks = handcrafted.to_numpy(), values[:, active]
+    handcrafted, latent, patients = checked(handcrafted, latent, patients, n_folds)
     rng = np.random.default_rng(random_state)
+    pair = pair_of(
+        handcrafted, latent, patients, deal(patients, n_folds, random_state=rng)
+    )
     # trees and networks of this size lose more to threads than they gain
     with threadpool_limits(limits=1):
-        found = _measure(*blocks, patients, n_permutations, n_folds, rng)
-    return Redundancy(
-        features=_feature_table(latent.columns, active, found, level),
-        overall=_overall_table(found, patients, level),
-    )
+        found = evidence_of(pair, n_permutations, rng)
+    features = _feature_table(pair, found, level)
+    return Redundancy(features, _overall_table(pair, found, features))
 
 
 def _check_numbers(n_permutations, level):
@@ -233,186 +240,97 @@ def _check_numbers(n_permutations, level):
         raise SchemaError(msg)
 
 
-def _checked(handcrafted, latent, patients, n_folds):
-    """Return both tables and the patients in the order of rows of the latent table."""
-    check_features(handcrafted)
-    check_features(latent)
-    rows = latent.index
-    found = _row_problems(handcrafted, latent, patients)
-    if not found:
-        handcrafted, patients = handcrafted.loc[rows], patients.loc[rows].to_numpy()
-        found = _value_problems(handcrafted, latent)
-        found += _patient_problems(patients, n_folds)
-    if found:
-        raise SchemaError("redundancy: " + "; ".join(found) + ".")
-    return handcrafted, latent, patients
-
-
-def _row_problems(handcrafted, latent, patients):
-    found = []
-    for name, one, other in (
-        ("hand-crafted", handcrafted.index, latent.index),
-        ("latent", latent.index, handcrafted.index),
-    ):
-        lacking = other.difference(one)
-        if len(lacking):
-            some = lacking[:5].tolist()
-            found.append(f"the {name} table lacks {len(lacking)} rows, such as {some}")
-    if not patients.index.is_unique:
-        found.append("patients have the same index more than once")
-        return found
-    known = patients.dropna().index
-    lacking = latent.index.difference(known)
-    if len(lacking):
-        some = lacking[:5].tolist()
-        found.append(f"{len(lacking)} rows have no patient, such as {some}")
-    return found
-
-
-def _value_problems(handcrafted, latent):
-    found = []
-    for name, table in (("hand-crafted", handcrafted), ("latent", latent)):
-        holes = table.index[table.isna().any(axis=1)]
-        if len(holes):
-            found.append(
-                f"{len(holes)} {name} rows hold NaN, such as {holes[:5].tolist()}: "
-                "impute or drop them in both tables"
-            )
-    same = handcrafted.columns[handcrafted.nunique(dropna=True) < 2].tolist()
-    if same or not handcrafted.shape[1]:
-        found.append(
-            f"of {handcrafted.shape[1]} hand-crafted columns {len(same)} are constant, "
-            f"{same[:5]}: drop them"
-        )
-    if not found and not _varies(latent.to_numpy()).any():
-        found.append(f"none of {latent.shape[1]} latent columns varies")
-    return found
-
-
-def _patient_problems(patients, n_folds):
-    counts = pd.Series(patients).value_counts()
-    found = []
-    needed = max(_MIN_PATIENTS, 4 * n_folds)
-    if n_folds < 2 or len(counts) < needed:
-        found.append(
-            f"{len(counts)} patients and n_folds={n_folds}: give 2 folds or more, and "
-            f"{needed} patients or more"
-        )
-    # a true pair needs shuffled ones of other patients on either side of a fold
-    if counts.max() > len(patients) / 5:
-        found.append(
-            f"patient {counts.index[0]!r} has {counts.max()} of {len(patients)} rows, "
-            "more than a fifth: keep fewer of them"
-        )
-    return found
-
-
-def _varies(values):
-    return np.ptp(values, axis=0) > 1e-6 * np.abs(values).max(axis=0, initial=0)
-
-
-def _measure(first, second, patients, n_permutations, n_folds, rng):
-    """Return what each estimator found, by its name."""
-    folds = deal(patients, n_folds, random_state=rng)
-    free, n_free = block_orders(patients, n_permutations, rng)
-    inside, n_inside = block_orders(patients, n_permutations, rng, folds)
-    weights = _patient_draws(patients, rng)
-    found, predictions = {}, []
-    for name, predict in (("r2_linear", pred.linear), ("r2_trees", pred.trees)):
-        targets, prediction = pred.cross_fit(first, second, patients, folds, predict)
-        statistics = pred.permuted_r2(targets, prediction, inside)
-        draws = pred.held_out_r2(targets, prediction, weights)
-        found[name] = _pooled(statistics, draws, n_folds, n_inside)
-        predictions.append(prediction)
-    for name, matrix in _KERNELS.items():
-        one, two = _standardized(first), _standardized(second)
-        seconds = [matrix(two), *(matrix(column) for column in two.T)]
-        statistics = dep.permuted_alignment(matrix(one), seconds, free)
-        found[name] = _Evidence(statistics[:, 0], n_free, statistics[:, 1:])
-    # y is what moves: predictions stay with the rows that they were made from
-    statistics = dep.permuted_mutual_information(
-        np.mean(predictions, axis=0), targets, inside
-    )
-    found["mutual_information"] = _pooled(statistics, None, n_folds, n_inside)
-    scores = disc.cross_fit_scores(first, second, patients, folds, rng)
-    areas = widened(disc.permuted_auc(scores, patients, inside), n_folds)
-    draws = disc.auc(scores, patients, weights)
-    found["discriminator_auc"] = _Evidence(areas, n_inside, draws=draws)
-    return found
-
-
-def _pooled(statistics, draws, n_folds, n_movable):
-    """Return the evidence of held-out predictions, pooled over folds."""
-    whole = widened(statistics.mean(axis=1), n_folds)
-    return _Evidence(whole, n_movable, widened(statistics, n_folds), draws)
-
-
-def _standardized(values):
-    return (values - values.mean(axis=0)) / values.std(axis=0)
-
-
-def _patient_draws(patients, rng):
-    """Return how often each row is drawn, shape (_N_BOOT, n)."""
-    _, numbers = np.unique(patients, return_inverse=True)
-    n = numbers.max() + 1
-    return rng.multinomial(n, np.full(n, 1 / n), size=_N_BOOT)[:, numbers].astype(float)
-
-
 def _interval(draws, level):
     draws = draws[~np.isnan(draws).any(axis=tuple(range(1, draws.ndim)))]
     return np.quantile(draws, [(1 - level) / 2, (1 + level) / 2], axis=0)
 
 
-def _feature_table(columns, active, found, level):
-    table = {"feature": columns, "active": active}
+def _feature_table(pair, found, level):
+    active = pair.active
+    table = {"feature": pair.names, "active": active}
 
     def add(name, numbers):
-        table[name] = np.full(len(columns), np.nan)
+        table[name] = np.full(len(active), np.nan)
         table[name][active] = numbers
 
     for name, evidence in found.items():
         if evidence.features is None:
             continue
         add(name, evidence.features[0])
-        if evidence.draws is not None:
+        if evidence.draws is not None and evidence.draws.ndim == 2:
             lower, upper = _interval(evidence.draws, level)
             add(f"{name}_lower", lower)
             add(f"{name}_upper", upper)
         add(f"{name}_p", p_values(evidence.features))
         add(f"{name}_p_adjusted", adjusted_p_values(evidence.features))
-    return pd.DataFrame(table).assign(level=float(level))
+    add("any_p_adjusted", _joint(found)[1])
+    table = pd.DataFrame(table).assign(level=float(level))
+    table["dependent"] = table["any_p_adjusted"] <= 1 - level
+    return table
 
 
-def _overall_table(found, patients, level):
-    rows = [_overall_row(name, found[name], level) for name in found]
-    table = pd.DataFrame(rows)
-    table["n_features"] = found["hsic"].features.shape[1]
-    table["n_cases"] = len(patients)
-    table["n_patients"] = len(np.unique(patients))
+def _joint(found):
+    parts = [one.features for one in found.values() if one.features is not None]
+    wholes = np.stack([one.whole for one in found.values()], axis=1)
+    return joint_p_values(wholes, np.stack(parts, axis=1))
+
+
+def _overall_table(pair, found, features):
+    level = features["level"].iloc[0]
+    rows = [_overall_row(name, found[name], features, pair) for name in found]
+    n_dependent = int(features["dependent"].sum())
+    n_features = int(pair.active.sum())
+    worst = features["any_p_adjusted"].idxmin()
+    rows.append(
+        {
+            "estimator": _ANY,
+            "estimate": n_dependent / n_features,
+            "p": _joint(found)[0],
+            "expected_if_independent": 0.0,
+            "n_dependent": n_dependent,
+            "worst": features["feature"].loc[worst],
+            "n_movable": min(one.n_movable for one in found.values()),
+            "method": "share of features that are dependent by the largest of all "
+            "estimators' standardized statistics",
+        }
+    )
+    table = pd.DataFrame(rows).assign(level=level, n_features=n_features)
+    table["n_cases"] = len(pair.patients)
+    table["n_patients"] = len(np.unique(pair.patients))
     return table[_OVERALL].astype({"n_dependent": "Int64"})
 
 
-def _overall_row(name, evidence, level):
-    whole, method = evidence.whole, _METHOD[name]
+def _overall_row(name, evidence, features, pair):
+    whole, level, method = evidence.whole, features["level"].iloc[0], METHOD[name]
+    if pair.narrowed:
+        method += f"; {pair.narrowed}"
     lower = upper = np.nan
     if evidence.draws is not None:
-        means = evidence.draws.reshape(_N_BOOT, -1).mean(axis=1)
+        means = evidence.draws.reshape(N_BOOT, -1).mean(axis=1)
         lower, upper = _interval(means, level)
-        method += f"; percentile bootstrap of patients, {_N_BOOT} draws, no refit"
-    n_dependent = pd.NA
-    if evidence.features is not None:
-        adjusted = adjusted_p_values(evidence.features)
-        n_dependent = int((adjusted <= 1 - level).sum())
-    within = "" if name in _KERNELS else " in folds"
-    return {
+        method += f"; percentile bootstrap of patients, {N_BOOT} draws, no refit"
+    within = "" if name in KERNELS else " in folds"
+    row = {
         "estimator": name,
         "estimate": whole[0],
         "lower": lower,
         "upper": upper,
-        "level": float(level),
         "p": float(p_values(whole[:, None])[0]),
-        "expected_if_independent": 0.5 * (name == "discriminator_auc"),
-        "n_dependent": n_dependent,
+        "expected_if_independent": _expected(name, whole),
+        "told": evidence.told,
         "n_movable": evidence.n_movable,
         "method": f"{method}; {len(whole) - 1} orders of patients{within}",
     }
+    if evidence.features is not None:
+        worst = features[name].idxmax()
+        row["n_dependent"] = int((features[f"{name}_p_adjusted"] <= 1 - level).sum())
+        row["worst"] = features["feature"].loc[worst]
+        row["worst_estimate"] = features[name].loc[worst]
+    return row
+
+
+def _expected(name, whole):
+    """Return what an estimator gives of independent tables."""
+    if name.startswith("reverse"):
+        return float(whole[1:].mean())  # the best of many is above 0 by chance
+    return 0.5 * (name == "discriminator_auc")

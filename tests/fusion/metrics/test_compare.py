@@ -161,8 +161,17 @@ def test_identical_models_do_not_differ(join_models, rng):
     for metric in METRICS:
         row = compare(table, metric=metric, n_boot=50).iloc[0]
         assert row[["difference", "lower", "upper"]].tolist() == [0, 0, 0]
-        assert row[["p", "p_adjusted"]].tolist() == [1, 1]
-    assert compare(table, n_boot=50)["p_delong"][0] == 1
+        # one model twice: no test says that another would not differ from it
+        assert row[["p", "p_corrected", "p_adjusted", "p_delong"]].isna().all()
+        assert row["method"].startswith("the same predictions of every patient")
+
+
+def test_models_that_rank_alike_do_not_differ_in_auc(join_models, rng):
+    truth, scores = binormal(rng, 50, {"a": 1.0})
+    table = join_models(truth, one=scores["a"], two=scores["a"] ** 3)
+    row = compare(table, n_boot=50).iloc[0]
+    assert row[["difference", "lower", "upper"]].tolist() == [0, 0, 0]
+    assert row[["p", "p_adjusted", "p_delong"]].tolist() == [1, 1, 1]
 
 
 def test_planted_difference_is_found(join_models, rng):

@@ -8,6 +8,7 @@ from radlatent.latent.certificate import prediction as pred
 from radlatent.latent.certificate.permutations import (
     adjusted_p_values,
     block_orders,
+    joint_p_values,
     p_values,
     widened,
 )
@@ -117,3 +118,24 @@ def test_held_out_predictions_keep_the_level_because_they_are_widened(rng):
     # 1 in 1000 exceeds 9 of 60 at 5%
     assert (counts[:2] <= 9).all()
     assert counts[2] > counts[0]
+
+
+def test_joint_p_values_find_the_feature_and_leave_the_others(rng):
+    wholes, features = rng.standard_normal((200, 3)), rng.standard_normal((200, 3, 4))
+    # units do not matter
+    features[:, 1] *= 1000
+    features[0, 1, 2] = 9000
+    p, each = joint_p_values(wholes, features)
+    assert p == 1 / 200
+    assert each[2] == 1 / 200
+    assert (each[[0, 1, 3]] > 0.05).all()
+
+
+def test_joint_p_values_claim_anything_as_often_as_one_test(rng):
+    claimed = 0
+    for _ in range(400):
+        wholes = rng.standard_normal((100, 5))
+        features = rng.exponential(size=(100, 4, 6))
+        claimed += joint_p_values(wholes, features)[0] <= 0.05
+    # three standard deviations of a share of 0.05 in 400
+    assert abs(claimed / 400 - 0.05) < 3 * np.sqrt(0.05 * 0.95 / 400)

@@ -115,11 +115,13 @@ def joint_p_values(
 
     Notes
     -----
-    Statistics are brought to one scale, by mean and standard deviation of their
-    permuted values, and compared with the largest of all estimators and features in
-    each order: the chance that anything at all is claimed of independent tables is that
-    of one test. Estimators whose orders were drawn apart are taken for independent
-    there, which makes p too large rather than too small.
+    Statistics are brought to one scale, by mean and standard deviation over all orders,
+    the observed one among them: left out, it would be the only one that is scaled by
+    others, and stand out where orders are few. They are compared with the largest of
+    all estimators and features in each order: the chance that anything at all is
+    claimed of independent tables is that of one test. Estimators whose orders were
+    drawn apart are taken for independent there, which makes p too large rather than too
+    small.
 
     References
     ----------
@@ -132,8 +134,8 @@ def joint_p_values(
 
 
 def _scaled(statistics):
-    spread = statistics[1:].std(axis=0)
-    return (statistics - statistics[1:].mean(axis=0)) / np.where(spread > 0, spread, 1)
+    spread = statistics.std(axis=0)
+    return (statistics - statistics.mean(axis=0)) / np.where(spread > 0, spread, 1)
 
 
 def widened(statistics: np.ndarray, n_folds: int) -> np.ndarray:

@@ -70,6 +70,7 @@
 ``compare``         differences between models, paired, with intervals and p
 ``calibration_curve``, ``net_benefit``  calibration and decision curves
 ``kaplan_meier``    survival by group of risk
+``cumulative_incidence``  how many have had each of several competing events
 ``survival_calibration``, ``survival_auc_curve``, ``survival_net_benefit``  of survival
 ``permutation_importance``, ``shap_values``  what blocks and columns are worth
 ``coefficient_shares``, ``top_k_shares``  what each block weighs in a linear model
@@ -122,6 +123,7 @@ _HOMES = {
         "compare",
         "cox",
         "cross_validate",
+        "cumulative_incidence",
         "declare_measured",
         "delta",
         "evaluate",

@@ -21,6 +21,7 @@
 ``calibration``             predicted against observed shares
 ``decision_curve``          net benefit against the threshold
 ``kaplan_meier``            survival by group of risk, with numbers at risk
+``cumulative_incidence``    of competing events, by cause and group
 ``survival_calibration``    predicted against observed survival at a horizon
 ``survival_auc``            the AUC over time
 ``panels``                  many models of such a curve, each in a panel of its own
@@ -63,6 +64,7 @@ from radlatent.figures.masks.slices import mask_overlay, structure_colors
 from radlatent.figures.models.calibration import calibration
 from radlatent.figures.models.decision import decision_curve
 from radlatent.figures.models.importance import importance, metric_by_patients
+from radlatent.figures.models.incidence import cumulative_incidence
 from radlatent.figures.models.performance import confusion, forest, forest_by_group, roc
 from radlatent.figures.models.shares import top_k_shares
 from radlatent.figures.models.survival import (
@@ -80,6 +82,7 @@ __all__ = [
     "clustered_correlations",
     "confusion",
     "correction_effect",
+    "cumulative_incidence",
     "decision_curve",
     "dice_agreement",
     "dice_violins",

@@ -36,6 +36,7 @@
 ``calibration_curve``        predicted against observed
 ``net_benefit``              decision curves
 ``kaplan_meier``             survival by group of risk
+``cumulative_incidence``     how many have had each of several competing events
 ``survival_calibration``     predicted against observed at a horizon
 ``survival_auc_curve``       the AUC over time
 ``survival_net_benefit``     decision curves of survival
@@ -76,6 +77,7 @@ from radlatent.fusion.metrics.calibration import (
 from radlatent.fusion.metrics.compare import compare
 from radlatent.fusion.metrics.decision import net_benefit
 from radlatent.fusion.metrics.evaluate import evaluate
+from radlatent.fusion.metrics.incidence import cumulative_incidence
 from radlatent.fusion.metrics.roc import confusion, roc_curve
 from radlatent.fusion.metrics.survival_curves import (
     kaplan_meier,
@@ -128,6 +130,7 @@ __all__ = [
     "confusion",
     "cox",
     "cross_validate",
+    "cumulative_incidence",
     "declare_measured",
     "delta",
     "evaluate",

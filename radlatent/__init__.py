@@ -5,6 +5,7 @@
 ``check``           every problem of a cohort's tables and files, at once
 ``index``           the manifest of a folder of images in a known layout
 ``simulate``        a cohort with a known answer
+``simulate_lesions``  tables of patients with many lesions, and a known answer
 ``extract``         hand-crafted features of every case
 ``describe_features``  the dictionary: what every column is
 ``draw_perturbations``  slight changes of image and mask, to measure under
@@ -93,7 +94,7 @@ import importlib
 import importlib.metadata
 
 _HOMES = {
-    "cohort": ("Cohort", "Endpoint", "check", "index", "simulate"),
+    "cohort": ("Cohort", "Endpoint", "check", "index", "simulate", "simulate_lesions"),
     "handcrafted": (
         "describe_features",
         "draw_perturbations",

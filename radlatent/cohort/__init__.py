@@ -7,7 +7,7 @@
 - `read_given`: a cohort of tables that were measured elsewhere, without images.
 - `shared_images`, `shared_values`: patients who have one image.
 - `simulate`: write a cohort with a known answer; `simulate_thighs`: thighs with twelve
-  muscles and fat in them.
+  muscles and fat in them; `simulate_lesions`: tables of patients with many lesions.
 """
 
 from radlatent.cohort.card import EndpointCard
@@ -17,6 +17,7 @@ from radlatent.cohort.layouts.indexing import LAYOUTS, index
 from radlatent.cohort.manifest import Cohort
 from radlatent.cohort.preflight import Check, check
 from radlatent.cohort.problems import Problems
+from radlatent.cohort.simulation.scattered import SimulatedLesions, simulate_lesions
 from radlatent.cohort.simulation.simulate import simulate
 from radlatent.cohort.simulation.thigh import simulate_thighs
 from radlatent.features.endpoint import Endpoint
@@ -31,11 +32,13 @@ __all__ = [
     "Given",
     "Outcomes",
     "Problems",
+    "SimulatedLesions",
     "check",
     "index",
     "read_given",
     "shared_images",
     "shared_values",
     "simulate",
+    "simulate_lesions",
     "simulate_thighs",
 ]

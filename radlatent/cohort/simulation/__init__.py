@@ -4,6 +4,7 @@
 - `lesion`: random choices of a patient in, PET and CT arrays out.
 - `outcome`: linear predictors in, responses and survival times out; what an oracle
   gets.
+- `scattered`: tables of patients with many lesions, whose outcome a mean hides.
 - `thigh`: thighs with twelve muscles, and fat in them by degree.
 """
 

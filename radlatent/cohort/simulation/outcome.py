@@ -4,12 +4,20 @@ Linear predictors enter; responses, survival times and the oracle's AUC and C-in
 leave.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 from scipy.optimize import brentq
 from scipy.special import expit
 
-__all__ = ["censoring_limit", "concordance", "draw_outcome", "oracle"]
+__all__ = [
+    "censoring_limit",
+    "concordance",
+    "draw_outcome",
+    "limit_of_times",
+    "oracle",
+]
 
 #: Weibull survival: median scale at a linear predictor of 0, and shape.
 SCALE_DAYS = 1000.0
@@ -54,36 +62,65 @@ def censoring_limit(arguments: dict) -> float:
 
     Notes
     -----
-    For C uniform on (0, c), P(C < T) = E[min(T, c)] / c. The expectation is over the
-    population and not over the patients drawn, so that their number does not matter.
+    The expectation is over the population and not over the patients drawn, so that
+    their number does not matter.
     """
-    if arguments["censoring"] == 0:
-        return np.inf
     nodes, weights = np.polynomial.hermite_e.hermegauss(64)
     hidden = arguments["hidden_effect"] * np.array([-1.0, 1.0])
-    lp = arguments["seen_effect"] * nodes[:, None, None] + hidden[:, None]
+    lp = arguments["seen_effect"] * nodes[:, None] + hidden
+    weights = np.broadcast_to(weights[:, None], lp.shape)
+    return limit_of_times(lp.ravel(), weights.ravel(), arguments["censoring"])
+
+
+def limit_of_times(lp: np.ndarray, weights: np.ndarray, censoring: float) -> float:
+    """Return the last censoring time, days, that gives the expected fraction.
+
+    Parameters
+    ----------
+    lp, weights
+        Linear predictors of the population, and how often each is; one shape.
+    censoring
+        Expected fraction.
+
+    Notes
+    -----
+    For C uniform on (0, c), P(C < T) = E[min(T, c)] / c.
+    """
+    if censoring == 0:
+        return np.inf
     u = (np.arange(500) + 0.5) / 500
-    time = SCALE_DAYS * (-np.log(u) / np.exp(lp)) ** (1 / WEIBULL_SHAPE)
-    weights = weights[:, None, None] / weights.sum() / hidden.size / u.size
+    time = SCALE_DAYS * (-np.log(u) / np.exp(lp[:, None])) ** (1 / WEIBULL_SHAPE)
+    shares = weights[:, None] / weights.sum() / u.size
 
     def excess(log_limit):
         limit = np.exp(log_limit)
-        censored = (weights * np.minimum(time / limit, 1)).sum()
-        return censored - arguments["censoring"]
+        return (shares * np.minimum(time / limit, 1)).sum() - censoring
 
-    low, high = np.log(time.min()), np.log(time.max() / arguments["censoring"])
+    low, high = np.log(time.min()), np.log(time.max() / censoring)
     return float(np.exp(brentq(excess, low, high)))
 
 
-def oracle(truth: pd.DataFrame, endpoints: pd.DataFrame) -> dict:
-    """Return the AUC and the C-index of the true factors, None where undefined."""
+def oracle(
+    truth: pd.DataFrame,
+    endpoints: pd.DataFrame,
+    names: Iterable[str] = ("linear_predictor", "seen", "hidden"),
+) -> dict:
+    """Return the AUC and the C-index of the true factors, None where undefined.
+
+    Parameters
+    ----------
+    truth, endpoints
+        One row a patient, in the same order.
+    names
+        Columns of ``truth``.
+    """
     # it loads scikit-learn, which reading a cohort has no use for
     from sklearn.metrics import roc_auc_score
 
     response = endpoints["response"].to_numpy()
     time, event = (endpoints[f"survival_{c}"].to_numpy() for c in ("time", "event"))
     result = {"auc": {}, "c_index": {}}
-    for name in ("linear_predictor", "seen", "hidden"):
+    for name in names:
         risk = truth[name].to_numpy(dtype=float)
         two = len(set(response)) == 2
         result["auc"][name] = float(roc_auc_score(response, risk)) if two else None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Steps", "censoring_steps", "over", "survival_steps"]
+__all__ = ["Steps", "censoring_steps", "counts", "over", "survival_steps"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +59,7 @@ def survival_steps(truth: np.ndarray, weights: np.ndarray) -> Steps:
     ----------
     Kaplan & Meier 1958, doi:10.1080/01621459.1958.10501452
     """
-    times, at_risk, events, _ = _counts(truth, weights)
+    times, at_risk, events, _ = counts(truth, weights)
     return Steps(times, np.cumprod(1 - over(events, at_risk), axis=1))
 
 
@@ -76,12 +76,18 @@ def censoring_steps(truth: np.ndarray, weights: np.ndarray) -> Steps:
     Graf et al. 1999, doi:10.1002/(SICI)1097-0258(19990915/30)18:17/18<2529::AID-SIM274>
     3.0.CO;2-5
     """
-    times, at_risk, events, censored = _counts(truth, weights)
+    times, at_risk, events, censored = counts(truth, weights)
     return Steps(times, np.cumprod(1 - over(censored, at_risk - events), axis=1))
 
 
-def _counts(truth, weights):
-    """Return distinct times, and at each how many are at risk, fail, are censored."""
+def counts(truth: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Return distinct times, and at each how many are at risk, fail, are censored.
+
+    Parameters
+    ----------
+    truth, weights
+        As of `survival_steps`.
+    """
     order = np.argsort(truth["time"], kind="stable")
     times = truth["time"][order]
     starts = np.flatnonzero(np.diff(times, prepend=-np.inf))

@@ -14,7 +14,7 @@ from sklearn.pipeline import Pipeline
 from radlatent.fusion.solvers.cox import CoxRegression
 from radlatent.fusion.solvers.weibull import WeibullRegression
 
-__all__ = ["SurvivalPipeline", "predict_unseen"]
+__all__ = ["SurvivalPipeline", "calibrate", "predict_unseen"]
 
 
 def predict_unseen(
@@ -25,19 +25,22 @@ def predict_unseen(
     Parameters
     ----------
     fit
-        Takes columns and outcome, returns a function from columns to one number each.
+        Takes columns and outcome, returns a function from columns to one number each,
+        or to several.
     X, y
         Columns and outcome of the patients.
     groups
         Sort keys of patients, the last one first, as ``numpy.lexsort`` takes them: the
         five parts that patients are dealt into hold them evenly.
     """
-    part, found = np.empty(len(y), dtype=int), np.empty(len(y))
+    part, found = np.empty(len(y), dtype=int), None
     part[np.lexsort(groups)] = np.arange(len(y)) % 5
     for one in range(5):
         inside = part == one
         if inside.any():
-            found[inside] = fit(X[~inside], y[~inside])(X[inside])
+            told = fit(X[~inside], y[~inside])(X[inside])
+            found = np.empty((len(y), *told.shape[1:])) if found is None else found
+            found[inside] = told
     return found
 
 
@@ -72,7 +75,7 @@ class SurvivalPipeline(Pipeline):
         unseen = predict_unseen(fit, X, y, (y["time"], y["event"]))
         weibull = isinstance(self[-1], WeibullRegression)
         curve = WeibullRegression if weibull else CoxRegression
-        self.curve_ = _calibrate(curve, unseen, y)
+        self.curve_ = calibrate(curve, unseen, y)
         return self
 
     def predict_survival(self, X: ArrayLike, times: ArrayLike) -> np.ndarray:
@@ -95,8 +98,18 @@ class SurvivalPipeline(Pipeline):
         return self.curve_.predict_survival(self.predict(X)[:, None], times)
 
 
-def _calibrate(make, risk, y):
-    """Return a regression on one risk, flat where the hazard falls with it."""
+def calibrate(make: Callable, risk: np.ndarray, y: np.ndarray):
+    """Return a regression on one risk, flat where the hazard falls with it.
+
+    Parameters
+    ----------
+    make
+        Takes ``penalty_strength``, returns an unfitted linear model of survival.
+    risk
+        Of patients whom the model did not see, shape (n_patients,).
+    y
+        Structured outcome of the same patients.
+    """
     spread = risk.std()
     column = risk / spread if spread > 0 else np.arange(len(risk))
     # a penalty of a hundredth keeps a risk that orders all events finite

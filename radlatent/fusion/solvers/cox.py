@@ -19,7 +19,7 @@ from radlatent.fusion.solvers.survival import (
     not_converged,
 )
 
-__all__ = ["Baseline", "CoxRegression", "breslow"]
+__all__ = ["Baseline", "CoxRegression", "breslow", "descend"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +141,7 @@ class CoxRegression(Linear):
         """
         X, y = check_survival(self, X, y)
         centered, kept = self._center(X)
-        self.coef_[kept] = _descend(self, centered, y)
+        self.coef_[kept] = descend(self, centered, _efron(y))
         risk = centered @ self.coef_[kept]
         if self.penalty_strength == 0 and concordance(risk[:, None], y)[0] == 1:
             each = np.abs(concordance(X, y) - 0.5) == 0.5
@@ -189,9 +189,23 @@ def _efron(y) -> Callable:
     return loss
 
 
-def _descend(model, X, y):
-    """Return coefficients by proximal gradient steps (Beck & Teboulle 2009)."""
-    loss = _efron(y)
+def descend(model: Linear, X: np.ndarray, loss: Callable) -> np.ndarray:
+    """Return coefficients by proximal gradient steps (Beck & Teboulle 2009).
+
+    Parameters
+    ----------
+    model
+        Has ``penalty_strength`` and ``l1_ratio``.
+    X
+        Centered columns, shape (n_patients, n_columns).
+    loss
+        Takes risks; returns minus the mean log likelihood and its slope by patient.
+
+    Raises
+    ------
+    ValueError
+        The steps did not converge.
+    """
     lasso = model.penalty_strength * model.l1_ratio
     ridge = model.penalty_strength - lasso
 

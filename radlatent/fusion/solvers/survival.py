@@ -30,7 +30,7 @@ MAX_STEPS = 20_000
 
 
 def check_survival(
-    estimator: BaseEstimator, X: ArrayLike, y: np.ndarray
+    estimator: BaseEstimator, X: ArrayLike, y: np.ndarray, *, causes: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return columns and outcome as arrays, and let the estimator note the columns.
 
@@ -42,6 +42,8 @@ def check_survival(
         Shape (n_patients, n_columns), finite.
     y
         Structured, shape (n_patients,).
+    causes
+        Whether ``y`` has the field ``cause`` of competing events, too.
 
     Raises
     ------
@@ -51,7 +53,14 @@ def check_survival(
         of whom one is known to have had the event first.
     """
     fields = getattr(getattr(y, "dtype", None), "names", None)
-    if set(fields or ()) != {"event", "time"}:
+    wanted = {"event", "time"} | ({"cause"} if causes else set())
+    if causes and set(fields or ()) == {"event", "time"}:
+        msg = (
+            f"{type(estimator).__name__} is of competing events, and y has no field "
+            "'cause'. Make the endpoint with Endpoint.competing, or take cox."
+        )
+        raise ValueError(msg)
+    if set(fields or ()) != wanted:
         msg = (
             f"y has the fields {fields}, not 'event' and 'time'. Give a structured "
             "array with both, in any order."
@@ -62,8 +71,10 @@ def check_survival(
     if len(X) != len(y):
         msg = f"X has {len(X)} patients, y has {len(y)}."
         raise ValueError(msg)
-    checked = np.empty(len(y), dtype=[("event", bool), ("time", float)])
-    checked["event"], checked["time"] = y["event"], y["time"]
+    kinds = {"event": bool, "time": float, "cause": np.int64}
+    checked = np.empty(len(y), dtype=[(name, kinds[name]) for name in fields])
+    for name in fields:
+        checked[name] = y[name]
     wrong = ~(np.isfinite(checked["time"]) & (checked["time"] > 0))
     if wrong.any():
         msg = (

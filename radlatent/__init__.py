@@ -81,6 +81,7 @@
 ``checklist``, ``methods_paragraph``  what a journal asks for, from a run's record
 ``check_study``     every problem of a study file and of all that it names
 ``run``             the whole path of a study file
+``fit_study``, ``predict``  its model fitted on everybody; of new patients
 ``draft_study``     a study file for a cohort, with comments, to be edited
 ``report.report``   the report of a run, made again
 ``performance``     a metrics table as a journal prints it
@@ -197,7 +198,7 @@ _HOMES = {
     "imaging": ("Volume", "read_volume"),
     "imaging.dicom": ("read_dicom",),
     "model": ("FinalModel", "fit", "load_model"),
-    "study": ("check_study", "draft_study", "run"),
+    "study": ("check_study", "draft_study", "fit_study", "predict", "run"),
     "report": (
         "checklist",
         "methods_paragraph",

@@ -42,6 +42,8 @@ def invoke(*arguments):
         "draft_study",
         "run",
         "report",
+        "fit_study",
+        "predict",
         "doctor",
     ],
 )
@@ -51,7 +53,8 @@ def test_a_verb_has_the_parameters_of_its_function(verb):
     ours = set(inspect.signature(callbacks[verb]).parameters)
     theirs = set(inspect.signature(function).parameters)
     assert ours - EXTRA == theirs - EXTRA
-    name = {"describe_features": "features", "draft_study": "init"}.get(verb, verb)
+    names = {"describe_features": "features", "draft_study": "init"}
+    name = (names | {"fit_study": "fit"}).get(verb, verb)
     assert invoke(name, "--help").exit_code == 0
 
 

@@ -23,10 +23,12 @@ __all__ = [
     "RandomState",
     "Root",
     "Settings",
+    "check_empty",
     "check_modality",
     "check_new_folder",
     "check_out",
     "settings_of",
+    "sources_of",
     "tolerance_of",
 ]
 
@@ -218,3 +220,48 @@ def check_new_folder(out: Path, *names: str) -> None:
         msg = f"--out {str(out)!r} holds {', '.join(there)}; give another folder."
         raise SchemaError(msg)
     sweep(out)
+
+
+def check_empty(out: Path) -> None:
+    """Refuse before the work a folder that holds something.
+
+    Raises
+    ------
+    SchemaError
+        It does, or cannot be a folder.
+    OutputError
+        It cannot be written to.
+    """
+    check_folder(out, what="--out")
+    there = sorted(path.name for path in out.iterdir())[:3] if out.exists() else []
+    if there:
+        msg = f"--out {str(out)!r} holds {', '.join(there)}; give another folder."
+        raise SchemaError(msg)
+
+
+def sources_of(values: list[str]) -> str | dict[str, str]:
+    """Return a cohort or a table, or block to table.
+
+    Parameters
+    ----------
+    values
+        As they were given: one path, or ``BLOCK=FILE`` several times.
+
+    Raises
+    ------
+    SchemaError
+        Several are given of which one names no block, or a block is named twice.
+    """
+    if len(values) == 1 and ("=" not in values[0] or Path(values[0]).exists()):
+        return values[0]
+    pairs = [value.partition("=") for value in values]
+    wrong = [value for value, pair in zip(values, pairs, strict=True) if not pair[1]]
+    blocks = [block for block, _, _ in pairs]
+    wrong += [block for block in dict.fromkeys(blocks) if blocks.count(block) > 1]
+    if wrong:
+        msg = (
+            f"{wrong[0]!r}: give one folder of a cohort, one table, or BLOCK=FILE once "
+            "for each block."
+        )
+        raise SchemaError(msg)
+    return {block: file for block, _, file in pairs}

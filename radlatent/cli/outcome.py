@@ -32,6 +32,7 @@ __all__ = [
     "be_quiet",
     "friendly",
     "judge",
+    "print_performance",
     "print_rows",
     "print_table",
     "start_log",
@@ -41,6 +42,12 @@ __all__ = [
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Warnings and errors only.")]
 
 _log = logging.getLogger("radlatent")
+
+#: What is printed of `radlatent.performance`: of classes the first two metrics, of
+#: survival the others.
+_PRINTED = ("Model", "Features", "n", "AUC", "Balanced accuracy")
+_PRINTED += ("C (Harrell)",)
+_UNO = "C (Uno"
 
 #: What keeps a disk from taking more.
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -156,6 +163,18 @@ def write_tables(out: Path, table: "pd.DataFrame", **others: "pd.DataFrame") -> 
     rl.report.write_table(table, out)
     for name, other in others.items():
         rl.report.write_table(other, out.with_name(f"{out.stem}.{name}{out.suffix}"))
+
+
+def print_performance(metrics: "pd.DataFrame") -> None:
+    """Print a **metrics** table, as much of it as fits a line.
+
+    Parameters
+    ----------
+    metrics
+        Of any number of models.
+    """
+    table = rl.performance(metrics)
+    print_table(table[[c for c in table if c in _PRINTED or c.startswith(_UNO)]])
 
 
 def print_table(frame: "pd.DataFrame", *, digits: int = 1) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 import radlatent as rl
-from radlatent.cli import masks, segment
+from radlatent.cli import final, masks, segment
 from radlatent.cli.options import (
     Allow,
     Cache,
@@ -28,6 +28,7 @@ from radlatent.cli.outcome import (
     Quiet,
     friendly,
     judge,
+    print_performance,
     print_rows,
     print_table,
     start_log,
@@ -46,16 +47,12 @@ app = typer.Typer(
     epilog="Begin with: radlatent simulate DIR; radlatent check DIR; "
     "radlatent init DIR --out study.yml; radlatent run study.yml --out OUT",
 )
+# verbs of their own, beside the others
+app.registered_commands += final.app.registered_commands
 app.add_typer(masks.app)
 app.add_typer(segment.app)
 
 _log = logging.getLogger("radlatent.cli")
-
-#: What `run` prints of `radlatent.performance`: of classes the first two metrics, of
-#: survival the others.
-_PRINTED = ("Model", "Features", "n", "AUC", "Balanced accuracy")
-_PRINTED += ("C (Harrell)",)
-_UNO = "C (Uno"
 
 #: Tables of a stability, beside its ICCs.
 _BESIDE = ("features", "failures", "perturbations")
@@ -357,8 +354,7 @@ def run(
     """Walk the whole path of a study file, from the cohort to the report."""
     done = rl.run(study, out=out, root=root, jobs=jobs, allow_failures=allow_failures)
     shorten = importlib.import_module("radlatent.report.names").with_short_blocks
-    table = rl.performance(shorten({"metrics": done.metrics})["metrics"])
-    print_table(table[[c for c in table if c in _PRINTED or c.startswith(_UNO)]])
+    print_performance(shorten({"metrics": done.metrics})["metrics"])
     typer.echo(f"report: {done.folder / 'index.html'}")
     judge(done.failures, allow_failures)
 

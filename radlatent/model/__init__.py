@@ -1,5 +1,6 @@
 """The final model: fitted on everybody, kept without code, applied to new patients.
 
+- `check_keepable`: whether a model can be one, before the work.
 - `fit`: a pipeline, features and an outcome -> a `FinalModel`.
 - `load_model`: a `FinalModel` from the folder that ``save`` wrote.
 
@@ -8,10 +9,9 @@
 - domain: how far new patients are from those of training. conformal: sets of classes.
 - table: columns of new patients, matched by name. final: the model. fitting: `fit`.
 - folder: JSON, safetensors and XGBoost's own JSON, every byte of it vouched for.
-- card: the model card, from the record.
 """
 
 from radlatent.model.final import FinalModel, load_model
-from radlatent.model.fitting import fit
+from radlatent.model.fitting import check_keepable, fit
 
-__all__ = ["FinalModel", "fit", "load_model"]
+__all__ = ["FinalModel", "check_keepable", "fit", "load_model"]

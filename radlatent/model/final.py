@@ -56,6 +56,9 @@ class About:
         What it was.
     purpose
         What the maker says the model is for.
+    way
+        From images, or from tables by block, to the columns: what a study said of it;
+        empty of a table of one's own.
     versions
         Of the libraries that fitted it.
     """
@@ -78,6 +81,7 @@ class About:
     performance: tuple[dict, ...] = ()
     validation: str = ""
     purpose: str = ""
+    way: dict = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
 
 

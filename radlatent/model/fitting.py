@@ -23,7 +23,7 @@ from radlatent.model.freezing import check_known, freeze
 from radlatent.model.parts import Part, People
 from radlatent.provenance import versions
 
-__all__ = ["fit"]
+__all__ = ["check_keepable", "fit"]
 
 _log = logging.getLogger(__name__)
 
@@ -101,10 +101,7 @@ def fit(
             "fit the study with fit_study."
         )
         raise LeakageError(msg)
-    if endpoint.kind not in ("class", "survival"):
-        msg = f"no final model is kept of an endpoint of kind {endpoint.kind!r} yet."
-        raise SchemaError(msg)
-    check_known(model)
+    check_keepable(model, endpoint)
     features, _ = with_text_ids(features)
     check_table(features, endpoint)
     patients = endpoint.frame.index.tolist()
@@ -126,6 +123,20 @@ def fit(
     if endpoint.kind == "class" and result is not None:
         sets = Conformal.of(result.predictions, about.classes)
     return FinalModel(about, predictor, Domain.of(values, uses), sets, fitted)
+
+
+def check_keepable(model: BaseEstimator, endpoint: Endpoint) -> None:
+    """Raise before the work where a model of an endpoint could not be kept.
+
+    Raises
+    ------
+    SchemaError
+        The kind of the endpoint, or a step of the model, is not known here.
+    """
+    if endpoint.kind not in ("class", "survival"):
+        msg = f"no final model is kept of an endpoint of kind {endpoint.kind!r} yet."
+        raise SchemaError(msg)
+    check_known(model)
 
 
 def _check_patients(features, patients, result):

@@ -296,6 +296,7 @@ class Study(BaseModel):
     folds: FoldSpec = FoldSpec()
     subgroups: tuple[SubgroupSpec, ...] = ()
     compare_with: int = Field(default=1, ge=1)
+    final: int | None = Field(default=None, ge=1)
     permutations: int = Field(default=0, ge=0)
     importance: int = Field(default=0, ge=0)
     reporting: dict[str, str] = {}
@@ -336,9 +337,10 @@ class Study(BaseModel):
         keys = [(spec.label, spec.blocks) for spec in self.models]
         if len(set(keys)) < len(keys):
             raise ValueError("two models share name and blocks; name them apart")
-        if self.compare_with > len(self.models):
-            n = len(self.models)
-            raise ValueError(f"compare_with is {self.compare_with}, of {n} models")
+        for key in ("compare_with", "final"):
+            if (getattr(self, key) or 1) > len(self.models):
+                n, number = len(self.models), getattr(self, key)
+                raise ValueError(f"{key} is {number}, of {n} models")
         named = [spec.by for spec in self.subgroups]
         if len(set(named)) < len(named):
             raise ValueError(f"subgroups {named}: name each column once")

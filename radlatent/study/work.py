@@ -28,7 +28,7 @@ from radlatent.outputs import check_file, check_folder, sweep
 from radlatent.schema import nearest
 from radlatent.study.plan import Study, SubgroupSpec, read_study
 
-__all__ = ["Work", "begin", "check_study", "groups_of"]
+__all__ = ["Work", "begin", "begin_plan", "check_study", "groups_of"]
 
 _log = logging.getLogger(__name__)
 
@@ -62,6 +62,8 @@ class Work:
     external
         The same of the patients that models are tested on once, whose tables lie below
         ``external/``; None without.
+    kept
+        Where finished cases and encoders lie; None: in the run folder.
     """
 
     plan: Study
@@ -73,6 +75,7 @@ class Work:
     jobs: int | None
     given: Given | None = None
     external: "Work | None" = None
+    kept: Path | None = None
 
     @property
     def data(self) -> Path:
@@ -82,7 +85,7 @@ class Work:
     @property
     def cache(self) -> Path:
         """Where finished cases and encoders lie, for a run that is started again."""
-        return self.out / "cache"
+        return self.kept or self.out / "cache"
 
     @property
     def tables(self) -> tuple[Path, ...]:
@@ -116,11 +119,24 @@ def begin(
         The study, its settings or its cohort need mending.
     """
     plan, here = read_study(study), study.parent
+    return begin_plan(plan, here, out, root=root, jobs=jobs, allow=allow_failures)
+
+
+def begin_plan(
+    plan: Study,
+    here: Path,
+    out: Path,
+    *,
+    root: str | Path | None,
+    jobs: int | None,
+    allow: int,
+) -> Work:
+    """Do what `begin` does for a study that was read, whose paths start ``here``."""
     settings = _settings(plan, here)
     _make_folder(out)
     about = {"root": root, "jobs": jobs, "out": out}
     found = _look(plan, here, settings=settings, **about)
-    _raise(found, allow_failures)
+    _raise(found, allow)
     works = []
     for number, one in enumerate(found):
         endpoint = one.cohort.endpoint(plan.endpoint_name)

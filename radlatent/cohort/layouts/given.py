@@ -61,10 +61,11 @@ class Outcomes:
     Parameters
     ----------
     path
-        A CSV file, a row a patient: ``patient_id``, perhaps ``site``.
+        A CSV file, a row a patient: ``patient_id``, perhaps ``site``. None: of new
+        patients nothing is known but their features.
     endpoint
         What the tables call the endpoint: without ``about``, a column of classes, or
-        ``<endpoint>_time`` (days) with ``<endpoint>_event``.
+        ``<endpoint>_time`` (days) with ``<endpoint>_event``. None: no outcome is known.
     covariates
         Columns of numbers.
     positive
@@ -73,8 +74,8 @@ class Outcomes:
         Kind, columns and unit of the endpoint; None takes them from its name.
     """
 
-    path: Path
-    endpoint: str
+    path: Path | None
+    endpoint: str | None
     covariates: tuple[str, ...] = ()
     positive: str | None = None
     about: EndpointCard | None = None
@@ -131,10 +132,12 @@ def read_given(
     """
     problems = Problems()
     texts = {file.block: read_text_table(file.path, problems) for file in files}
-    outcome = read_text_table(outcomes.path, problems)
+    told = outcomes.path is not None
+    outcome = read_text_table(outcomes.path, problems) if told else _who(texts)
     if outcome is None or any(text is None for text in texts.values()):
         return None, problems
-    of_outcome = problems.of(outcomes.path.name)
+    where = outcomes.path.name if told else "the other tables"
+    of_outcome = problems.of(where)
     card = _card(outcomes, outcome, name, of_outcome)
     parts = {
         file.block: _Part(file, _of_features(file, texts[file.block]), problems)
@@ -144,28 +147,37 @@ def read_given(
         outcome, card, _all_patients(parts.values(), outcome), of_outcome
     )
     for part in parts.values():
-        part.check_patients(patients.index, outcomes.path.name)
+        part.check_patients(patients.index, where)
         part.check_outcome(patients, card)
     cases = _cases(parts.values(), outcome, problems)
     if problems.rows:
         return None, problems
-    cohort = Cohort(card, outcomes.path.parent.resolve(), check_cases(cases), patients)
+    paths = [file.path for file in files] + ([outcomes.path] if told else [])
+    cohort = Cohort(card, paths[-1].parent.resolve(), check_cases(cases), patients)
     by_case = any(part.by_case for part in parts.values())
     first = [p.table for p in parts.values() if p.by_case == by_case]
     rest = [p.table for p in parts.values() if p.by_case != by_case]
     of_cases = _side_by_side(first, cases.index)
     of_patients = _side_by_side(rest, pd.Index(patients.index, name="patient_id"))
-    told = [file.block for file in files if file.measured]
-    tables = (_declared(table, told) for table in (of_cases, of_patients))
-    paths = (*(file.path for file in files), outcomes.path)
-    return Given(cohort, *tables, paths), problems
+    declared = [file.block for file in files if file.measured]
+    tables = (_declared(table, declared) for table in (of_cases, of_patients))
+    return Given(cohort, *tables, tuple(paths)), problems
+
+
+def _who(texts):
+    """Return a table of who is in the tables of features, and of nothing else."""
+    there = [text for text in texts.values() if text is not None]
+    known = [text["patient_id"] for text in there if "patient_id" in text]
+    ids = pd.concat([pd.Series(dtype=object), *known]).drop_duplicates()
+    ids = ids[ids != ""].reset_index(drop=True)
+    return ids.rename("patient_id").rename(index=lambda row: row + 2).to_frame()
 
 
 def _card(outcomes, table, name, problems):
     """Return the card of a cohort that has none."""
     endpoint, endpoints = outcomes.endpoint, {}
-    about = outcomes.about or _named(outcomes, list(table))
-    absent = [column for column in about.columns if column not in table]
+    about = outcomes.about or (endpoint and _named(outcomes, list(table)))
+    absent = [c for c in (about.columns if about else ()) if c not in table]
     if absent and outcomes.about is None:
         dated = f"{endpoint}_time' with '{endpoint}_event"
         problems.add(
@@ -180,7 +192,7 @@ def _card(outcomes, table, name, problems):
             f"Name its columns; there are {list(table)}",
             row=1,
         )
-    else:
+    elif about:
         endpoints[endpoint] = about
         for column in set(outcomes.covariates) & set(about.columns):
             fault = f"the covariate {column!r} is the outcome"

@@ -7,7 +7,8 @@
 - parts, trees: what is left of fitted models and their preparation: numbers.
 - freezing: which estimator becomes which part. A family is one function there.
 - domain: how far new patients are from those of training. conformal: sets of classes.
-- table: columns of new patients, matched by name. final: the model. fitting: `fit`.
+- table: columns of new patients, matched by name. fitting: `fit`.
+- final: the model. about, card: what it is of, and the same for people.
 - folder: JSON, safetensors and XGBoost's own JSON, every byte of it vouched for.
 """
 

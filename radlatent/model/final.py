@@ -4,85 +4,28 @@ A features table, or a cohort, enters; a table with a row a patient leaves.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from radlatent.errors import SchemaError
+from radlatent.model.about import About
+from radlatent.model.card import as_html, as_markdown, card_of
 from radlatent.model.conformal import Conformal
 from radlatent.model.domain import Domain
 from radlatent.model.folder import read_folder, write_folder
 from radlatent.model.parts import Part, People
 from radlatent.model.table import match_columns, of_patients
 
-__all__ = ["About", "FinalModel", "load_model"]
+__all__ = ["FinalModel", "load_model"]
 
 #: Names that are told of a patient, at most.
 _TOLD = 5
 
-#: What a folder holds of a model beside `About`.
+#: What a folder holds of a model beside `radlatent.model.about.About`.
 _PARTS = ("predictor", "domain", "conformal")
-
-
-@dataclass(frozen=True, eq=False)
-class About:
-    """What a model is of: what its card and its messages say.
-
-    Parameters
-    ----------
-    name, blocks, endpoint, kind
-        As in the tables of validation.
-    columns
-        Of the features, in the order of training.
-    n, n_events
-        Patients, and those of the positive class or with the event.
-    outcome
-        Class to patients; of survival, events and censored ones.
-    classes, positive, threshold
-        Of classes: their names, and of two the positive one and the probability from
-        which on a patient is called so.
-    days, trained_until
-        Of survival: days that are told by default, and the last one on which a training
-        patient was followed.
-    origin
-        Where the features come from, as in ``fits``.
-    steps
-        What is done, a text a step.
-    performance
-        The **metrics** of the validation, a row a dict.
-    validation
-        What it was.
-    purpose
-        What the maker says the model is for.
-    way
-        From images, or from tables by block, to the columns: what a study said of it;
-        empty of a table of one's own.
-    versions
-        Of the libraries that fitted it.
-    """
-
-    name: str
-    blocks: str
-    endpoint: str
-    kind: str
-    columns: tuple[str, ...]
-    n: int
-    n_events: int
-    outcome: dict[str, int]
-    classes: tuple[str, ...] = ()
-    positive: str | None = None
-    threshold: float | None = None
-    days: tuple[float, ...] = ()
-    trained_until: float | None = None
-    origin: str = ""
-    steps: tuple[str, ...] = ()
-    performance: tuple[dict, ...] = ()
-    validation: str = ""
-    purpose: str = ""
-    way: dict = field(default_factory=dict)
-    versions: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -256,7 +199,9 @@ class FinalModel:
             It cannot be written to.
         """
         parts = {name: getattr(self, name) for name in _PARTS}
-        write_folder(Path(folder), asdict(self.about), parts, {})
+        told = card_of(self.about, self.domain, self.conformal)
+        cards = {"card.md": as_markdown(told), "card.html": as_html(told)}
+        write_folder(Path(folder), asdict(self.about), parts, cards)
 
     def __repr__(self) -> str:
         about = self.about

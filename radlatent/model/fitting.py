@@ -16,9 +16,10 @@ from radlatent.features.folded import FoldedFeatures
 from radlatent.fusion import Result, cross_validate, make_folds, outcome_of
 from radlatent.fusion.validation.inputs import check_table, with_text_ids
 from radlatent.fusion.validation.validate import key_of
+from radlatent.model.about import About
 from radlatent.model.conformal import Conformal
 from radlatent.model.domain import Domain
-from radlatent.model.final import About, FinalModel
+from radlatent.model.final import FinalModel
 from radlatent.model.freezing import check_known, freeze
 from radlatent.model.parts import Part, People
 from radlatent.provenance import versions

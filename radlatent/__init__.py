@@ -39,6 +39,9 @@
 ``declare_fitted_on``  where the encoder of a latent block was fitted
 ``declare_measured``  which blocks of a table of one's own were measured
 ``redundancy``      what hand-crafted features know of latent ones, on held-out rows
+``redundancy_folds``  the same, of the encoder of every fold
+``read_embedding``  a table of any network's, and whom that was trained on
+``added_value``     what an embedding adds to hand-crafted features
 ``search``, ``SearchPlan``  settings of an encoder by random search
 ``Endpoint``        an outcome: ``.binary``, ``.classes``, ``.survival`` of a frame
 ``features``        a frame of one's own -> a feature table
@@ -114,6 +117,7 @@ _HOMES = {
     "fusion": (
         "Combat",
         "Preparation",
+        "added_value",
         "aft",
         "aggregate",
         "block_coverage",
@@ -174,6 +178,7 @@ _HOMES = {
         "encode_folds",
         "load_encoder",
         "redundancy",
+        "redundancy_folds",
         "SearchPlan",
         "search",
     ),
@@ -197,6 +202,7 @@ _HOMES = {
     ),
     "imaging": ("Volume", "read_volume"),
     "imaging.dicom": ("read_dicom",),
+    "features.frames": ("read_embedding",),
     "model": ("FinalModel", "fit", "load_model"),
     "study": ("check_study", "draft_study", "fit_study", "predict", "run"),
     "report": (

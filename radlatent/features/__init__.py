@@ -4,7 +4,8 @@
 ``origin``     where each block comes from: measured, or by which `Fit`; marks of tables
 ``folded``     ``FoldedFeatures``, one table a fold
 ``endpoint``   one outcome of the patients who have it
-``frames``     a frame of one's own -> a features table: the room is this function too
+``frames``     a frame of one's own -> a features table: the room is this function too;
+               ``read_embedding``, the same of a file of another program
 ``typed``      frames of one's own: who a row is, numbers and text of outcomes
 ``values``     what pandas holds, as text and as floats
 ``folds``      who is tested in which fold; ``deal``, the one way to deal patients

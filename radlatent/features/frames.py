@@ -1,30 +1,43 @@
-"""A frame of one's own as a **features** table.
+"""A frame of one's own, or a file of an embedding, as a **features** table.
 
 Columns of any type that pandas holds enter; float64 columns ``<block>__<name>`` by
-``patient_id`` leave, and the log says what was done to them.
+``patient_id`` leave, and the log says what was done to them. Of a network outside this
+library a file with a row a case enters, and the table tells whom that was trained on,
+or that nobody knows. No network is run here.
 """
 
 import logging
 import re
 from fnmatch import fnmatchcase
+from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
 
 from radlatent.errors import SchemaError
-from radlatent.features.origin import FITTED, mark_measured
+from radlatent.features.origin import (
+    FITTED,
+    UNKNOWN,
+    declare_fitted_on,
+    mark_measured,
+)
 from radlatent.features.typed import by_patient
 from radlatent.features.values import (
     MOST_CATEGORIES,
     as_floats,
     as_texts,
     indicators,
+    text_index,
 )
 from radlatent.schema import check_features
 
-__all__ = ["features_of"]
+__all__ = ["features_of", "read_embedding"]
 
 _log = logging.getLogger(__name__)
+
+#: What may name the rows of an embedding.
+_IDS = ("case_id", "patient_id")
 
 _BLOCK = re.compile(r"[A-Za-z0-9_.-]*?[A-Za-z0-9]")
 
@@ -132,3 +145,102 @@ def _no_categories(column):
     ):
         return f"is text of {len(found)} different values, such as {found[:2].tolist()}"
     return ""
+
+
+def read_embedding(
+    path: str | Path,
+    *,
+    block: str,
+    encoded: str,
+    fitted_on: str = UNKNOWN,
+    patients: tuple[str, ...] = (),
+) -> pd.DataFrame:
+    """Return a **features** table of an embedding that another program has written.
+
+    Parameters
+    ----------
+    path
+        ``.parquet`` or ``.csv`` with a column, or index, ``case_id`` or ``patient_id``
+        and numbers in all others; ``.npz`` with one array of that name, shape (n,), and
+        one of numbers, shape (n, n_columns).
+    block
+        Becomes the first part of the names: ``ct_fm__0``.
+    encoded
+        Name of the cohort of the rows.
+    fitted_on
+        Name of the cohort that the network was trained on. "unknown" where nobody can
+        say whether it has seen these patients: legal, and printed wherever origins are.
+    patients
+        ``patient_id`` of those it was trained on, if they are of the cohort of the
+        rows.
+
+    Raises
+    ------
+    SchemaError
+        The file has another form, an id is there twice, or a value is infinite or no
+        number.
+
+    Notes
+    -----
+    A row without any value, of a case that the network failed on, stays as NaN. Where a
+    file has both ids, rows are those of ``case_id`` and ``patient_id`` is left out.
+    """
+    _check_block(block)
+    path = Path(path)
+    readers = {".parquet": pd.read_parquet, ".csv": _csv, ".npz": _npz}
+    if path.suffix not in readers:
+        msg = f"{path}: embeddings are read from {[*readers]}, not {path.suffix!r}."
+        raise SchemaError(msg)
+    frame = readers[path.suffix](path)
+    named = [name for name in _IDS if name in (frame.index.name, *frame.columns)]
+    if not named:
+        msg = f"{path}: no column or index is called one of {list(_IDS)}."
+        raise SchemaError(msg)
+    if frame.index.name != named[0]:
+        frame = frame.set_index(named[0])
+    others = [name for name in frame.columns if name not in _IDS]
+    floats = {name: as_floats(frame[name]) for name in others}
+    odd = [name for name, got in floats.items() if got is None or np.isinf(got).any()]
+    if odd or not floats:
+        msg = f"{path}: columns {odd[:5]} are not numbers, or there is none."
+        raise SchemaError(msg)
+    table = pd.concat(floats, axis=1).add_prefix(f"{block}__")
+    table.index = text_index(table.index).rename(named[0])
+    return declare_fitted_on(
+        check_features(table),
+        block,
+        cohort=fitted_on,
+        patients=patients,
+        encoded=encoded,
+    )
+
+
+def _csv(path):
+    # ids as text: 007 is not 7
+    frame = pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[""])
+    numbers = [name for name in frame if name not in _IDS]
+    try:
+        return frame.astype(dict.fromkeys(numbers, "float64"))
+    except ValueError:  # which column, the caller says
+        return frame
+
+
+def _npz(path):
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            parts = {name: arrays[name] for name in arrays.files}
+    except (BadZipFile, OSError, ValueError) as error:
+        raise SchemaError(f"{path}: no npz file of plain arrays: {error}.") from error
+    ids = [name for name in _IDS if name in parts and parts[name].ndim == 1]
+    values = [name for name, array in parts.items() if array.ndim == 2]
+    shapes = {name: array.shape for name, array in parts.items()}
+    if len(ids) != 1 or len(values) != 1:
+        msg = (
+            f"{path} holds {shapes}; give one array 'case_id' or 'patient_id', shape "
+            "(n,), and one of numbers, shape (n, n_columns)."
+        )
+        raise SchemaError(msg)
+    if len(parts[ids[0]]) != len(parts[values[0]]):
+        raise SchemaError(f"{path} has not as many ids as rows: {shapes}.")
+    index = pd.Index(parts[ids[0]].astype(str), name=ids[0])
+    return pd.DataFrame(parts[values[0]], index)

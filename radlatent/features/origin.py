@@ -19,6 +19,7 @@ from radlatent.schema import check_features, split_column
 
 __all__ = [
     "FITTED",
+    "UNKNOWN",
     "Fit",
     "Origin",
     "blocks_of",
@@ -38,6 +39,9 @@ __all__ = [
 
 #: Blocks that nobody measures: an encoder was fitted to get them.
 FITTED = "*_latent"
+
+#: The cohort that an encoder was fitted on, where nobody can say which.
+UNKNOWN = "unknown"
 
 #: Keys of ``attrs``, all of them JSON so that parquet keeps them: block to its fit;
 #: block to the checksums of the names of its columns when it was marked; fits of
@@ -125,11 +129,20 @@ class Fit:
         }
 
     @property
+    def is_unknown(self) -> bool:
+        """Whether it was declared that nobody knows whom an encoder was fitted on."""
+        told = self.block is not None and not self.patients
+        return told and self.cohorts == {UNKNOWN}
+
+    @property
     def is_foreign(self) -> bool:
         """Whether it was fitted on cohorts other than that of the rows.
 
-        One cohort in common is enough to say no, as are names that are not told.
+        One cohort in common is enough to say no, as are names that are not told. What
+        was declared unknown passes as other, and is told as unknown.
         """
+        if self.is_unknown:
+            return True
         known = bool(self.cohorts and self.rows)
         return known and self.cohorts.isdisjoint(self.rows)
 
@@ -318,7 +331,8 @@ def declare_fitted_on(
     block
         The block that the encoder gave.
     cohort
-        Name of the cohort that the encoder was fitted on.
+        Name of the cohort that the encoder was fitted on; "unknown" where nobody can
+        say, which is legal and told wherever origins are.
     patients
         ``patient_id`` of those it was fitted on. They may be left out if they are of
         another cohort than the rows of the table.

@@ -26,6 +26,7 @@
 ``cross_validate``           -> ``Result``: predictions, metrics, folds, fits
 ``validate_externally``      a model of one cohort on another
 ``recalibrate_in_the_large``  the same with the level of probabilities moved
+``added_value``              what an embedding adds to hand-crafted features
 ``permute_outcomes``         the same with outcomes of other patients
 ``learning_curve``           a metric against the number of training patients
 ``subgroups``                a metric by site, sex or age, and a test of interaction
@@ -97,6 +98,7 @@ from radlatent.fusion.models.survival import (
     survival_forest,
 )
 from radlatent.fusion.steps.combat import Combat
+from radlatent.fusion.validation.added import AddedValue, added_value
 from radlatent.fusion.validation.inputs import check_inputs, outcome_of
 from radlatent.fusion.validation.learning import learning_curve
 from radlatent.fusion.validation.permuted import permute_outcomes
@@ -113,9 +115,11 @@ from radlatent.fusion.validation.validate import (
 __all__ = [
     "MODELS",
     "SURVIVAL_MODELS",
+    "AddedValue",
     "Combat",
     "Preparation",
     "Result",
+    "added_value",
     "aft",
     "aggregate",
     "block_coverage",

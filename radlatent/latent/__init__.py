@@ -8,6 +8,7 @@
 :func:`encode_folds`, :class:`FoldedFeatures`  an encoder for every fold
 :func:`declare_fitted_on`                      of features from another cohort
 :func:`redundancy`, :class:`Redundancy`        what hand-crafted features know already
+:func:`redundancy_folds`                       the same of every fold
 :func:`search`, :class:`SearchPlan`            settings by random search
 =============================================  =====================================
 

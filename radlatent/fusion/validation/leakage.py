@@ -14,6 +14,7 @@ from radlatent.errors import LeakageError
 from radlatent.features.folded import FoldedFeatures
 from radlatent.features.origin import (
     FITTED,
+    UNKNOWN,
     Fit,
     Origin,
     cohort_label,
@@ -68,12 +69,17 @@ def check_fitted(features: pd.DataFrame | FoldedFeatures, splits: _Splits) -> No
     _log_names(
         pair for table, test in parts for pair in _check_table(table, test, fitted)
     )
-    silent = [
-        block
-        for told in _words(features, splits).values()
-        for block, word in told.items()
-        if word == NOT_TOLD
+    words = [
+        pair for told in _words(features, splits).values() for pair in told.items()
     ]
+    unknown = list(dict.fromkeys(b for b, word in words if word == UNKNOWN))
+    if unknown:
+        _log.warning(
+            "blocks %s: nobody knows whom their encoder was fitted on. If the tested "
+            "patients were among them, results are too good.",
+            unknown,
+        )
+    silent = [block for block, word in words if word == NOT_TOLD]
     if silent:
         _log.warning(
             "blocks %s do not tell whether they were measured or fitted on patients: "
@@ -99,8 +105,8 @@ def origin_of_fits(
     -------
     dict
         (repeat, fold) to "measured", "fitted in the fold", "other cohort A", "other
-        patients of A" or "not told"; where blocks differ, each with its blocks in
-        brackets, one after the other.
+        patients of A", "unknown" (declared to be) or "not told"; where blocks differ,
+        each with its blocks in brackets, one after the other.
     """
     return {key: _sentence(told) for key, told in _words(features, splits).items()}
 
@@ -123,6 +129,8 @@ def _word(origin: Origin) -> str:
         return NOT_TOLD
     if not origin.fits:
         return "measured"
+    if origin.fits[0].is_unknown:
+        return UNKNOWN
     kind = "cohort" if origin.fits[0].is_foreign else "patients of"
     return f"other {kind} {cohort_label(origin.fits[0].cohorts)}"
 

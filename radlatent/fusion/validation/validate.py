@@ -75,9 +75,9 @@ class Result:
         n_test, n_pipelines`` (fits that it took, those of a search included),
         ``chosen`` (what a search took, as JSON), ``n_columns_used`` (block to how many
         of its columns the model looks at, as JSON; empty where it does not tell),
-        ``origin`` ("measured", "fitted in the
-        fold", "other cohort A", "other patients of A", or "not told" of features whose
-        table lost where they come from; each with its blocks where they differ).
+        ``origin`` ("measured", "fitted in the fold", "other cohort A", "other patients
+        of A", "unknown" where that was declared, or "not told" of features whose table
+        lost where they come from; each with its blocks where they differ).
     """
 
     predictions: pd.DataFrame

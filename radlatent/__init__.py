@@ -38,6 +38,7 @@
 ``load_encoder``    an encoder from a folder
 ``declare_fitted_on``  where the encoder of a latent block was fitted
 ``declare_measured``  which blocks of a table of one's own were measured
+``explained_variance``  of lesions that an encoder never saw, beside PCA
 ``redundancy``      what hand-crafted features know of latent ones, on held-out rows
 ``redundancy_folds``  the same, of the encoder of every fold
 ``read_embedding``  a table of any network's, and whom that was trained on
@@ -176,6 +177,7 @@ _HOMES = {
         "Training",
         "declare_fitted_on",
         "encode_folds",
+        "explained_variance",
         "load_encoder",
         "redundancy",
         "redundancy_folds",

@@ -9,6 +9,7 @@
 :func:`declare_fitted_on`                      of features from another cohort
 :func:`redundancy`, :class:`Redundancy`        what hand-crafted features know already
 :func:`redundancy_folds`                       the same of every fold
+:func:`explained_variance`                     of patients it never saw, beside PCA
 :func:`search`, :class:`SearchPlan`            settings by random search
 =============================================  =====================================
 
@@ -27,6 +28,7 @@ _HOMES = {
     "network": ("Network",),
     "certificate.folded": ("FoldedRedundancy", "redundancy_folds"),
     "certificate.redundancy": ("Redundancy", "redundancy"),
+    "space.explained": ("ExplainedVariance", "explained_variance"),
     "random_search.plan": ("SearchPlan",),
     "random_search.result": ("SearchResult",),
     "random_search.search": ("search",),

@@ -1,6 +1,7 @@
 """How good a latent space is, and how it looks.
 
 - diagnostics: errors of reconstruction, correlations, activity, extremes.
+- explained: what is explained of patients that the encoder never saw, beside PCA.
 - ranks: the rank of every case in its pool. maps: two coordinates a case.
 """
 

@@ -38,7 +38,7 @@ class CohortError(RadlatentError, ValueError):
         self.problems = problems
 
 
-class DicomError(RadlatentError, OSError):
+class DicomError(RadlatentError, ValueError):
     """DICOM files are damaged, packed, or lack what is asked of them."""
 
 

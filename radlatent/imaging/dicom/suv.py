@@ -111,7 +111,7 @@ def lean_body_mass(method: str, *, sex: str, weight: float, height: float) -> fl
     Examples
     --------
     >>> round(lean_body_mass("lbm_james", sex="M", weight=71, height=1.63), 2)
-    53.82
+    53.81
     """
     male = sex == "M"
     if method == "lbm_james":

@@ -96,7 +96,7 @@ def test_a_model_that_fails_in_one_group_is_found(predicted):
     assert found["p_interaction"].isna().sum() == 1  # of all patients
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("shift", [0.0, 1.5])
 def test_the_level_is_kept_where_groups_are_alike(predicted, shift):
     # a group whose scores are all higher is alike within itself

@@ -8,7 +8,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Steps", "censoring_steps", "counts", "over", "survival_steps"]
+__all__ = [
+    "Steps",
+    "censoring_steps",
+    "counts",
+    "incidence_steps",
+    "over",
+    "rivals",
+    "survival_steps",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +53,19 @@ def over(one: np.ndarray, two: np.ndarray) -> np.ndarray:
     return np.divide(one, two, out=np.zeros(shape), where=np.asarray(two) > 0)
 
 
+def rivals(truth: np.ndarray) -> np.ndarray:
+    """Return who had a competing event, shape (n_patients,): nobody without causes.
+
+    Parameters
+    ----------
+    truth
+        As of `survival_steps`; of competing events with ``cause`` (0 = censored).
+    """
+    if "cause" not in truth.dtype.names:
+        return np.zeros(len(truth), dtype=bool)
+    return (truth["cause"] > 0) & ~truth["event"]
+
+
 def survival_steps(truth: np.ndarray, weights: np.ndarray) -> Steps:
     """Return the probability to be free of the event.
 
@@ -69,15 +90,34 @@ def censoring_steps(truth: np.ndarray, weights: np.ndarray) -> Steps:
     Notes
     -----
     Of an event and a censoring on one day the event comes first, so that whoever has
-    the event is no longer at risk to be censored.
+    the event is no longer at risk to be censored. So it is of a competing event.
 
     References
     ----------
     Graf et al. 1999, doi:10.1002/(SICI)1097-0258(19990915/30)18:17/18<2529::AID-SIM274>
     3.0.CO;2-5
     """
-    times, at_risk, events, censored = counts(truth, weights)
+    ended = truth.copy()
+    ended["event"] |= rivals(truth)
+    times, at_risk, events, censored = counts(ended, weights)
     return Steps(times, np.cumprod(1 - over(censored, at_risk - events), axis=1))
+
+
+def incidence_steps(truth: np.ndarray, weights: np.ndarray) -> Steps:
+    """Return one minus the incidence of the event; arguments as `survival_steps`.
+
+    Notes
+    -----
+    Of competing events it is that of Aalen and Johansen (``incidence``), which without
+    them is Kaplan-Meier.
+    """
+    ended = truth.copy()
+    ended["event"] |= rivals(truth)
+    times, at_risk, died, _ = counts(ended, weights)
+    free = np.cumprod(1 - over(died, at_risk), axis=1)
+    before = np.pad(free, [(0, 0), (1, 0)], constant_values=1.0)[:, :-1]
+    events = counts(truth, weights)[2]
+    return Steps(times, 1 - np.cumsum(before * over(events, at_risk), axis=1))
 
 
 def counts(truth: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, ...]:

@@ -11,6 +11,10 @@ each draw. Of an event and a censoring on one day the event comes first. So G is
 on the eve of T, as R's survival and timeROC do; scikit-survival takes it on T, which
 differs only where both fall on one day.
 
+Of competing events ``truth`` has ``cause`` as well (0 = censored): ``event`` is that of
+interest, ``survival`` of the risks one minus its incidence, and G of censoring alone.
+Whoever had another event never has that of interest.
+
 What is scored by day is scored on days that training covers as well: `scores_of` makes
 the metrics of one run. C needs no day, and counts all events.
 """
@@ -22,7 +26,12 @@ from functools import partial
 import numpy as np
 
 from radlatent.fusion.metrics.arrays import Risks, SurvivalRun
-from radlatent.fusion.metrics.censoring import censoring_steps, over, survival_steps
+from radlatent.fusion.metrics.censoring import (
+    censoring_steps,
+    incidence_steps,
+    over,
+    rivals,
+)
 from radlatent.fusion.metrics.classes import auc
 
 __all__ = [
@@ -78,14 +87,16 @@ def c_harrell(truth: np.ndarray, risks: Risks, weights: np.ndarray) -> np.ndarra
     -----
     A pair counts when the earlier time is an event; an event comes before a censoring
     on the same day, and two events on one day do not count. Equal risks count half.
-    The value depends on how patients were censored; `c_uno` does not.
+    The value depends on how patients were censored; `c_uno` does not. Whoever had a
+    competing event, whenever that was, outlives whoever has the event (Wolbers et al.).
 
     References
     ----------
     Harrell et al. 1996, doi:10.1002/(SICI)1097-0258(19960229)15:4<361::AID-SIM168>
-    3.0.CO;2-4
+    3.0.CO;2-4; Wolbers et al. 2009, doi:10.1097/EDE.0b013e3181a39056
     """
-    return _concordance(truth, risks.risk, weights, weights)
+    ones = np.ones((1, len(truth)))
+    return _concordance(truth, risks.risk, weights, ones)
 
 
 def c_uno(
@@ -107,28 +118,42 @@ def c_uno(
     Notes
     -----
     Late events weigh most, and the last one most of all: with heavy censoring give a
-    horizon up to which many are followed.
+    horizon up to which many are followed. A pair whose other patient had a competing
+    event before, on day S, weighs 1 / (G(T-) G(S-)).
 
     References
     ----------
-    Uno et al. 2011, doi:10.1002/sim.4154
+    Uno et al. 2011, doi:10.1002/sim.4154; Wolbers et al. 2014,
+    doi:10.1093/biostatistics/kxt059 (competing events)
     """
     free = censoring_steps(truth, weights).before(truth["time"])
-    counted = weights * (truth["time"] < (np.inf if horizon is None else horizon))
-    return _concordance(truth, risks.risk, weights, over(counted, free**2))
+    last = np.inf if horizon is None else horizon
+    return _concordance(truth, risks.risk, weights, over(1, free), last)
 
 
-def _concordance(truth, risk, weights, event_weights):
-    time, event = truth["time"], truth["event"]
-    first = time[event, None]
-    # (n_events, n_patients): who outlived whom
-    later = ((first < time) | ((first == time) & ~event)).astype(float)
-    won = later * ((risk[event, None] > risk) + 0.5 * (risk[event, None] == risk))
-    pairs = [
-        ((event_weights[:, event] @ m) * weights).sum(axis=1) for m in (won, later)
-    ]
+def _concordance(truth, risk, weights, inverse, last=np.inf):
+    time, event, rival = truth["time"], truth["event"], rivals(truth)
+    case = event & (time < last)
+    first, cases = time[case, None], (weights * inverse)[:, case]
+    # (n_events, n_patients): who was followed for longer, and who had another event
+    # before and can never have this one
+    later = (first < time) | ((first == time) & ~event)
+    never = rival & ~later
+    won = (risk[case, None] > risk) + 0.5 * (risk[case, None] == risk)
+    found = [np.zeros(len(weights))] * 2
+    for pairs, each in ((later, inverse[:, case]), (never, inverse)):
+        if not pairs.any():
+            continue
+        # of the longer one it is enough to be followed until the event of the other
+        left, right = (
+            (cases * each, weights) if pairs is later else (cases, weights * each)
+        )
+        found = [
+            total + ((left @ m) * right).sum(axis=1)
+            for total, m in zip(found, (won * pairs, pairs.astype(float)), strict=True)
+        ]
     with np.errstate(invalid="ignore"):
-        return pairs[0] / pairs[1]
+        return found[0] / found[1]
 
 
 def auc_by_day(
@@ -140,20 +165,25 @@ def auc_by_day(
     -----
     The weighted share of pairs of an event until the day and a patient free of it after
     the day in which the event has the higher risk, ties counted half; an event on day T
-    weighs 1 / G(T-). Patients censored until the day are in no pair.
+    weighs 1 / G(T-). Patients censored until the day are in no pair. Whoever had a
+    competing event until the day is one without, with the weight 1 / G(T-).
 
     References
     ----------
     Uno et al. 2007, doi:10.1198/016214507000000149;
-    Hung & Chiang 2010, doi:10.1002/cjs.10046
+    Hung & Chiang 2010, doi:10.1002/cjs.10046; Blanche et al. 2013,
+    doi:10.1002/sim.5958 (competing events)
     """
     time, score = truth["time"], np.column_stack([-risks.risk, risks.risk])
-    inverse = over(weights, censoring_steps(truth, weights).before(time))
+    free = censoring_steps(truth, weights)
+    inverse = over(weights, free.before(time))
     found = []
     for day in days:
         case = truth["event"] & (time <= day)
-        used = case | (time > day)
-        paired = np.where(case, inverse, weights)[:, used]
+        ended = case | (rivals(truth) & (time <= day))
+        used = ended | (time > day)
+        followed = over(weights, free.at(np.array([day])))
+        paired = np.where(ended, inverse, followed)[:, used]
         found.append(auc(case[used].astype(int), score[used], paired))
     return np.stack(found, axis=1)
 
@@ -180,7 +210,8 @@ def brier_by_day(truth: np.ndarray, risks: Risks, weights: np.ndarray) -> np.nda
     -----
     The mean over patients of the squared predicted survival of events until the day,
     times 1 / G(T-), and of the squared predicted risk of those free of it after the
-    day, times 1 / G(day). Lower = better.
+    day, times 1 / G(day); the latter of competing events until the day as well, times
+    1 / G(T-). Lower = better.
 
     References
     ----------
@@ -190,7 +221,9 @@ def brier_by_day(truth: np.ndarray, risks: Risks, weights: np.ndarray) -> np.nda
     time, days = truth["time"][:, None], risks.times
     free = censoring_steps(truth, weights)
     case = truth["event"][:, None] & (time <= days)  # (n_patients, n_times)
-    early = over(weights, free.before(truth["time"])) @ (case * risks.survival**2)
+    other = rivals(truth)[:, None] & (time <= days)
+    lost = case * risks.survival**2 + other * (1 - risks.survival) ** 2
+    early = over(weights, free.before(truth["time"])) @ lost
     late = weights @ ((time > days) * (1 - risks.survival) ** 2)
     return (early + over(late, free.at(days))) / weights.sum(axis=1, keepdims=True)
 
@@ -233,8 +266,9 @@ def observed_expected(
 
     Notes
     -----
-    Observed: 1 - Kaplan-Meier. 1 is calibrated in the large, above 1 the model
-    predicts too few events. NaN where the model predicts no survival on that day.
+    Observed: 1 - Kaplan-Meier, or Aalen-Johansen of competing events. 1 is calibrated
+    in the large, above 1 the model predicts too few events. NaN where the model
+    predicts no survival on that day.
 
     References
     ----------
@@ -243,7 +277,7 @@ def observed_expected(
     day = event_days(truth, 0.5) if horizon is None else horizon
     expected = weights @ (1 - survival_at(risks, day)) / weights.sum(axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return (1 - survival_steps(truth, weights).at(day)) / expected
+        return (1 - incidence_steps(truth, weights).at(day)) / expected
 
 
 def _inside(truth, times):

@@ -170,6 +170,10 @@ def calibrate(  # noqa: PLR0913 - the parameters of the method, and where to loo
     confidence: Annotated[
         float, typer.Option(metavar="X", help="That the promise is kept.")
     ] = 0.95,
+    reviser: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="What MaskReviser.save wrote; optional."),
+    ] = None,
     modality: _Modality = None,
     root: Root = None,
 ):
@@ -179,6 +183,7 @@ def calibrate(  # noqa: PLR0913 - the parameters of the method, and where to loo
     again.
     """
     loaded = rl.load_corrector(corrector)
+    asked = None if reviser is None else rl.masks.load_reviser(reviser)
     check_new_folder(out, "corrector.json")
     for cohort in (network, reference):
         check_modality(cohort, modality)
@@ -190,6 +195,7 @@ def calibrate(  # noqa: PLR0913 - the parameters of the method, and where to loo
         modality=modality,
         risk=risk,
         confidence=confidence,
+        reviser=asked,
     )
     made.save(out)
     print_table(made.predictor_.detection_.reset_index(), digits=3)

@@ -103,6 +103,8 @@ class MaskFile:
         0, of one case.
     case_ids
         The included cases.
+    image
+        The image that it is drawn on; None where there is none, or several.
     """
 
     path: str
@@ -110,6 +112,7 @@ class MaskFile:
     patient_id: str
     structures: Mapping[str, int | None]
     case_ids: tuple[str, ...]
+    image: str | None = None
 
 
 def modality_of(cohort: Cohort, modality: str | None) -> str:
@@ -149,7 +152,8 @@ def mask_files(cohort: Cohort, *, modality: str | None = None) -> list[MaskFile]
         Two included cases of a file share a structure, a file of several has no labels,
         one serves two patients, or a case is a region of several labels.
     """
-    column = cohort.mask_column(modality_of(cohort, modality))
+    modality = modality_of(cohort, modality)
+    column = cohort.mask_column(modality)
     cases = cohort.cases[cohort.cases[column].notna()]
     files = []
     for place, part in cases.groupby(column, sort=False):
@@ -158,8 +162,14 @@ def mask_files(cohort: Cohort, *, modality: str | None = None) -> list[MaskFile]
             patient = _patient(place, included)
             structures = _structures(place, part)
             path, served = str(cohort.root / place), tuple(included.index)
-            files.append(MaskFile(path, place, patient, structures, served))
+            image = _image(cohort, included[f"image_{modality}"])
+            files.append(MaskFile(path, place, patient, structures, served, image))
     return files
+
+
+def _image(cohort, places):
+    places = places.dropna().unique()
+    return str(cohort.root / places[0]) if len(places) == 1 else None
 
 
 def _patient(place, included):

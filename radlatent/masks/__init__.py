@@ -13,6 +13,7 @@
 :class:`LabelMap`, `MaskFile`               labels of structures; files of a cohort
 :class:`ShapePrior`, `Frame`,               a VAE or NVAE of slices, how it is built,
 `NVAESettings`                              and what it looks at
+:class:`MaskReviser`, `load_reviser`        what readers change in a network's masks
 :class:`MaskCorrector`, `load_corrector`    corrects a mask where that is safe
 :func:`correct`                             a cohort corrected: a derived cohort
 :func:`draw_alternatives`                   plausible other masks of a cohort
@@ -57,7 +58,9 @@ _HOMES = {
     "prior.frame": ("Frame",),
     "prior.models": ("NVAESettings",),
     "prior.shape_prior": ("ShapePrior",),
-    "correction.corrector": ("Correction", "MaskCorrector", "load_corrector"),
+    "revision.reviser": ("MaskReviser", "Revision", "load_reviser"),
+    "correction.corrector": ("MaskCorrector", "load_corrector"),
+    "correction.decision": ("Correction",),
     "correction.alternatives": ("alternatives_of",),
     "correction.derive": ("CorrectedCohort", "correct", "draw_alternatives"),
     "dice.predictor": ("DicePredictor",),

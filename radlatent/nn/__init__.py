@@ -5,6 +5,7 @@
 :class:`NonRedundantVAE`               decodes [h, d]; d is told apart from h
 :class:`SepVAE`                        common and salient latents
 :class:`MaskVAE`, `MaskMinibatch`      slices of masks
+:class:`MaskUNet`                      revises them, given the image
 :class:`NVAE`, `Hierarchy`,            the same, with latents at several scales
 :class:`Penalties`
 :class:`Supervised`                    any of them with a classification head
@@ -20,6 +21,7 @@
 from radlatent.nn.blocks import Sizes
 from radlatent.nn.discriminator import Discriminator
 from radlatent.nn.distributions import log_variance_of
+from radlatent.nn.mask_unet import MaskUNet
 from radlatent.nn.mask_vae import MaskMinibatch, MaskVAE
 from radlatent.nn.nonredundant import NonRedundantVAE
 from radlatent.nn.nvae import NVAE, Hierarchy, Penalties
@@ -45,6 +47,7 @@ __all__ = [
     "Hierarchy",
     "Loss",
     "MaskMinibatch",
+    "MaskUNet",
     "MaskVAE",
     "Minibatch",
     "NonRedundantVAE",

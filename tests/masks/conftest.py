@@ -123,3 +123,39 @@ def hearts_corrector(hearts, fit_hearts):
 @pytest.fixture
 def corrector(hearts_corrector):
     return hearts_corrector.corrector
+
+
+@pytest.fixture(scope="session")
+def cohorts(drawn, tmp_path_factory):
+    """Return masks of a network and a reader, of 24 patients, and of 4 others."""
+    from radlatent.cohort import Cohort
+
+    folder, made = tmp_path_factory.mktemp("calibration"), {}
+    for name, prefix, n in (("set", "s", 24), ("other", "o", 4)):
+        for kind, change in (("network", drawn.moved), ("reader", None)):
+            rng = np.random.default_rng(len(name))
+            known = {"name": f"{kind}_{name}", "prefix": prefix, "change": change}
+            path = drawn.write_hearts(folder / f"{kind}_{name}", n, rng, **known)
+            made[kind, name] = Cohort.read(path)
+    return made
+
+
+@pytest.fixture
+def network(cohorts):
+    return cohorts["network", "set"]
+
+
+@pytest.fixture
+def reader(cohorts):
+    return cohorts["reader", "set"]
+
+
+@pytest.fixture(scope="session")
+def part():
+    """Return a function: a cohort and patients in, the cohort of these out."""
+
+    def of(cohort, patients):
+        cases = cohort.cases[cohort.cases["patient_id"].isin(patients)]
+        return replace(cohort, cases=cases, patients=cohort.patients.loc[patients])
+
+    return of

@@ -85,3 +85,13 @@ def write_hearts(folder, n_patients, rng, *, name="hearts", prefix="p", change=N
     pd.DataFrame(rows).to_csv(folder / "cases.csv", index=False)
     (folder / "cohort.yml").write_text(CARD.format(name=name), "utf-8")
     return folder
+
+
+def moved(labels, number):
+    """Return a heart as a poor network draws it: a slice beside itself, and a hole."""
+    labels = labels.copy()
+    labels[2] = np.roll(labels[2], 12, axis=0)
+    cavity = np.argwhere(labels[1] == 3)
+    row, column = np.rint(cavity.mean(axis=0)).astype(int)
+    labels[1, row : row + 2, column : column + 2] = 0
+    return labels

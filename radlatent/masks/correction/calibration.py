@@ -10,28 +10,23 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from radlatent.cohort import Cohort
-from radlatent.cohort.labels import LabelMap, MaskFile, mask_files, read_label_map
-from radlatent.errors import CohortError, LeakageError, SchemaError
-from radlatent.features.origin import Fit
-from radlatent.imaging import check_same_grid
+from radlatent.cohort.labels import LabelMap
+from radlatent.errors import SchemaError
+from radlatent.imaging import Volume
 from radlatent.masks.correction.candidates import Proposal
 from radlatent.masks.correction.plausibility import Examined
 from radlatent.masks.degradation.apply import degrade
 from radlatent.masks.degradation.draws import NETWORK_LIKE, mix_for_mask
 from radlatent.masks.overlap.dice import slice_dice
+from radlatent.masks.revision.pairs import Pair
 from radlatent.parallel import progress_bar
 from radlatent.provenance import content_key
 
 __all__ = [
     "N_DRAWN",
     "Observed",
-    "Pair",
     "drawn_pairs",
     "observe",
-    "read_pair",
-    "real_pairs",
-    "refuse_seen",
 ]
 
 #: Copies of each mask with drawn errors: with as many broken slices as a network's
@@ -44,26 +39,6 @@ N_DRAWN = _COPIES + _WORSE + _SMOOTH
 #: Of the smooth ones: factor of the moves of borders, most slices that a structure
 #: lacks at one end, and share of the masks in which the reader stopped a slice earlier.
 _MOVED, _MISSING, _STOPPED = 2.0, 2, 0.4
-
-
-@dataclass(frozen=True, eq=False)
-class Pair:
-    """A mask and what it should be.
-
-    Parameters
-    ----------
-    mask, truth
-        On one grid, with the same structures and labels.
-    patient
-        Whose they are.
-    sets_gate
-        Whether the gate is set on it, and not the predicted Dice alone.
-    """
-
-    mask: LabelMap
-    truth: LabelMap
-    patient: str
-    sets_gate: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +66,7 @@ def observe(
     pairs: Iterable[Pair],
     n: int,
     *,
-    examine: Callable[[LabelMap], Examined],
+    examine: Callable[[LabelMap, Volume | None], Examined],
     offer: Callable[[LabelMap, Examined], Iterable[tuple[int, Proposal]]],
 ) -> Observed:
     """Return what a corrector would do to masks.
@@ -101,8 +76,8 @@ def observe(
     pairs, n
         The masks, and how many they are.
     examine, offer
-        What the corrector knows of a mask; number of each slice and the proposal that
-        it would replace it by, were it near enough.
+        What the corrector knows of a mask, given its image or None; number of each
+        slice and the proposal that it would replace it by, were it near enough.
 
     Raises
     ------
@@ -112,7 +87,7 @@ def observe(
     tables, dice, patients, effects, masks = [], [], [], [], []
     with progress_bar("Setting the gate", n) as advance:
         for pair in pairs:
-            examined = examine(pair.mask)
+            examined = examine(pair.mask, pair.image)
             tables.append(examined.table)
             dice += [_dice(pair.mask.array[k], pair, k) for k in examined.places]
             patients += [pair.patient] * len(examined.places)
@@ -189,103 +164,3 @@ def _stopped_earlier(mask, at_first):
     if len(held) > 2:
         array[held[0 if at_first else -1]] = 0
     return mask.with_array(array)
-
-
-def real_pairs(
-    network: Cohort, reference: Cohort, *, modality: str | None = None
-) -> list[tuple[MaskFile, MaskFile]]:
-    """Return the mask files of a network, each with that of the same cases by a reader.
-
-    Parameters
-    ----------
-    network, reference
-        Two cohorts; cases are matched by ``case_id``.
-    modality
-        Whose masks; None where the cohorts have one modality.
-
-    Raises
-    ------
-    CohortError
-        A mask has no reference, or one of another patient.
-    LeakageError
-        Masks of the network were made by what was fitted on these very patients.
-    """
-    files = mask_files(network, modality=modality)
-    known = {}
-    for file in mask_files(reference, modality=modality):
-        known |= dict.fromkeys(file.case_ids, file)
-    absent = [f.place for f in files if not set(f.case_ids) <= set(known)]
-    others = [
-        file.place
-        for file in files
-        if file.place not in absent
-        and {known[case].patient_id for case in file.case_ids} != {file.patient_id}
-    ]
-    if absent or others or not files:
-        msg = (
-            f"of {len(files)} masks of cohort {network.name!r}, {len(absent)} have no "
-            f"reference in {reference.name!r} ({absent[:3]}) and {len(others)} one of "
-            f"another patient ({others[:3]}). Cases are matched by case_id: give "
-            "cohorts of the same cases."
-        )
-        raise CohortError(msg)
-    seen = set(network.card.in_sample) & {file.patient_id for file in files}
-    if seen:
-        msg = (
-            f"masks of {len(seen)} patients of cohort {network.name!r} were made by "
-            f"what was fitted on these patients: {sorted(seen)[:5]}. Such masks are "
-            "better than those of new patients: give masks that were made fold by fold."
-        )
-        raise LeakageError(msg)
-    return [(file, known[file.case_ids[0]]) for file in files]
-
-
-def read_pair(files: tuple[MaskFile, MaskFile]) -> Pair:
-    """Return a mask of a network and its reference, under the labels of the network.
-
-    Raises
-    ------
-    GeometryError
-        They do not share one grid.
-    SchemaError
-        They have other structures.
-    """
-    mask, truth = (read_label_map(file.path, file.structures) for file in files)
-    if set(mask.structures) != set(truth.structures):
-        msg = (
-            f"{files[0].place} has the structures {sorted(mask.structures)}, its "
-            f"reference {sorted(truth.structures)}. Give cohorts of the same cases."
-        )
-        raise SchemaError(msg)
-    check_same_grid(truth.volume, mask.volume, case_id=files[0].case_ids[0])
-    array = np.zeros_like(mask.array)
-    for name, value in truth.structures.items():
-        array[truth.array == value] = mask.structures[name]
-    named = replace(mask, name=files[0].place)
-    return Pair(named, named.with_array(array), files[0].patient_id)
-
-
-def refuse_seen(fits: Sequence[dict], cohort: Cohort, patients: Sequence[str]) -> None:
-    """Refuse patients that a corrector was fitted or calibrated on.
-
-    Parameters
-    ----------
-    fits
-        ``cohort`` and ``patients`` of each of its fits.
-    cohort, patients
-        Whose masks are at hand.
-
-    Raises
-    ------
-    LeakageError
-        With the first of them.
-    """
-    label = cohort.card.label
-    seen = sorted(set().union(*(Fit.of(None, f, label).saw(patients) for f in fits)))
-    if seen:
-        msg = (
-            f"{len(seen)} patients of cohort {cohort.name!r} ({', '.join(seen[:5])}) "
-            "have had a part in this corrector: its prior or its gate was fitted on "
-            "their masks. Give other patients."
-        )
-        raise LeakageError(msg)

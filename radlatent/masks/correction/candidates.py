@@ -75,7 +75,8 @@ class Proposal:
     kept_dice
         Dice with the slice that entered.
     kept_least
-        Dice of the structure that is kept least; see `kept_least`.
+        Dice of the structure that is kept least (see `kept_least`), or how probable it
+        is that a change is right, whichever is less.
     reason
         What was done where the slices beside it asked for it.
     """

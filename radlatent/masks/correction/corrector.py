@@ -1,51 +1,55 @@
 """The corrector: a mask enters, the mask that a prior would have it be leaves, or not.
 
 A gate lets a correction pass only where the mask breaks rules, or the slices beside one
-contradict it, and where the result breaks fewer and every structure stays near. Every
-decision has its reason.
+or a reviser contradict it, and where the result breaks fewer and every structure stays
+near. Every decision has its reason.
 """
 
 import copy
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
 from radlatent.cohort import Cohort
 from radlatent.cohort.labels import LabelMap, mask_files, read_label_map
 from radlatent.errors import CohortError, SchemaError
+from radlatent.imaging import Volume
 from radlatent.masks.correction.calibration import (
     N_DRAWN,
     drawn_pairs,
     observe,
-    read_pair,
-    real_pairs,
-    refuse_seen,
 )
-from radlatent.masks.correction.gate import (
-    FLOOR,
-    Setting,
-    check_promise,
-    nearest_few,
-    set_gate,
+from radlatent.masks.correction.decision import (
+    Correction,
+    behind_gate,
+    decided,
+    without_gate,
 )
-from radlatent.masks.correction.offers import offers
+from radlatent.masks.correction.gate import FLOOR, Setting, check_promise, set_gate
+from radlatent.masks.correction.offers import offers, repairs
 from radlatent.masks.correction.plausibility import examine
+from radlatent.masks.correction.revised import (
+    revised_planes,
+    revised_repairs,
+    with_revision,
+)
 from radlatent.masks.dice.predictor import KIND as PREDICTOR
 from radlatent.masks.dice.predictor import DicePredictor
-from radlatent.masks.overlap.dice import label_dice
 from radlatent.masks.prior.latents import METHODS, valid_latents
 from radlatent.masks.prior.shape_prior import ShapePrior, check_structures, redraw
-from radlatent.masks.rules.rules import broken_rules, rule_set
+from radlatent.masks.revision.pairs import read_pair, real_pairs, refuse_seen
+from radlatent.masks.revision.reviser import MaskReviser
+from radlatent.masks.rules.rules import rule_set
 from radlatent.provenance import versions
 from radlatent.records import Kind, read_model, write_model
 from radlatent.schema import nearest
 
-__all__ = ["Correction", "MaskCorrector", "load_corrector"]
+__all__ = ["MaskCorrector", "load_corrector"]
 
 #: The version is raised when the meaning of the files changes.
 _KIND = Kind(
@@ -69,46 +73,11 @@ _KIND = Kind(
 )
 _RECORD = "corrector.json"
 
+#: What the names of a reviser's weights start with, beside the prior's.
+_REVISER = "reviser/"
+
 #: Calibration patients that a flag of the sensitivity 0.95 needs.
 _FEWEST = 19
-
-#: Of columns in the table of slices, whatever rows come in.
-_TYPES = {"n_broken": int, "n_broken_after": int, "flagged": bool}
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Correction:
-    """A mask, corrected where that was safe.
-
-    Parameters
-    ----------
-    mask
-        The corrected mask; the one that entered is untouched.
-    slices
-        Index ``slice``, of those that held something: ``decision`` (``valid``,
-        ``corrected``, ``refused``), its ``reason``, ``n_broken`` and
-        ``n_broken_after`` rules, ``broken``, their names, ``kept_dice`` of the two
-        masks, and what `DicePredictor` says of the mask that entered. A slice that was
-        empty is there where it was filled, without a prediction.
-    plausibility
-        The columns that the prediction was made from.
-    setting
-        Whose masks gate and prediction were set on, and what is promised.
-    """
-
-    mask: LabelMap
-    slices: pd.DataFrame
-    plausibility: pd.DataFrame
-    setting: Setting = field(default_factory=Setting)
-
-    @property
-    def summary(self) -> pd.Series:
-        """Number of slices by decision."""
-        return self.slices["decision"].value_counts()
-
-    def __repr__(self) -> str:
-        counts = ", ".join(f"{n} {what}" for what, n in self.summary.items())
-        return f"Correction({self.mask.name}: {counts}; {self.setting.text})"
 
 
 class MaskCorrector(BaseEstimator):
@@ -148,6 +117,8 @@ class MaskCorrector(BaseEstimator):
         Whose masks the gate was set on, and what it promises: a `Setting`.
     predictor_
         Predicts the Dice of a slice from its plausibility.
+    reviser_
+        A `MaskReviser`, where `calibrate` was given one; else None.
     fitted_on_, calibrated_on_
         ``cohort`` and ``patients``; the second None before `calibrate`.
 
@@ -157,7 +128,8 @@ class MaskCorrector(BaseEstimator):
     masks, degraded as a network's (`NETWORK_LIKE`), lose more than 0.02 Dice, and 0.9
     at the least. Drawn errors are not those of a network: `calibrate` sets gate and
     predicted Dice on these. No structure that entered vanishes or loses most of itself,
-    and none is invented, unless both slices beside it say so (`repairs`).
+    and none is invented, unless both slices beside it say so (`repairs`), or a reviser
+    does, as probably as the threshold asks.
 
     References
     ----------
@@ -228,7 +200,7 @@ class MaskCorrector(BaseEstimator):
         )
         everyone = {*self.prior_.fitted_on_, *owners}
         self.fitted_on_ = {"cohort": cohort.card.label, "patients": sorted(everyone)}
-        self.calibrated_on_ = None
+        self.calibrated_on_ = self.reviser_ = None
         kept_out = ~np.isin(owners, for_prior)
         chosen = [mask for mask, out in zip(masks, kept_out, strict=True) if out]
         pairs = drawn_pairs(chosen, owners[kept_out], random_state=self.random_state)
@@ -249,6 +221,7 @@ class MaskCorrector(BaseEstimator):
         risk: float = 0.005,
         confidence: float = 0.95,
         predictor: DicePredictor | None = None,
+        reviser: MaskReviser | None = None,
     ) -> "MaskCorrector":
         """Return the corrector with gate and predicted Dice set on a network's masks.
 
@@ -266,6 +239,11 @@ class MaskCorrector(BaseEstimator):
             That the promise is kept.
         predictor
             An unfitted one, of another level or sensitivity; None has the defaults.
+        reviser
+            A fitted one, of other patients: it says which structures slices miss or
+            have too many, offers what they might be, and tells the predicted Dice what
+            it sees. Gate and prediction hold of it as well. None: the one that the
+            corrector has.
 
         Raises
         ------
@@ -288,10 +266,14 @@ class MaskCorrector(BaseEstimator):
         network, reference = map(Cohort.of, (network, reference))
         files = real_pairs(network, reference, modality=modality)
         patients = sorted({file.patient_id for file, _ in files})
-        refuse_seen(self.fits_, network, patients)
-        check_promise(len(patients), risk=risk, confidence=confidence)
-        seen = self._observe(map(read_pair, files), len(files))
         made = copy.copy(self)
+        if reviser is not None:
+            check_is_fitted(reviser)
+            made.reviser_ = reviser
+        refuse_seen(made.fits_, network, patients)
+        check_promise(len(patients), risk=risk, confidence=confidence)
+        pairs = map(partial(read_pair, with_image=made.sees_image), files)
+        seen = made._observe(pairs, len(files))
         unfitted = predictor or DicePredictor(random_state=self.random_state)
         made.predictor_ = clone(unfitted).fit(seen.table, seen.dice, seen.patients)
         made.least_dice_, setting = set_gate(
@@ -304,7 +286,14 @@ class MaskCorrector(BaseEstimator):
     @property
     def fits_(self) -> list[dict]:
         """``cohort`` and ``patients`` of all that it was fitted or calibrated on."""
-        return [each for each in (self.fitted_on_, self.calibrated_on_) if each]
+        revised = self.reviser_.fitted_on_ if self.reviser_ else None
+        fits = (self.fitted_on_, revised, self.calibrated_on_)
+        return [each for each in fits if each]
+
+    @property
+    def sees_image(self) -> bool:
+        """Whether `correct` needs the image."""
+        return self.reviser_ is not None and self.reviser_.sees_image
 
     def _observe(self, pairs, n):
         def offer(mask, examined):
@@ -359,7 +348,7 @@ class MaskCorrector(BaseEstimator):
         fitted = clone(prior).fit(chosen, patients=owners[inside])
         return fitted, fitted.fitted_on_
 
-    def correct(self, mask: LabelMap) -> Correction:
+    def correct(self, mask: LabelMap, image: Volume | None = None) -> Correction:
         """Return a mask, corrected where that is safe.
 
         Parameters
@@ -367,94 +356,66 @@ class MaskCorrector(BaseEstimator):
         mask
             Labels of the structures that the corrector was fitted on, under whatever
             values this mask has for them.
+        image
+            What it was drawn on, on its grid; a reviser looks at it, nobody else.
 
         Raises
         ------
+        GeometryError
+            The image lies on another grid.
         SchemaError
-            The mask has other structures.
+            The mask has other structures, or the reviser needs its image.
         """
         check_is_fitted(self)
-        examined = self._examine(mask)
-        slices = self._before(examined)
-        array = mask.array.copy()
-        decide = self._passed if self.gated else self._replaced
-        for place, labels, decision in decide(mask, examined):
-            if place not in slices.index:
-                slices.loc[place, ["n_broken", "broken", "flagged"]] = 0, "", False
-            slices.loc[place, list(decision)] = list(decision.values())
-            if labels is not None:
-                array[place] = labels
-        slices = slices.sort_index()
-        if len(slices):
-            slices = slices.astype(_TYPES)
-        return Correction(mask.with_array(array), slices, examined.table, self.setting_)
-
-    def _examine(self, mask):
-        return examine(mask, self.prior_, self.rules_)
-
-    def _before(self, examined):
-        """Return the table of slices of a mask of which none is corrected."""
-        slices = pd.DataFrame(
-            {"decision": "valid", "reason": "breaks no rule"},
-            index=examined.table.index,
+        examined = self._examine(mask, image)
+        if self.gated:
+            decisions = behind_gate(
+                self._offers(mask, examined),
+                len(examined.places),
+                least_dice=self.least_dice_,
+                most=self.setting_.most,
+            )
+        else:
+            targets = self._targets(mask, examined)
+            decisions = without_gate(mask, examined, targets, self.rules_)
+        return decided(
+            mask,
+            examined,
+            decisions,
+            rules=self.rules_,
+            predictor=self.predictor_,
+            setting=self.setting_,
         )
-        names, broken = np.array(self.rules_.names), examined.broken
-        slices["n_broken"] = slices["n_broken_after"] = broken.sum(axis=1)
-        slices["broken"] = [", ".join(names[row]) for row in broken]
-        slices["kept_dice"] = 1.0
-        if len(slices):
-            slices = slices.join(self.predictor_.predict(examined.table))
-        return slices
 
-    def _passed(self, mask, examined):
-        """Yield place, new labels or None, and the decision, behind the gate."""
-        offered = list(self._offers(mask, examined))
-        able = [one.proposal.kept_least for one in offered if not one.refusal]
-        limit = self.setting_.most * len(examined.places)
-        passed = iter(nearest_few(able, self.least_dice_, limit))
-        for one in offered:
-            place, proposal, refusal = one.place, one.proposal, one.refusal
-            if not refusal and not next(passed):
-                refusal = self._held_back(proposal)
-            if refusal:
-                yield place, None, {"decision": "refused", "reason": refusal}
-                continue
-            decision = {
-                "decision": "corrected",
-                "reason": proposal.reason or "breaks fewer rules and stays near",
-                "n_broken_after": proposal.n_broken,
-                "kept_dice": proposal.kept_dice,
-            }
-            yield place, proposal.labels, decision
-
-    def _held_back(self, proposal):
-        if proposal.kept_least < self.least_dice_:
-            return f"too far from the mask: Dice below {self.least_dice_:.3f}"
-        return f"more than {self.setting_.most:.0%} of the slices would be corrected"
+    def _examine(self, mask, image):
+        examined = examine(mask, self.prior_, self.rules_)
+        if self.reviser_ is None:
+            return examined
+        return with_revision(mask, examined, self.reviser_.revise(mask, image))
 
     def _offers(self, mask, examined):
-        return offers(mask, examined, self.rules_, self._drawn)
+        if examined.revision is None:
+            asked = repairs(mask.array, **mask.legend)
+        else:
+            asked = revised_repairs(mask, examined.revision)
+        return list(offers(mask, examined, self.rules_, self._drawn, asked))
 
     def _drawn(self, mask, examined, rows):
-        """Return what the prior makes of slices, one array a way to ask it."""
+        """Return what slices might be, one array a way to ask prior and reviser."""
         banks = [None, self.bank_] if self.method == "decode" else [self.bank_]
         encoded = examined.encoded
-        return [redraw(mask, self.prior_, encoded, rows, bank) for bank in banks]
+        drawn = [redraw(mask, self.prior_, encoded, rows, bank) for bank in banks]
+        if examined.revision is None:
+            return drawn
+        return [revised_planes(examined.revision, examined.places[rows]), *drawn]
 
-    def _replaced(self, mask, examined):
-        """Yield the same where every slice is replaced."""
-        rows = np.arange(len(examined.places))
+    def _targets(self, mask, examined):
+        """Return what replaces every slice where there is no gate."""
+        if examined.revision is not None:
+            return revised_planes(examined.revision, examined.places)
         bank = None if self.method == "decode" else self.bank_
-        targets = redraw(mask, self.prior_, examined.encoded, rows, bank)
-        broken = broken_rules(targets, self.rules_, **mask.slice_legend)
-        for row, target in enumerate(targets):
-            decision = {
-                "decision": "corrected",
-                "reason": "there is no gate",
-                "n_broken_after": int(broken[row].sum()),
-                "kept_dice": label_dice(target, mask.array[examined.places[row]]),
-            }
-            yield row, target, decision
+        rows = np.arange(len(examined.places))
+        return redraw(mask, self.prior_, examined.encoded, rows, bank)
 
     def save(self, folder: str | Path) -> None:
         """Write the fitted corrector into a folder; `load_corrector` reads it."""
@@ -463,7 +424,8 @@ class MaskCorrector(BaseEstimator):
     def state(self) -> tuple[dict, dict[str, np.ndarray]]:
         """Return what JSON can hold of a fitted corrector, and its tensors.
 
-        They are those of the prior, and the ``bank`` where there is one.
+        They are those of the prior and, where there are any, the ``bank`` and those of
+        the reviser.
         """
         check_is_fitted(self)
         record, tensors = self.prior_.state()
@@ -480,6 +442,9 @@ class MaskCorrector(BaseEstimator):
         }
         if self.bank_ is not None:
             tensors["bank"] = np.ascontiguousarray(self.bank_)
+        if self.reviser_ is not None:
+            record["reviser"], weights = self.reviser_.state()
+            tensors |= {f"{_REVISER}{name}": each for name, each in weights.items()}
         return record, tensors
 
     @classmethod
@@ -492,6 +457,10 @@ class MaskCorrector(BaseEstimator):
             They are of something else.
         """
         corrector = cls(**record["parameters"])
+        inside = {k: v for k, v in tensors.items() if k.startswith(_REVISER)}
+        weights = {k.removeprefix(_REVISER): v for k, v in inside.items()}
+        told = record.get("reviser")
+        corrector.reviser_ = MaskReviser.of(told, weights) if told else None
         corrector.prior = corrector.prior_ = ShapePrior.of(record, tensors)
         corrector.rules_ = rule_set(corrector.rules)
         corrector.bank_ = tensors.get("bank")

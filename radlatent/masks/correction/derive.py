@@ -24,6 +24,7 @@ from radlatent.masks.correction.alternatives import alternatives_of
 from radlatent.masks.correction.corrector import MaskCorrector
 from radlatent.masks.correction.gate import shift_between
 from radlatent.masks.overlap.dice import label_dice
+from radlatent.masks.revision.pairs import read_image
 from radlatent.parallel import forget, map_tasks
 from radlatent.provenance import content_key, file_hash
 from radlatent.schema import failures_table
@@ -126,7 +127,7 @@ def correct(
     Notes
     -----
     A mask file that fails, or that needs no correction, is not written: its cases keep
-    their masks.
+    their masks. A corrector whose reviser looks at images is shown those of the cases.
     """
     cohort = Cohort.of(cohort)
     modality, out = modality_of(cohort, modality), Path(out).resolve()
@@ -203,11 +204,14 @@ def _fits(cohort, corrector):
 
 def _state_of(corrector):
     """Return what corrected masks depend on of a corrector."""
-    state = corrector.prior_.model_.state_dict()
-    arrays = [value.numpy() for value in state.values()]
+    models = [corrector.prior_.model_]
+    if corrector.reviser_ is not None:
+        models.append(corrector.reviser_.model_)
+    states = [value for each in models for value in each.state_dict().values()]
+    arrays = [value.numpy() for value in states]
     arrays += [corrector.bank_, corrector.prior_.latents_]
     about = [corrector.method, corrector.gated, corrector.rules, corrector.least_dice_]
-    about += [corrector.fits_, corrector.setting_.most]
+    about += [corrector.fits_, corrector.setting_.most, corrector.sees_image]
     about += [corrector.predictor_.threshold_, corrector.predictor_.level]
     return content_key(*about, *(array.tobytes().hex() for array in arrays))
 
@@ -224,8 +228,9 @@ def correct_file(file: MaskFile, corrector: MaskCorrector, target: str) -> list[
     target
         Where the corrected mask is written.
     """
-    mask = read_label_map(file.path, file.structures)
-    correction = corrector.correct(replace(mask, name=file.place))
+    mask = replace(read_label_map(file.path, file.structures), name=file.place)
+    image = read_image(file.image, mask) if corrector.sees_image else None
+    correction = corrector.correct(mask, image)
     table = correction.slices.reset_index()
     rows = table.astype(object).where(table.notna(), None).to_dict("records")
     if _is_changed(rows):
@@ -455,6 +460,8 @@ def _derived_masks(function, tasks, states, *, lost, cache, jobs, description):
         with contextlib.suppress(OSError):
             source = (file_hash(file.path), states[id(corrector)])
             own = (targets, *settings, file.structures)
+            if corrector.sees_image and file.image is not None:
+                own = (*own, file_hash(file.image))
             keys[place] = content_key(_FORMAT, *source, *own)
         forget(cache, keys[place], partial(lost, targets))
     return map_tasks(

@@ -62,10 +62,13 @@ class Repair:
         Shape (rows, columns).
     reason
         What was done, in words.
+    sure
+        How probable it is that this is right, where that is known.
     """
 
     labels: np.ndarray
     reason: str
+    sure: float = 1.0
 
 
 def offers(
@@ -73,6 +76,7 @@ def offers(
     examined: Examined,
     rules: RuleSet,
     draw: Callable[[LabelMap, Examined, np.ndarray], Sequence[np.ndarray]],
+    asked: Mapping[int, Repair],
 ) -> Iterator[Offer]:
     """Yield what may replace each slice in doubt, in the order of the slices.
 
@@ -85,13 +89,14 @@ def offers(
     draw
         Called with both and the rows of ``examined`` that break rules; returns what
         they might be, arrays of shape (k, rows, columns).
+    asked
+        Number of a slice to what is to be done there whatever the rules say.
     """
     rows = np.flatnonzero(examined.broken.any(axis=1))
     targets = zip(*draw(mask, examined, rows), strict=True)
     drawn = dict(zip(examined.places[rows], targets, strict=True))
     broken = dict(zip(examined.places, examined.broken, strict=True))
     outside = examined.table["outside_share"] > _OUTSIDE
-    asked = repairs(mask.array, **mask.legend)
     for place in sorted({*drawn, *asked}):
         plane, targets = mask.array[place], drawn.get(place, ())
         n_broken = int(broken[place].sum()) if place in broken else 0
@@ -115,7 +120,8 @@ def _mended(plane, repair, targets, rules, legend):
     broken = broken_rules([repair.labels], rules, **legend)[0]
     made = mend(repair.labels, [repair.labels, *targets], broken, rules, **legend)
     kept = label_dice(made.labels, plane)
-    return replace(made, kept_dice=kept, reason=repair.reason)
+    least = min(made.kept_least, repair.sure)
+    return replace(made, kept_dice=kept, kept_least=least, reason=repair.reason)
 
 
 def repairs(

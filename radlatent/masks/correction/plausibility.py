@@ -16,6 +16,7 @@ from radlatent.masks.overlap.dice import slice_dice
 from radlatent.masks.prior.frame import classes_of, outside_share
 from radlatent.masks.prior.parzen import log_density
 from radlatent.masks.prior.shape_prior import Encoded, ShapePrior
+from radlatent.masks.revision.reviser import Revision
 from radlatent.masks.rules.rules import RuleSet, broken_rules
 
 __all__ = ["Examined", "examine", "plausibility", "restored_dice"]
@@ -32,12 +33,15 @@ class Examined:
     broken
         Which rules each breaks, shape (n, rules).
     table
-        The columns of `plausibility`, one row a slice.
+        The columns of `plausibility`, one row a slice, and those of a reviser.
+    revision
+        What a reviser makes of the mask; None without one.
     """
 
     encoded: Encoded
     broken: np.ndarray
     table: pd.DataFrame
+    revision: Revision | None = None
 
     @property
     def places(self) -> np.ndarray:

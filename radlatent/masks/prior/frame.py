@@ -6,7 +6,7 @@ alone; a reference mask of the case never enters.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -21,8 +21,10 @@ __all__ = [
     "Placement",
     "classes_of",
     "from_frame",
+    "image_to_frame",
     "outside_share",
     "place",
+    "steadied",
     "to_frame",
     "with_context",
 ]
@@ -161,6 +163,34 @@ def place(
     return Placement(frame, slices, center, axes, tuple(pixel), labels.shape[1:])
 
 
+def steadied(placement: Placement, n_slices: int) -> Placement:
+    """Return the frame at one place for all slices of a volume, and for one more.
+
+    Parameters
+    ----------
+    placement
+        From `place`.
+    n_slices
+        Of the volume.
+
+    Returns
+    -------
+    Placement
+        Of the slices from the first to the last that hold something, those between and
+        one beyond each end; its middle is the median of the middles, which a false
+        island of one slice does not move.
+    """
+    if not len(placement.slices):
+        return placement
+    first = max(placement.slices[0] - 1, 0)
+    last = min(placement.slices[-1] + 1, n_slices - 1)
+    slices = np.arange(first, last + 1)
+    center = np.median(placement.center_mm, axis=0)
+    return replace(
+        placement, slices=slices, center_mm=np.tile(center, (len(slices), 1))
+    )
+
+
 def _centroid(inside):
     rows, columns = np.nonzero(inside)
     return np.array([rows.mean(), columns.mean()]) if len(rows) else None
@@ -199,6 +229,27 @@ def to_frame(labels: np.ndarray, placement: Placement, values: Sequence[int]) ->
     grid = _normalized(points - [part.start for part in box], planes.shape[1:])
     sampled = F.grid_sample(maps, grid, align_corners=True)
     return torch.cat([1 - sampled.sum(dim=1, keepdim=True), sampled], dim=1)
+
+
+def image_to_frame(image: np.ndarray, placement: Placement) -> Tensor:
+    """Return intensities in the frame, shape (n, size, size), float32.
+
+    Parameters
+    ----------
+    image
+        Shape (z, y, x), on the grid of the mask that was placed.
+    placement
+        From `place`.
+
+    Notes
+    -----
+    Linear interpolation; beyond its border the image goes on as it ends.
+    """
+    planes = torch.from_numpy(image[placement.slices].astype(np.float32))[:, None]
+    points = _frame_points(placement) / np.asarray(placement.spacing_mm)
+    grid = _normalized(points, image.shape[1:])
+    sampled = F.grid_sample(planes, grid, align_corners=True, padding_mode="border")
+    return sampled[:, 0]
 
 
 def with_context(

@@ -10,25 +10,22 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from radlatent.cohort import Cohort  # noqa: E402
-from radlatent.cohort.labels import LabelMap, mask_files  # noqa: E402
+from radlatent.cohort.labels import LabelMap  # noqa: E402
 from radlatent.errors import (  # noqa: E402
     CohortError,
-    GeometryError,
     LeakageError,
     SchemaError,
 )
-from radlatent.imaging import Volume, write_volume  # noqa: E402
+from radlatent.imaging import Volume  # noqa: E402
 from radlatent.masks.correction.calibration import (  # noqa: E402
     N_DRAWN,
-    Pair,
     drawn_pairs,
     observe,
-    read_pair,
-    real_pairs,
 )
 from radlatent.masks.correction.corrector import load_corrector  # noqa: E402
 from radlatent.masks.correction.derive import correct  # noqa: E402
 from radlatent.masks.overlap.dice import slice_dice  # noqa: E402
+from radlatent.masks.revision.pairs import Pair, read_pair, real_pairs  # noqa: E402
 
 
 def heart_map(drawn, rng, name="heart", n_slices=4):
@@ -89,7 +86,8 @@ class TestObserved:
         empty = truth.with_array(np.zeros_like(array))
         proposal = SimpleNamespace(labels=np.zeros_like(array[0]), kept_least=0.3)
 
-        def examine(mask):
+        def examine(mask, image):
+            assert image is None
             places = np.flatnonzero(mask.array.any(axis=(1, 2)))
             table = pd.DataFrame({"n": 1.0}, index=places)
             broken = np.zeros((len(places), 2), bool)
@@ -112,108 +110,6 @@ class TestObserved:
         assert found.masks.to_numpy().tolist() == [["a", 3, 1], ["b", 3, 1]]
         with pytest.raises(SchemaError, match="no mask holds a structure"):
             observe(pairs[2:3], 1, examine=examine, offer=lambda *_: [])
-
-
-def moved(labels, number):
-    """Return a heart as a poor network draws it: a slice beside itself, and a hole."""
-    labels = labels.copy()
-    labels[2] = np.roll(labels[2], 12, axis=0)
-    cavity = np.argwhere(labels[1] == 3)
-    row, column = np.rint(cavity.mean(axis=0)).astype(int)
-    labels[1, row : row + 2, column : column + 2] = 0
-    return labels
-
-
-@pytest.fixture(scope="module")
-def cohorts(drawn, tmp_path_factory):
-    """Return masks of a network and a reader, of 24 patients, and of 4 others."""
-    folder, made = tmp_path_factory.mktemp("calibration"), {}
-    for name, prefix, n in (("set", "s", 24), ("other", "o", 4)):
-        for kind, change in (("network", moved), ("reader", None)):
-            rng = np.random.default_rng(len(name))
-            known = {"name": f"{kind}_{name}", "prefix": prefix, "change": change}
-            path = drawn.write_hearts(folder / f"{kind}_{name}", n, rng, **known)
-            made[kind, name] = Cohort.read(path)
-    return made
-
-
-@pytest.fixture
-def network(cohorts):
-    return cohorts["network", "set"]
-
-
-@pytest.fixture
-def reader(cohorts):
-    return cohorts["reader", "set"]
-
-
-def part(cohort, patients):
-    cases = cohort.cases[cohort.cases["patient_id"].isin(patients)]
-    return replace(cohort, cases=cases, patients=cohort.patients.loc[patients])
-
-
-class TestPairs:
-    def test_are_matched_by_case(self, network, reader):
-        found = real_pairs(network, reader)
-        assert len(found) == 24
-        pair = read_pair(found[3])
-        assert pair.patient == "s03"
-        np.testing.assert_array_equal(pair.mask.array, moved(pair.truth.array, 3))
-
-    def test_labels_are_looked_up_by_name(self, network, reader, tmp_path):
-        pair = real_pairs(network, reader)[0]
-        truth = read_pair(pair).truth
-        table = np.array([0, 9, 7, 5], np.uint8)
-        path = tmp_path / "other.nii.gz"
-        write_volume(truth.volume.with_array(table[truth.array]), path)
-        other = replace(
-            pair[1], path=str(path), structures={"RV": 9, "MYO": 7, "LV": 5}
-        )
-        again = read_pair((pair[0], other))
-        np.testing.assert_array_equal(again.truth.array, truth.array)
-        assert again.truth.structures == again.mask.structures
-
-    def test_another_grid_or_structure_is_refused(self, network, reader, tmp_path):
-        mask, truth = real_pairs(network, reader)[0]
-        volume = read_pair((mask, truth)).truth.volume
-        path = tmp_path / "shorter.nii.gz"
-        write_volume(replace(volume, array=volume.array[:2]), path)
-        with pytest.raises(GeometryError):
-            read_pair((mask, replace(truth, path=str(path))))
-        with pytest.raises(SchemaError, match="its reference"):
-            read_pair((mask, replace(truth, structures={"RV": 1, "MYO": 2, "X": 3})))
-
-    def test_cases_without_a_reference_are_refused(self, network, reader, cohorts):
-        with pytest.raises(CohortError, match="1 have no reference"):
-            real_pairs(network, part(reader, [f"s{k:02d}" for k in range(23)]))
-        with pytest.raises(CohortError, match="24 have no reference"):
-            real_pairs(network, cohorts["reader", "other"])
-        strange = replace(
-            reader,
-            cases=reader.cases.assign(patient_id=lambda t: "x" + t["patient_id"]),
-        )
-        with pytest.raises(CohortError, match="24 one of another patient"):
-            real_pairs(network, strange)
-
-    def test_masks_of_a_network_that_knows_the_patients_are_refused(
-        self, network, reader
-    ):
-        files = mask_files(network)
-        masks = pd.Series({case: f.path for f in files for case in f.case_ids})
-        names = sorted({file.patient_id for file in files})
-
-        def made_by(fitted, applied):
-            whose = {"patients": fitted, "applied_to": applied}
-            return {"cohort": reader.name} | whose
-
-        crossed = [made_by(names[:12], names[12:]), made_by(names[12:], names[:12])]
-        told = {"name": "U-Net", "fitted_on": crossed}
-        fair = reader.with_masks(masks, name="net", made_by=told)
-        assert len(real_pairs(fair, reader)) == 24
-        told = {"name": "U-Net", "fitted_on": [made_by(names[:3], names)]}
-        unfair = reader.with_masks(masks, name="net", made_by=told)
-        with pytest.raises(LeakageError, match=r"masks of 3 patients .*\['s00', 's01'"):
-            real_pairs(unfair, reader)
 
 
 @pytest.fixture(scope="module")

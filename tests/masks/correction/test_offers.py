@@ -67,7 +67,9 @@ def offered(*planes, target=None):
         return [own if target is None else np.repeat(target[None], len(rows), 0)]
 
     examined = Examined(placed, broken, table)
-    return {o.place: o for o in offers(mask, examined, RULES, draw) if not o.refusal}
+    asked = repairs(mask.array, **mask.legend)
+    found = offers(mask, examined, RULES, draw, asked)
+    return {o.place: o for o in found if not o.refusal}
 
 
 def count(plane):

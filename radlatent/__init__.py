@@ -13,6 +13,7 @@
 ``Perturbation``    what was drawn for one change
 ``Volume``, ``read_volume``  voxels and where they lie; from a file
 ``read_dicom``      series of a folder of DICOM files, SUV, masks of RTSTRUCT and SEG
+``convert``         them, written as a cohort
 ``stability``       features measured under each perturbation, and their ICC
 ``stability_between``  features measured in other masks of the same lesions, and their
                     ICC
@@ -205,6 +206,7 @@ _HOMES = {
     "imaging": ("Volume", "read_volume"),
     "imaging.dicom": ("read_dicom",),
     "features.frames": ("read_embedding",),
+    "cohort.from_dicom.convert": ("convert",),
     "model": ("FinalModel", "fit", "load_model"),
     "study": ("check_study", "draft_study", "fit_study", "predict", "run"),
     "report": (

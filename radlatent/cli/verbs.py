@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 import radlatent as rl
-from radlatent.cli import final, masks, segment
+from radlatent.cli import dicom, final, masks, segment
 from radlatent.cli.options import (
     Allow,
     Cache,
@@ -48,6 +48,7 @@ app = typer.Typer(
     "radlatent init DIR --out study.yml; radlatent run study.yml --out OUT",
 )
 # verbs of their own, beside the others
+app.registered_commands += dicom.app.registered_commands
 app.registered_commands += final.app.registered_commands
 app.add_typer(masks.app)
 app.add_typer(segment.app)

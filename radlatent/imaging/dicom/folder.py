@@ -21,7 +21,7 @@ from radlatent.imaging.dicom.regions import Drawn, Region, RegionSet
 from radlatent.imaging.dicom.rtstruct import read_structures
 from radlatent.imaging.dicom.seg import read_segments
 from radlatent.imaging.dicom.stack import Stack, stack
-from radlatent.imaging.dicom.suv import METHODS, Suv, suv_of
+from radlatent.imaging.dicom.suv import METHODS, Suv, suv_of, uptake_min_of
 from radlatent.imaging.volume import Volume
 
 __all__ = ["DicomFolder", "DicomSeries", "Structure", "read_dicom"]
@@ -125,6 +125,11 @@ class DicomSeries:
         if self.modality == "pet" and self.suv:
             return suv_of(self.headers, self.suv)
         return None
+
+    @property
+    def uptake_min(self) -> float | None:
+        """Minutes from injection to scan of PET, None where tags do not tell."""
+        return uptake_min_of(self.headers) if self.modality == "pet" else None
 
     def read(self) -> Volume:
         """Read the voxels: HU of a CT, SUV of a PET.

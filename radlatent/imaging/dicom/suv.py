@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from radlatent.errors import DicomError
 from radlatent.imaging.dicom.headers import Header
 
-__all__ = ["METHODS", "Suv", "lean_body_mass", "suv_of"]
+__all__ = ["METHODS", "Suv", "lean_body_mass", "suv_of", "uptake_min_of"]
 
 #: What values are divided by: ``bw`` body weight, ``lbm_james``,
 #: ``lbm_janmahasatian`` lean body mass.
@@ -89,6 +89,16 @@ def suv_of(headers: Sequence[Header], method: str = "bw") -> Suv:
         found = f"Units is {units!r}" if units else "has no Units"
         _refuse(first, f"{found}; BQML, GML and CNTS of Philips are read")
     return _weighed(headers, method, 1.0, "Bq/ml")
+
+
+def uptake_min_of(headers: Sequence[Header]) -> float | None:
+    """Return the minutes from injection to scan, or None where tags do not tell."""
+    try:
+        start, _ = _start(headers)
+        injected = _injection(headers[0], start, timedelta(days=1))
+    except DicomError:
+        return None
+    return round((start - injected).total_seconds() / 60, 2)
 
 
 _DOSE = ("RadionuclideTotalDose", "RadionuclideHalfLife", "PatientWeight")

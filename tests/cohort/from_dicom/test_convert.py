@@ -1,0 +1,179 @@
+"""Folders of DICOM become cohorts; what cannot be read keeps its row and says why."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+import radlatent as rl
+from radlatent.cli import app
+from radlatent.errors import DicomError, SchemaError
+
+SQUARE = np.array(
+    [(-8.5, -17.5, 7), (-5.5, -17.5, 7), (-5.5, -14.5, 7), (-8.5, -14.5, 7)], float
+)
+MR = "1.2.840.10008.5.1.4.1.1.4"
+WHO = ("Mueller", "Schmidt")
+
+
+def study(write, patient, *, date="20200110", ct=(), regions=("GTV_1", "GTV_2")):
+    """Write a PET and a CT with a structure set each, and an MR without one."""
+    rng = np.random.default_rng(len(patient))
+    told = {"PatientID": patient, "StudyDate": date, "InstitutionName": "St. Elsewhere"}
+    told |= {"StudyInstanceUID": write.uid(patient, date), "KVP": "120"}
+    told |= {"FrameOfReferenceUID": write.uid(patient, date, "frame")}
+    voxels = rng.integers(-99, 99, (4, 8, 6)).astype(np.int16)
+    images = {
+        "ct": write.slices(voxels, Manufacturer="ACME", **told | dict(ct)),
+        "pet": write.pet(abs(voxels), Manufacturer="ACME", **told),
+        "mr": write.slices(voxels, name="mr", kind=MR, **told),
+    }
+    for name, slices in images.items():
+        for k, one in enumerate(slices):
+            one.SeriesInstanceUID = write.uid(patient, date, name)
+            one.SOPInstanceUID = write.uid(patient, date, name, k)
+            one.file_meta.MediaStorageSOPInstanceUID = one.SOPInstanceUID
+        write.save(slices, f"{patient}_{date}_{name}")
+        if name != "mr":
+            drawn = {region: [SQUARE] for region in regions}
+            drawn = write.structures(drawn, on=slices, **told)
+            drawn.SOPInstanceUID = write.uid(patient, date, name, "rt")
+            write.save([drawn], f"{patient}_{date}_{name}_rt")
+    return images
+
+
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / "cohort"
+
+
+def test_a_folder_becomes_a_cohort_that_passes_check(write, out):
+    study(write, WHO[0])
+    study(write, WHO[0], date="20200122")
+    study(write, WHO[1])
+    dicom = rl.read_dicom(write.folder, roi=r"GTV_\d")
+    done = rl.convert(dicom, out)
+    assert done.failures.empty
+    cases = done.cohort.cases
+    assert len(cases) == 6
+    assert set(cases["patient_id"]) == {"p001", "p002"}
+    assert set(cases["timepoint"]) == {"day0", "day12"}
+    assert set(cases["site"]) == {"site1"}
+    assert set(cases["scanner"]) == {"ACME"}
+    assert sorted(done.cohort.modalities) == ["ct", "pet"]
+    rl.check(out, deep=True).raise_if_any()
+
+    who = pd.read_csv(out.with_name("cohort.pseudonyms.csv")).set_index("name")
+    case = f"{who['pseudonym'][WHO[1]]}_day0_GTV_1"
+    image, mask = map(rl.read_volume, done.cohort.files(case, "pet"))
+    [pet] = [s for s in dicom if s.modality == "pet" and s.patient_id == WHO[1]]
+    np.testing.assert_array_equal(image.array, pet.read().array)
+    np.testing.assert_array_equal(mask.array, pet.masks()["GTV_1"].array)
+    np.testing.assert_allclose(image.origin, pet.stack.grid.origin)
+
+    rows = done.series.query("modality == 'pet'")
+    assert rows["suv_factor"].tolist() == [pet.scale.factor] * 3
+    assert set(rows["suv_method"]) == {"bw"}
+    assert rows["uptake_min"].tolist() == [60.0] * 3
+    assert set(done.series.query("modality == 'mr'")["left_out"]) == {
+        "left out: no structure that was asked for is drawn on it"
+    }
+    patients = done.cohort.patients
+    assert patients["ct_kvp"].astype(float).tolist() == [120.0, 120.0]
+    assert "bw" in done.cohort.card.description
+
+
+def test_nothing_written_tells_who(write, out):
+    study(write, WHO[0])
+    study(write, WHO[1], ct={"RescaleSlope": "0"})
+    dicom = rl.read_dicom(write.folder)
+    done = rl.convert(dicom, out)
+    assert len(done.failures) == 2
+    secret = re.compile("|".join((*WHO, "Anna", "Elsewhere", "2020")))
+    for path in out.rglob("*"):
+        assert not secret.search(path.relative_to(out).as_posix())
+        if path.suffix in (".csv", ".yml", ".json"):
+            assert not secret.search(path.read_text("utf-8")), path
+    assert (out.with_name("cohort.pseudonyms.csv").stat().st_mode & 0o077) == 0
+
+
+def test_what_fails_keeps_its_row(write, out, caplog):
+    study(write, WHO[0])
+    study(write, WHO[1])
+    paths = sorted(write.folder.glob(f"{WHO[1]}_*_ct00*"))
+    paths[2].unlink()
+    for path in write.folder.glob(f"{WHO[1]}_*_pet_rt*"):
+        path.unlink()
+    done = rl.convert(rl.read_dicom(write.folder), out, keep_names=True)
+    lost = done.cohort.cases.loc[f"{WHO[1]}_2020-01-10_GTV_1"]
+    assert lost["exclude"]
+    assert "slices are missing" in lost["exclude_reason"]
+    assert "Schmidt" in caplog.text
+    assert done.failures["case_id"].tolist() == [
+        f"{WHO[1]}_2020-01-10_GTV_{k}" for k in (1, 2)
+    ]
+    [row] = done.series.query("patient_id == @WHO[1] and modality == 'ct'")["left_out"]
+    assert "slices are missing" in row
+
+
+def test_it_resumes_with_the_pseudonyms_of_before(write, out, monkeypatch):
+    study(write, WHO[0])
+    rl.convert(rl.read_dicom(write.folder), out)
+    before = {p: p.stat().st_mtime_ns for p in out.rglob("*.nii.gz")}
+    with pytest.raises(FileExistsError, match="may have been edited"):
+        rl.convert(rl.read_dicom(write.folder), out)
+    for name in ("cohort.yml", "cases.csv", "endpoints.csv"):
+        (out / name).unlink()
+    next(iter(before)).unlink()
+    study(write, WHO[1])
+    done = rl.convert(rl.read_dicom(write.folder), out)
+    assert len(done.cohort.cases) == 4
+    after = {p: p.stat().st_mtime_ns for p in before}
+    assert sum(after[p] == before[p] for p in before) == 3
+    who = pd.read_csv(out.with_name("cohort.pseudonyms.csv")).set_index("name")
+    assert who["pseudonym"][WHO[0]] == "p001"
+
+
+def test_several_series_of_a_modality_are_named(write, out):
+    images = study(write, WHO[0])
+    more = images["ct"]
+    for k, one in enumerate(more):
+        one.SeriesDescription = "thin T1"
+        one.SeriesInstanceUID = write.uid("second")
+        one.SOPInstanceUID = write.uid("second", k)
+        one.file_meta.MediaStorageSOPInstanceUID = one.SOPInstanceUID
+    drawn = write.structures({"GTV_1": [SQUARE]}, on=more)
+    drawn.SOPInstanceUID = write.uid("second", "rt")
+    write.save([*more, drawn], "second")
+    dicom = rl.read_dicom(write.folder)
+    done = rl.convert(dicom, out)
+    assert "2 series of this patient and day" in done.failures["message"][0]
+    done = rl.convert(dicom, out.with_name("b"), modalities={"ct_thin": "(?i)THIN"})
+    assert done.failures.empty
+    assert sorted(done.cohort.modalities) == ["ct", "ct_thin", "pet"]
+    with pytest.raises(SchemaError, match="does not fit column names"):
+        rl.convert(dicom, out.with_name("c"), modalities={"CT thin": "x"})
+    with pytest.raises(SchemaError, match="no regular expression"):
+        rl.convert(dicom, out.with_name("c"), modalities={"ct": "("})
+
+
+def test_nothing_drawn_is_refused(write, out):
+    study(write, WHO[0])
+    with pytest.raises(DicomError, match="no structure that was asked for"):
+        rl.convert(rl.read_dicom(write.folder, roi="liver"), out)
+
+
+def test_the_command_line_converts(write, out):
+    study(write, WHO[0])
+    call = ["convert", str(write.folder), "--out", str(out)]
+    done = CliRunner().invoke(app, [*call, "--roi", "GTV_1", "--suv", "lbm_james"])
+    assert done.exit_code == 0, done.output
+    assert "1 cases included" in done.output
+    assert yaml.safe_load((out / "cohort.yml").read_text("utf-8"))["name"] == "cohort"
+    assert CliRunner().invoke(app, ["check", str(out)]).exit_code == 0
+    wrong = CliRunner().invoke(app, [*call, "--modality", "t1"])
+    assert wrong.exit_code == 1
+    assert "write NAME=REGEX" in wrong.output

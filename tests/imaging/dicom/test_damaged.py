@@ -1,0 +1,98 @@
+"""Files that were damaged are read as they were, or refused by name and reason."""
+
+import os
+import shutil
+
+import numpy as np
+import pytest
+
+import radlatent as rl
+from radlatent.errors import DicomError, GeometryError
+
+SQUARE = np.array(
+    [(-8.5, -17.5, 7), (-5.5, -17.5, 7), (-5.5, -14.5, 7), (-8.5, -14.5, 7)], float
+)
+
+#: More by hand: RADLATENT_MUTATIONS=500 pytest -m slow tests/imaging/dicom
+N_MUTATIONS = int(os.environ.get("RADLATENT_MUTATIONS", "100"))
+
+
+@pytest.fixture
+def folder(write, rng):
+    slices = write.slices(rng.integers(-1000, 1000, (4, 8, 6)).astype(np.int16))
+    write.save(slices, "ct")
+    write.save(write.pet(rng.integers(0, 99, (4, 6, 6)).astype(np.int16)), "pet")
+    return write.save([write.structures({"GTV": [SQUARE]}, on=slices)], "rt")
+
+
+def flipped(content, rng):
+    for place in rng.integers(132, len(content), rng.integers(1, 9)):
+        content[place] ^= 1 << rng.integers(0, 8)
+    return content
+
+
+def cut(content, rng):
+    return content[: rng.integers(0, len(content))]
+
+
+def overwritten(content, rng):
+    start, n = rng.integers(132, len(content)), rng.integers(1, 40)
+    content[start : start + n] = rng.bytes(len(content[start : start + n]))
+    return content
+
+
+def without_a_tag(path, rng):
+    pydicom = pytest.importorskip("pydicom")
+    made = pydicom.dcmread(path)
+    tags = [element.tag for element in made]
+    del made[tags[rng.integers(0, len(tags))]]
+    made.save_as(path)
+
+
+def mutate(path, rng):
+    kind = rng.integers(0, 4)
+    if kind == 3:
+        without_a_tag(path, rng)
+        return
+    content = bytearray(path.read_bytes())
+    path.write_bytes([flipped, cut, overwritten][kind](content, rng))
+
+
+@pytest.mark.slow
+def test_a_damaged_file_is_read_rightly_or_refused(folder, tmp_path):
+    right = {one.modality: one.stack.grid for one in rl.read_dicom(folder)}
+    refused, unnamed = 0, []
+    for seed in range(N_MUTATIONS):
+        rng = np.random.default_rng(seed)
+        place = tmp_path / "mutated"
+        shutil.rmtree(place, ignore_errors=True)
+        shutil.copytree(folder, place)
+        paths = sorted(place.iterdir())
+        path = paths[rng.integers(0, len(paths))]
+        mutate(path, rng)
+        found = rl.read_dicom(place)
+        refused += path.as_posix() in found.left_out["path"].tolist()
+        for one in found:
+            try:
+                volume = one.read()
+                masks = one.masks()
+            except (DicomError, GeometryError) as error:
+                refused += 1
+                unnamed += [(seed, str(error))] * (".dcm: " not in str(error))
+                continue
+            shapes = {mask.array.shape for mask in masks.values()}
+            assert shapes <= {volume.array.shape}
+            check_place(volume, right[one.modality], seed)
+    assert unnamed == []
+    assert refused > N_MUTATIONS // 10
+
+
+def check_place(volume, grid, seed):
+    """Slices lie on those of the series as it was, or a part of them."""
+    np.testing.assert_allclose(volume.direction, grid.direction, atol=1e-4)
+    place = grid.to_index([volume.origin])[0]
+    n = len(volume.array)
+    last = place[0] + (n - 1) * volume.spacing_mm[0] / grid.spacing_mm[0]
+    np.testing.assert_allclose(place, [np.rint(place[0]), 0, 0], atol=0.1, err_msg=seed)
+    assert last == pytest.approx(np.rint(place[0]) + n - 1, abs=0.1), seed
+    np.testing.assert_allclose(volume.spacing_mm[1:], grid.spacing_mm[1:], rtol=1e-6)

@@ -64,6 +64,7 @@ NEEDS_TORCH = (
     "segmentation/augmentation.py",
     "segmentation/checks.py",
     "segmentation/derive.py",
+    "segmentation/drawing.py",
     "segmentation/folds.py",
     "segmentation/losses/build.py",
     "segmentation/losses/contours.py",

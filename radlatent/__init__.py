@@ -30,7 +30,8 @@
 ``Segmenter``, ``Patch``  a network that draws masks, and what it sees at once
 ``Augmentation``    how its training changes images
 ``fit_folds``       a network a fold, and masks of the patients it has not seen
-``load_segmenter``  a segmenter from a folder
+``load_segmenter``  a segmenter from a folder, or several as one
+``SegmenterEnsemble``  several that draw together
 ``LatentEncoder``   latent features that do not repeat the hand-crafted ones
 ``Box``, ``Projections``  what an encoder looks at
 ``Network``, ``Training``, ``Schedule``  what it is made of, how it is trained
@@ -189,6 +190,7 @@ _HOMES = {
         "Augmentation",
         "Patch",
         "Segmenter",
+        "SegmenterEnsemble",
         "fit_folds",
         "load_segmenter",
     ),

@@ -1,6 +1,7 @@
 """Verbs of segmentation: networks, derived cohorts, and what is refused before work."""
 
 import inspect
+import shutil
 
 import pandas as pd
 import pytest
@@ -88,6 +89,27 @@ def test_network_draws_other_patients(folders, tmp_path):
     assert "6 cases under masks of the network" in done.output
     assert rl.Cohort.read(out).name == "others_unet"
     assert len(list((out / "probabilities").iterdir())) == 6
+
+
+def test_several_networks_draw_images_without_masks(folders, tmp_path):
+    other = ("--out", tmp_path / "second", *TINY, "--random-state", 1)
+    assert invoke("fit", folders / "hearts", *other).exit_code == 0
+    bare, images = tmp_path / "bare", tmp_path / "images"
+    for path in (folders / "others").glob("*_image.nii.gz"):
+        target = images / path.name.split("_")[0] / "mr_image.nii.gz"
+        target.parent.mkdir(parents=True)
+        shutil.copyfile(path, target)
+    about = ["index", str(images), "--out", str(bare), "--mask", ""]
+    done = CliRunner().invoke(app, about)
+    assert done.exit_code == 0, done.output
+    assert not rl.Cohort.read(bare).card.masks
+    both = ("--segmenter", folders / "unet", "--segmenter", tmp_path / "second")
+    done = invoke("predict", bare, *both, "--out", tmp_path / "derived")
+    assert done.exit_code == 0, done.output
+    assert "6 cases under masks of the network" in done.output
+    found = rl.Cohort.read(tmp_path / "derived")
+    assert found.card.derived[0].made_by.name == "Segmenter unet_x2"
+    assert found.cases.index[:3].tolist() == ["q00_RV", "q00_MYO", "q00_LV"]
 
 
 def test_training_patients_are_refused_or_told(folders, tmp_path):

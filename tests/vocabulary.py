@@ -43,6 +43,7 @@ PARAMETERS = {
     "fitted_on": "cohort that an encoder was fitted on, or unknown",
     "fitted": "a fitted estimator",
     "folder": "folder that is read",
+    "folders": "further folders that are read, of the same kind",
     "folds": "a folds table, or how many to deal",
     "first": "the timepoint from which on",
     "follow_up": "mean follow-up",

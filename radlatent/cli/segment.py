@@ -184,7 +184,12 @@ def fit_folds(  # noqa: PLR0913 - the parameters of the class and of the functio
 def predict(  # noqa: PLR0913 - the parameters of the method, and where to look
     cohort: Cohort,
     segmenter: Annotated[
-        Path, typer.Option(metavar="FOLDER", help="What 'segment fit' wrote.")
+        list[Path],
+        typer.Option(
+            metavar="FOLDER",
+            help="What 'segment fit' wrote, or 'fit-folds', whose networks draw "
+            "together. Again for each of several.",
+        ),
     ],
     out: _Derived,
     name: _Name = None,
@@ -208,9 +213,10 @@ def predict(  # noqa: PLR0913 - the parameters of the method, and where to look
 ):
     """Draw the masks of a cohort: a derived cohort under masks of a network.
 
-    The masks of COHORT stay as they are; its patients are not those of the network.
+    The masks of COHORT stay as they are, and there need not be any; its patients are
+    not those of the network. Several networks draw by the mean of their probabilities.
     """
-    loaded = rl.load_segmenter(segmenter)
+    loaded = rl.load_segmenter(*segmenter)
     check_new_folder(out)
     found = rl.check(cohort, root=root, jobs=jobs)
     found.raise_if_any(allow=allow_failures)
@@ -259,7 +265,10 @@ def _tell_fit(segmenter):
 
 def _tell_derived(before, derived, out, allowed):
     """Tell where the derived cohort is, and judge the cases that were excluded."""
-    new = derived.cases["exclude"] & ~before.cases["exclude"]
+    # images without masks are other cases than those drawn of them
+    old = before.cases["exclude"].reindex(derived.cases.index, fill_value=False)
+    reasons = derived.cases["exclude_reason"].fillna("")
+    new = derived.cases["exclude"] & ~old & reasons.str.startswith("segmentation")
     n = int((~derived.cases["exclude"]).sum())
     typer.echo(f"derived cohort: {out} ({n} cases under masks of the network)")
     failed = derived.cases[new].rename(columns={"exclude_reason": "message"})

@@ -189,7 +189,7 @@ def index(
         typer.Option(
             metavar="PATTERN",
             help="Where masks lie below ROOT, with the same placeholders; without "
-            "{modality} a mask serves all.",
+            "{modality} a mask serves all. '' where there are none yet.",
         ),
     ] = "{patient_id}/{modality}_mask.nii.gz",
     name: Annotated[

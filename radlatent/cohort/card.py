@@ -161,6 +161,8 @@ class Card(BaseModel):
     root: str = "."
     # where masks lie that are not below root, a network's for instance; None: below it
     masks_root: str | None = None
+    # whether cases have masks; without them networks draw these, and no more is done
+    masks: bool = True
     layout: str | None = None
     # the first step first
     derived: tuple[Derivation, ...] = ()

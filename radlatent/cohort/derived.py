@@ -80,7 +80,7 @@ def derived_card(
     # a layout would find the masks of the original
     changes = {"name": name, "layout": None, "derived": (*card.derived, step)}
     # its cells tell where masks lie, wherever that is
-    changes |= {"masks_root": None}
+    changes |= {"masks_root": None, "masks": True}
     derived = parse(vars(card) | changes, Card, source="made_by")
     _check_patients(derived, before, after)
     return derived
@@ -136,7 +136,7 @@ def replace_masks(
     *,
     columns: Sequence[str],
     root: Path,
-    cohort: str,
+    card: Card,
 ) -> tuple[pd.DataFrame, str]:
     """Return the cases under other masks, and a hash of the contents of these.
 
@@ -144,12 +144,14 @@ def replace_masks(
     ----------
     cases
         The **cases** table.
-    masks, cohort
-        As in `Cohort.with_masks`; the name of the cohort is for messages.
+    masks
+        As in `Cohort.with_masks`.
     columns
         Those of ``cases`` that name masks.
     root
         Folder that relative paths start from.
+    card
+        Of the cohort: its name, and whether it has masks to be replaced.
 
     Raises
     ------
@@ -163,7 +165,12 @@ def replace_masks(
     places, contents = {}, []
     for case_id, column, path in _cells(table, cases):
         where = {"file": _MASKS, "case_id": case_id, "column": column, "value": path}
-        fault = _fault(cases.loc[case_id], column, root / path, taken)
+        fault = _fault(root / path, taken)
+        if card.masks and cases.loc[case_id, column] is None:
+            fault = (
+                f"the case has no mask in {column!r} to be replaced",
+                "Leave the cell empty, or give the cohort this modality first",
+            )
         if fault:
             problems.add(*fault, **where)
             continue
@@ -171,7 +178,7 @@ def replace_masks(
         contents.append((case_id, column, root / path))
     if not (places or problems.rows):
         problems.add("not one mask is given", "Name the masks", file=_MASKS)
-    problems.raise_if_any(repr(cohort))
+    problems.raise_if_any(repr(card.name))
     changed = cases.copy()
     for (case_id, column), place in places.items():
         changed.loc[case_id, column] = place
@@ -244,13 +251,8 @@ def _stamp(path):
     return about.st_dev, about.st_ino
 
 
-def _fault(case, column, path, taken):
+def _fault(path, taken):
     """Return problem and remedy of one mask, or None."""
-    if case[column] is None:
-        return (
-            f"the case has no mask in {column!r} to be replaced",
-            "Leave the cell empty, or give the cohort this modality first",
-        )
     if not path.is_file():
         return f"{str(path)!r} is not there", "Write the masks before they are named"
     if _stamp(path) in taken:

@@ -4,7 +4,7 @@ Structures are looked up by name: what value a structure has belongs to the coho
 two cohorts may use one value for two structures.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,9 +19,16 @@ from radlatent.imaging import (
     region_of,
     whole_labels,
 )
-from radlatent.schema import nearest
+from radlatent.schema import check_cases, nearest
 
-__all__ = ["LabelMap", "MaskFile", "mask_files", "modality_of", "read_label_map"]
+__all__ = [
+    "LabelMap",
+    "MaskFile",
+    "by_structure",
+    "mask_files",
+    "modality_of",
+    "read_label_map",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,6 +220,53 @@ def _check_single(place, case_ids, labels):
                 "the region is one label, and name that in mask_label."
             )
             raise SchemaError(msg)
+
+
+def by_structure(cohort: Cohort, modality: str, structures: Sequence[str]) -> Cohort:
+    """Return a cohort without masks with a case a structure instead of one an image.
+
+    Parameters
+    ----------
+    cohort
+        Its card says ``masks: false``.
+    modality
+        Whose images get masks.
+    structures
+        What there will be in each, labels 1, 2 ...
+
+    Returns
+    -------
+    Cohort
+        ``case_id`` and ``lesion_id`` end in the name of the structure. Cases without
+        such an image are excluded, with the reason.
+
+    Raises
+    ------
+    SchemaError
+        Cases name lesions, or share an image.
+    """
+    column, cases = f"image_{modality}", cohort.cases.copy()
+    bare = ~cases["exclude"] & cases[column].isna()
+    cases.loc[bare, "exclude"] = True
+    cases.loc[bare, "exclude_reason"] = f"no image of {modality!r}"
+    there = cases[~cases["exclude"]]
+    named, shared = there["lesion_id"].notna(), there[column].duplicated(keep=False)
+    if named.any() or shared.any():
+        wrong = there.index[named | shared][:5].tolist()
+        msg = (
+            f"cohort {cohort.name!r} has no masks, so that a case is an image; but "
+            f"{named.sum()} cases name a lesion_id and {shared.sum()} share an image: "
+            f"{wrong}. Give one row an image: the network names {list(structures)}."
+        )
+        raise SchemaError(msg)
+    parts = [cases[cases["exclude"]]]
+    for label, name in enumerate(structures, start=1):
+        part = there.assign(lesion_id=name, mask_label=label)
+        parts.append(part.set_axis(part.index + f"_{name}"))
+    # as the rows were: the structures of an image together
+    found = pd.concat(parts).sort_values("line", kind="stable").rename_axis("case_id")
+    found["mask_label"] = found["mask_label"].astype(cases["mask_label"].dtype)
+    return replace(cohort, cases=check_cases(found))
 
 
 def read_label_map(path: str, structures: Mapping[str, int | None]) -> LabelMap:

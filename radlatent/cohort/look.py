@@ -73,7 +73,7 @@ class Look:
     Parameters
     ----------
     image, mask
-        The files.
+        The files; None where the cohort has no masks.
     labels
         Labels and regions that cases ask for; None is every voxel above 0.
     modality
@@ -87,7 +87,7 @@ class Look:
     """
 
     image: Path
-    mask: Path
+    mask: Path | None
     labels: Sequence[Label]
     modality: Modality
     voxels: bool
@@ -116,7 +116,9 @@ def look(this: Look) -> Seen:
     """Look into an image and its mask."""
     faults, notes = [], []
     image = _attempt(_opened, this.image, this.voxels, "image", faults)
-    mask = _attempt(_opened, this.mask, True, "mask", faults)
+    mask = None
+    if this.mask is not None:
+        mask = _attempt(_opened, this.mask, True, "mask", faults)
     for path, volume in ((this.image, image), (this.mask, mask)):
         if volume is not None:
             notes += header_warnings(path)

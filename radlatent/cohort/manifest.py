@@ -160,10 +160,10 @@ class Cohort:
             return None
         mask = case[self.mask_column(modality)]
         if mask is None:
-            msg = (
-                f"case {case_id!r}: {modality!r} has an image but no mask. Name the "
-                "mask in cases.csv, or exclude the case."
-            )
+            remedy = "Name the mask in cases.csv, or exclude the case."
+            if not self.card.masks:
+                remedy = "Let a network draw the masks of this cohort first."
+            msg = f"case {case_id!r}: {modality!r} has an image but no mask. {remedy}"
             raise CohortError(msg)
         return self.root / image, self.root / mask
 
@@ -248,7 +248,7 @@ class Cohort:
         >>> again.files("p1", "ct")[1].name, again.masks_fitted_on
         ('p1.nii.gz', None)
         """
-        where = {"columns": self.mask_columns, "root": self.root, "cohort": self.name}
+        where = {"columns": self.mask_columns, "root": self.root, "card": self.card}
         cases, contents = replace_masks(self.cases, masks, **where)
         about = {"made_by": made_by, "masks": contents}
         tables = {"before": self.cases, "after": cases}

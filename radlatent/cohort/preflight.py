@@ -113,11 +113,12 @@ def check(
 
     Notes
     -----
-    Every mask is read in full. Of an image the header is read and held against the size
-    of the file; the voxels of some images of each modality in HU or SUV are held to
-    that unit, and with ``deep`` all are read. Grids agree when no corner differs by
-    more than `radlatent.imaging.TOLERANCE_MM`. One image under several patients is
-    noted: folds by patient do not keep a copy out of the test.
+    Every mask is read in full, where the cohort has some. Of an image the header is
+    read and held against the size of the file; the voxels of some images of each
+    modality in HU or SUV are held to that unit, and with ``deep`` all are read. Grids
+    agree when no corner differs by more than `radlatent.imaging.TOLERANCE_MM`. One
+    image under several patients is noted: folds by patient do not keep a copy out of
+    the test.
     """
     if cache is not None:
         check_folder(cache, what="cache")
@@ -158,7 +159,8 @@ def _looks(pairs, cohort, seen, tolerance, hash_too) -> Iterator:
         if isinstance(tolerance, Mapping):
             allowed = tolerance.get(pair.modality)
         modality = cohort.modalities[pair.modality]
-        own = {pair.paths[1], *([pair.paths[0]] if key in seen else [])} - hashed
+        own = {pair.paths[1], *([pair.paths[0]] if key in seen else [])}
+        own -= {None, *hashed}
         hashed |= own
         wanted = frozenset(own if hash_too else ())
         yield (
@@ -199,8 +201,8 @@ class _Pair:
 
     modality: str
     image: str  # as cases.csv names it
-    mask: str
-    paths: tuple[Path, Path]
+    mask: str | None  # None in a cohort without masks
+    paths: tuple[Path, Path | None]
     wanted: dict[str, Label]  # case_id to mask_label
 
     @property
@@ -218,11 +220,11 @@ def _pairs(cohort):
     for case_id, case in cohort.included.iterrows():
         for modality in cohort.modalities:
             image, mask = case[f"image_{modality}"], case[cohort.mask_column(modality)]
-            if image is None or mask is None:
+            if image is None or (mask is None and cohort.card.masks):
                 continue
-            paths = cohort.files(case_id, modality)
+            paths = tuple(None if p is None else cohort.root / p for p in (image, mask))
             # what is not there was noted when the tables were read
-            if not all(path.is_file() for path in paths):
+            if not all(path is None or path.is_file() for path in paths):
                 continue
             label = region_of(case["mask_label"])
             pair = _Pair(modality, image, mask, paths, {})

@@ -44,14 +44,15 @@ def read_cases(table: pd.DataFrame, card: Card, problems: FileProblems) -> pd.Da
     Rows without a usable ``case_id`` or with one that occurred before are noted and
     left out, so that the checks that follow see one row a case.
     """
-    paths = [f"image_{m}" for m in card.modalities]
-    paths += sorted({mask_column(m, table.columns) for m in card.modalities})
+    images = [f"image_{m}" for m in card.modalities]
+    masks = sorted({mask_column(m, table.columns) for m in card.modalities})
+    paths = [*images, *masks]
     own = [f"mask_{m}" for m in card.modalities]
     known = (*_FIXED, *_EXCLUSION, *paths, *own)
-    required = ("case_id", "patient_id", *paths)
+    required = ("case_id", "patient_id", *(paths if card.masks else images))
     check_columns(table, known, problems, required=required)
     _unknown_modalities(table, card, problems)
-    for column in (*required, *_KEYS, *_EXCLUSION, "mask_label"):
+    for column in (*required, *masks, *_KEYS, *_EXCLUSION, "mask_label"):
         if column not in table:
             table = table.assign(**{column: ""})
     table = _identified(table, problems)
@@ -180,6 +181,8 @@ def check_paths(
 ) -> None:
     """Note images and masks that are absent, alone, or outside the root."""
     absent = {}
+    # whoever derived the cohort may have written masks anywhere
+    anywhere = bool(card.derived or card.masks_root)
     for case_id, case in cases[~cases["exclude"]].iterrows():
         where = {"row": case["line"], "case_id": case_id}
         given = 0
@@ -196,11 +199,10 @@ def check_paths(
                     "Correct one of them",
                     **where,
                 )
-            for column, path in zip(columns, (image, mask), strict=True):
+            paths = dict(zip(columns, (image, mask), strict=True))
+            for column, path in _wanted(paths, card, problems, where):
                 at = where | {"column": column}
-                # whoever derived the cohort may have written masks anywhere
-                free = bool(card.derived or card.masks_root)
-                free &= column.startswith("mask")
+                free = anywhere and column.startswith("mask")
                 if not _is_sound(root, path, problems, at, anywhere=free):
                     continue
                 if not (root / path).is_file():
@@ -211,6 +213,20 @@ def check_paths(
             )
     for path, places in absent.items():
         _not_there(path, places, root, problems)
+
+
+def _wanted(paths, card, problems, where):
+    """Return columns and paths that a case has to have, image before mask."""
+    if card.masks:
+        return paths.items()
+    column, path = paths.popitem()
+    if path is not None:
+        problems.add(
+            f"{path!r} is a mask, and cohort.yml says masks: false",
+            "Leave the cell empty, or take masks: false out of cohort.yml",
+            **where | {"column": column, "value": path},
+        )
+    return paths.items()
 
 
 def _not_there(path, places, root, problems):
@@ -271,7 +287,8 @@ def _is_sound(root, path, problems, where, *, anywhere):
         partner = "image" if where["column"].startswith("mask") else "mask"
         problems.add(
             f"the cell is empty though the {partner} is given",
-            "An image and its mask come together",
+            "An image and its mask come together; masks: false in cohort.yml says that "
+            "there are none yet",
             **where,
         )
         return False

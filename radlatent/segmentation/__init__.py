@@ -2,6 +2,7 @@
 
 ==========================================  ========================================
 :class:`Segmenter`, `load_segmenter`        a cohort in, a network of its masks out
+:class:`SegmenterEnsemble`                  several that draw together
 :class:`Patch`                              what the network sees at once
 :func:`fit_folds`, `FoldedSegmentation`     a network a fold, masks of unseen patients
 :data:`NETWORKS`, :func:`build_network`,    networks by name; the sizes they take;
@@ -18,6 +19,7 @@ import importlib
 
 _HOMES = {
     "augmentation": ("Augmentation", "augment"),
+    "drawing": ("SegmenterEnsemble",),
     "folds": ("FoldedSegmentation", "fit_folds"),
     "losses.build": ("LOSSES", "build_loss"),
     "losses.contours": ("signed_distances",),

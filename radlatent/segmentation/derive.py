@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from radlatent.cohort.labels import modality_of
+from radlatent.cohort.labels import by_structure, modality_of
 from radlatent.cohort.manifest import Cohort
 from radlatent.errors import LeakageError, SchemaError
 from radlatent.features.origin import Fit, fit_of_masks
@@ -24,7 +24,7 @@ from radlatent.imaging import read_volume, write_volume
 from radlatent.parallel import forget, map_tasks
 from radlatent.provenance import content_key, file_hash
 from radlatent.segmentation.checks import check_structures
-from radlatent.segmentation.prepare import ImageFile, image_files
+from radlatent.segmentation.prepare import ImageFile, bare_files, image_files
 
 if TYPE_CHECKING:
     from radlatent.segmentation.segmenter import Segmenter
@@ -52,9 +52,9 @@ def segment_cohort(
     Parameters
     ----------
     cohort
-        The cohort.
+        The cohort; one without masks gets a case a structure.
     segmenters
-        Patient to the fitted segmenter of that patient's images.
+        Patient to the fitted segmenter, or ensemble, of that patient's images.
     out, name, jobs, allow_training_patients
         As of `Segmenter.predict`.
     options
@@ -67,10 +67,7 @@ def segment_cohort(
     """
     [wanted] = {segmenter.modality_ for segmenter in segmenters.values()}
     modality, out = modality_of(cohort, wanted), Path(out).resolve()
-    files, problems = image_files(cohort, modality)
-    if problems:
-        raise SchemaError(f"images of {cohort.name!r}: {'; '.join(problems)}.")
-    check_structures({p: each.structures_ for p, each in segmenters.items()}, files)
+    cohort, files = _drawn_on(cohort, modality, segmenters)
     if not allow_training_patients:
         _check_unseen(cohort, files, segmenters)
     used = {id(each): each for each in segmenters.values()}
@@ -91,6 +88,25 @@ def segment_cohort(
     derived = _derived(cohort, modality, tasks, outcome, name=name, made_by=made_by)
     derived.write(out, again=True)
     return derived
+
+
+def _drawn_on(cohort, modality, segmenters):
+    """Return the cohort, with a case a structure, and its images."""
+    if not cohort.card.masks:
+        first = next(iter(segmenters.values()))
+        cohort = by_structure(cohort, modality, first.structures_)
+        files = bare_files(cohort, modality)
+        _log.warning(
+            "%r has no masks that tell where to look; of each of %d images the network "
+            "sees %s",
+            *(cohort.name, len(files), first.fields),
+        )
+        return cohort, files
+    files, problems = image_files(cohort, modality)
+    if problems:
+        raise SchemaError(f"images of {cohort.name!r}: {'; '.join(problems)}.")
+    check_structures({p: each.structures_ for p, each in segmenters.items()}, files)
+    return cohort, files
 
 
 def _keys(tasks, states, cache):
@@ -240,6 +256,13 @@ def _made_by(cohort, files, segmenters, states):
         | {"applied_to": sorted(whose)}
         for used, whose in patients.values()
     ]
-    names = sorted({used.network for used, _ in patients.values()})
-    key = content_key(*sorted(states.values()))
-    return {"name": f"Segmenter {', '.join(names)}", "key": key, "fitted_on": fits}
+    names, fields = (
+        sorted({getattr(used, what) for used, _ in patients.values()})
+        for what in ("network", "fields")
+    )
+    return {
+        "name": f"Segmenter {', '.join(names)}",
+        "key": content_key(*sorted(states.values())),
+        "promise": f"looked at: {', '.join(fields)}",
+        "fitted_on": fits,
+    }

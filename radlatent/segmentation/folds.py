@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
+from radlatent.cohort.labels import read_label_map
 from radlatent.cohort.manifest import Cohort
 from radlatent.errors import RadlatentError, SchemaError
 from radlatent.features.folds import deal
@@ -21,6 +22,7 @@ from radlatent.parallel import map_tasks
 from radlatent.schema import check_folds
 from radlatent.segmentation.checks import check_fit
 from radlatent.segmentation.derive import segment_cohort
+from radlatent.segmentation.drawing import SegmenterEnsemble
 from radlatent.segmentation.segmenter import load_segmenter
 
 if TYPE_CHECKING:
@@ -47,6 +49,11 @@ class FoldedSegmentation:
     cohort: Cohort
     folds: pd.DataFrame
     segmenters: dict[int, "Segmenter"]
+
+    @property
+    def ensemble(self) -> SegmenterEnsemble:
+        """All of them as one, for patients whom none has seen."""
+        return SegmenterEnsemble(list(self.segmenters.values()))
 
     @property
     def history(self) -> pd.DataFrame:
@@ -111,7 +118,8 @@ def fit_folds(
     Raises
     ------
     SchemaError
-        The cohort, the settings or the folds need mending; or a folder holds a
+        The cohort, the settings or the folds need mending; a structure is in no mask
+        that a fold trains on, which is told before any is trained; or a folder holds a
         segmenter of other settings or patients.
     RadlatentError
         A network could not be trained.
@@ -131,6 +139,7 @@ def fit_folds(
         files = [f for f in chosen.files if f.mask.patient_id not in drawn]
         folder = str(out / f"fold_{fold}")
         tasks[int(fold)] = (clone(segmenter), replace(chosen, files=files), folder)
+    _check_structures(tasks, chosen, jobs)
     outcome = map_tasks(_fit_fold, tasks, jobs=jobs, description="Training folds")
     if outcome.failures:
         lines = [f"fold {fold}: {why[1]}" for fold, why in outcome.failures.items()]
@@ -170,6 +179,45 @@ def _table(folds, patients, random_state):
     if found:
         raise SchemaError(f"folds: {'; '.join(found)}.")
     return table[table["patient_id"].isin(patients)].reset_index(drop=True)
+
+
+def _check_structures(tasks, chosen, jobs):
+    """Raise where a fold would be trained without one of the structures."""
+    waiting = {
+        fold: {file.place for file in part.files}
+        for fold, (_, part, folder) in tasks.items()
+        if not (Path(folder) / "segmenter.json").is_file()
+    }
+    if not waiting:
+        return
+    files = {file.place: (file,) for file in chosen.files}
+    # what cannot be read is told by the fold, which leaves it out
+    held = map_tasks(_structures_in, files, jobs=jobs).results
+    whose = {file.place: file.mask.patient_id for file in chosen.files}
+    found = []
+    for name in chosen.structures:
+        having = {place for place, names in held.items() if name in names}
+        folds = [fold for fold, places in waiting.items() if having.isdisjoint(places)]
+        if folds:
+            patients = sorted({whose[place] for place in having})
+            found.append(
+                f"structure {name!r} is in no mask that fold {folds[0]} would be "
+                f"trained on: it is in {len(having)} of {len(held)} masks"
+                + (f", of {', '.join(patients[:3])}" if patients else "")
+            )
+    if found:
+        msg = (
+            f"folds: {'; '.join(found)}. Give a folds table that spreads these "
+            "patients, or leave the cases of the structure out."
+        )
+        raise SchemaError(msg)
+
+
+def _structures_in(file):
+    """Return the names of the structures that a mask has voxels of."""
+    mask = read_label_map(file.mask.path, file.mask.structures)
+    there = set(np.unique(mask.array).tolist())
+    return [name for name, label in mask.structures.items() if label in there]
 
 
 def _fit_fold(segmenter, chosen, folder):

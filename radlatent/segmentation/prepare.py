@@ -19,6 +19,7 @@ from radlatent.segmentation.patch import Patch
 __all__ = [
     "ImageFile",
     "PreparedImage",
+    "bare_files",
     "image_files",
     "labels_on",
     "onto_image",
@@ -116,6 +117,29 @@ def image_files(cohort: Cohort, modality: str) -> tuple[list[ImageFile], list[st
             )
         files.append(ImageFile(str(cohort.root / place), place, masks[0]))
     return files, problems
+
+
+def bare_files(cohort: Cohort, modality: str) -> list[ImageFile]:
+    """Return the images of a cohort without masks, and what masks of them will hold.
+
+    Parameters
+    ----------
+    cohort
+        With a case a structure, as of `by_structure`.
+    modality
+        One of it.
+    """
+    files = []
+    for place, part in cohort.included.groupby(f"image_{modality}", sort=False):
+        labels = part["mask_label"].astype(int).tolist()
+        structures = dict(zip(part["lesion_id"], labels, strict=True))
+        first = part.iloc[0]
+        stem = part.index[0].removesuffix(f"_{first['lesion_id']}")
+        mask = MaskFile(
+            "", f"{stem}.nii.gz", first["patient_id"], structures, tuple(part.index)
+        )
+        files.append(ImageFile(str(cohort.root / place), place, mask))
+    return files
 
 
 def prepare_image(image: Volume, patch: Patch) -> Volume:

@@ -14,7 +14,6 @@ import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from radlatent.cohort.labels import LabelMap
 from radlatent.cohort.manifest import Cohort
 from radlatent.errors import SchemaError
 from radlatent.imaging import Volume
@@ -32,7 +31,7 @@ from radlatent.records import (
 from radlatent.schema import failures_table
 from radlatent.segmentation.augmentation import Augmentation
 from radlatent.segmentation.checks import Chosen, check_fit, check_prepared, cut_of
-from radlatent.segmentation.derive import most_probable, segment_cohort
+from radlatent.segmentation.drawing import DrawsMasks, SegmenterEnsemble
 from radlatent.segmentation.losses.build import build_loss
 from radlatent.segmentation.networks.build import build_network
 from radlatent.segmentation.objective import SegmentationModel, probabilities_of
@@ -72,7 +71,7 @@ _PARAMETERS = {
 _LOSS = "dice_cross_entropy"
 
 
-class Segmenter(BaseEstimator):
+class Segmenter(DrawsMasks, BaseEstimator):
     """A network that draws the structures of a cohort.
 
     Parameters
@@ -264,62 +263,6 @@ class Segmenter(BaseEstimator):
         )
         return Sources(first, second if sides[1] else None)
 
-    def predict(
-        self,
-        cohort: Cohort | str | Path,
-        *,
-        out: str | Path,
-        name: str | None = None,
-        flips: bool = False,
-        probabilities: bool = False,
-        allow_training_patients: bool = False,
-        jobs: int | None = None,
-    ) -> Cohort:
-        """Draw the masks of a cohort: the same cases under masks of this network.
-
-        Parameters
-        ----------
-        cohort
-            A cohort, or the folder of one. Its masks are not looked at.
-        out
-            Folder of the derived cohort: its tables, and masks in ``masks``. Finished
-            masks are kept: a run that was killed goes on.
-        name
-            Of the derived cohort; by default that of the cohort and the network.
-        flips
-            Whether probabilities are averaged over mirrored images.
-        probabilities
-            Whether they are written too: ``probabilities/<mask>_<structure>.nii.gz``.
-        allow_training_patients
-            Whether patients that the network was fitted on may be among them. The card
-            tells; models that are tested on these patients are refused.
-        jobs
-            Processes; None leaves it to ``joblib.parallel_config``.
-
-        Returns
-        -------
-        Cohort
-            Cases whose image could not be segmented are excluded, with the reason.
-
-        Raises
-        ------
-        LeakageError
-            The network was fitted on patients of the cohort.
-        SchemaError
-            The masks of the cohort are of other structures, or of no such modality.
-        """
-        check_is_fitted(self)
-        cohort = Cohort.of(cohort)
-        return segment_cohort(
-            cohort,
-            dict.fromkeys(cohort.included["patient_id"], self),
-            out=out,
-            name=name or f"{cohort.name}_{self.network}",
-            options={"flips": flips, "probabilities": probabilities},
-            allow_training_patients=allow_training_patients,
-            jobs=jobs,
-        )
-
     def predict_probabilities(
         self, image: Volume, *, flips: bool = False
     ) -> dict[str, np.ndarray]:
@@ -337,7 +280,7 @@ class Segmenter(BaseEstimator):
         dict
             Structure to float32 of the shape of the image; 0 outside of the field.
         """
-        check_is_fitted(self)
+        self.check_fitted()
         training = self.settings["training"]
         on_gpu = training.device in ("cuda", "auto") and torch.cuda.is_available()
         self.model_.to("cuda" if on_gpu else "cpu").eval()
@@ -352,24 +295,6 @@ class Segmenter(BaseEstimator):
             name: onto_image(share, image)
             for name, share in zip(self.structures_, shares, strict=True)
         }
-
-    def segment(self, image: Volume, *, flips: bool = False) -> LabelMap:
-        """Return the mask of an image, on its grid.
-
-        Parameters
-        ----------
-        image, flips
-            As of `predict_probabilities`.
-
-        Returns
-        -------
-        LabelMap
-            Labels 1, 2 ... in the order of ``structures_``.
-        """
-        found = self.predict_probabilities(image, flips=flips)
-        labels = most_probable(np.stack(list(found.values()))).astype(np.uint8)
-        values = {name: k for k, name in enumerate(self.structures_, start=1)}
-        return LabelMap(image.with_array(labels), values)
 
     @property
     def settings(self) -> dict:
@@ -407,7 +332,7 @@ class Segmenter(BaseEstimator):
 
     def state(self) -> tuple[dict, dict[str, np.ndarray]]:
         """Return what JSON can hold of a fitted segmenter, and the model's tensors."""
-        check_is_fitted(self)
+        self.check_fitted()
         history = self.history_.astype(object)
         record = {
             "parameters": self.parameters(),
@@ -456,23 +381,60 @@ class Segmenter(BaseEstimator):
         }
         return [self.parameters(), seed, list(self.structures_), arrays]
 
+    def check_fitted(self) -> None:
+        """Raise where there is no network yet."""
+        check_is_fitted(self)
+
+    @property
+    def fields(self) -> str:
+        """What it looks at of an image, in words."""
+        field = self._patch.field_mm
+        if field is None:
+            return "all of the image"
+        extent = " x ".join(f"{mm:g}" for mm in field)
+        return f"{extent} mm about the middle of the image"
+
     def __sklearn_is_fitted__(self):
         return hasattr(self, "model_")
 
 
-def load_segmenter(folder: str | Path) -> Segmenter:
-    """Return the segmenter that `Segmenter.save` wrote.
+def load_segmenter(
+    folder: str | Path, *folders: str | Path
+) -> Segmenter | SegmenterEnsemble:
+    """Return the segmenter that `Segmenter.save` wrote, or several as one.
 
     Parameters
     ----------
     folder
-        Holds ``segmenter.json`` and ``segmenter.safetensors``.
+        Holds ``segmenter.json`` and ``segmenter.safetensors``; or is that of
+        `fit_folds`, which stands for the segmenters of all its folds.
+    *folders
+        Other such folders.
+
+    Returns
+    -------
+    Segmenter or SegmenterEnsemble
+        Several draw together, by the mean of their probabilities; whoever trained one
+        of them was seen.
 
     Raises
     ------
     FileNotFoundError
-        One of them is not there.
+        A file is not there.
     SchemaError
-        They are not of a segmenter, or do not belong to each other.
+        They are not of a segmenter, do not belong to each other, or are of other
+        structures or modalities.
     """
-    return read_model(Path(folder) / _RECORD, _KIND, Segmenter.of)
+    found = [
+        read_model(each / _RECORD, _KIND, Segmenter.of)
+        for given in (folder, *folders)
+        for each in _folders(Path(given))
+    ]
+    return found[0] if len(found) == 1 else SegmenterEnsemble(found)
+
+
+def _folders(folder):
+    """Return the folders of the segmenters that a folder stands for."""
+    if (folder / _RECORD).is_file() or not (folder / "folds.csv").is_file():
+        return [folder]
+    return sorted(folder.glob("fold_*"), key=lambda path: (len(path.name), path.name))

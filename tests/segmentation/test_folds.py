@@ -108,3 +108,38 @@ def test_folds_that_cannot_be(small, hearts, tmp_path):
 def test_folder_of_other_settings_is_refused(small, hearts, found):
     with pytest.raises(RadlatentError, match="other settings or patients"):
         fit_folds(hearts, small(random_state=9), 2, out=folder_of(found), jobs=1)
+
+
+@pytest.fixture
+def rare(drawn, tmp_path, rng):
+    """Return four hearts, of which only ``p03`` has a right ventricle."""
+
+    def without(labels, number):
+        return labels if number == 3 else np.where(labels == 1, 0, labels)
+
+    folder = drawn.write_hearts(tmp_path / "rare", 4, rng, name="rare", change=without)
+    return Cohort.read(folder)
+
+
+def test_structure_that_a_fold_would_not_see_is_told_before_any_is_trained(
+    small, rare, tmp_path
+):
+    folds = pd.DataFrame(
+        {"patient_id": ["p00", "p01", "p02", "p03"], "repeat": 0, "fold": [0, 0, 1, 1]}
+    )
+    expected = r"'RV' is in no mask that fold 1 .* 1 of 4 masks, of p03"
+    with pytest.raises(SchemaError, match=expected):
+        fit_folds(rare, small(), folds, out=tmp_path / "out", jobs=1)
+    assert not list((tmp_path / "out").rglob("segmenter.json"))
+
+
+def test_mask_that_cannot_be_read_hides_no_structure_of_others(
+    small, drawn, tmp_path, rng
+):
+    folder = drawn.write_hearts(tmp_path / "torn", 4, rng, name="torn")
+    (folder / "p02_mask.nii.gz").write_bytes(b"nothing")
+    found = fit_folds(Cohort.read(folder), small(), 2, out=tmp_path / "out", jobs=1)
+    # it was left out of training, and its image was drawn nevertheless
+    assert sorted(found.cohort.included["patient_id"].unique()) == [
+        *("p00", "p01", "p02", "p03")
+    ]

@@ -63,7 +63,8 @@ def read_pattern(
 
 
 def _match_cases(root, image, mask):
-    fields = {"image": _fields("image", image), "mask": _fields("mask", mask)}
+    fields = {"image": _fields("image", image)}
+    fields["mask"] = _fields("mask", mask) if mask else set()
     paths = sorted(
         p.relative_to(root).as_posix() for p in root.rglob("*") if p.is_file()
     )
@@ -73,13 +74,14 @@ def _match_cases(root, image, mask):
         n, some = len(left), ", ".join(left[:3])
         _log.warning("%d images match neither pattern and are left out: %s", n, some)
     for role, pattern, found in (("image", image, images), ("mask", mask, masks)):
-        if not found:
+        if pattern and not found:
             msg = (
                 f"no file under {root} matches the {role} pattern {pattern!r}; found "
                 f"{paths[:5] or 'no file'}. {_remedy(paths, role)}"
             )
             raise CohortError(msg)
-    _check_partners(images, masks, fields, root)
+    if mask:
+        _check_partners(images, masks, fields, root)
     return _assemble(_join(images, masks, fields))
 
 
@@ -176,7 +178,8 @@ def _join(images, masks, fields):
     """Return case (tuple of keys) to its cells, one row a lesion and timepoint."""
     keys = [key for key in _KEYS if key in fields["image"] | fields["mask"]]
     linked = fields["image"] & fields["mask"]
-    by_link = {}
+    # where there are no masks an image is a case by itself
+    by_link = {} if masks else {(): [("", {})]}
     for path, found in masks.items():
         by_link.setdefault(tuple(found[f] for f in sorted(linked)), []).append(
             (path, found)

@@ -82,7 +82,8 @@ def index(
         ``{patient_id}``, ``{lesion_id}``, ``{timepoint}``, ``{site}``,
         ``{modality}``. The image names its patient and modality. A mask without
         modality is common to all; where only the mask names the lesion, the lesions
-        share the image.
+        share the image. An empty ``mask`` says that there are none yet (``masks:
+        false`` in ``cohort.yml``): `Segmenter.predict` draws them.
     name
         Name of the cohort; by default that of the folder ``out``.
     labels
@@ -104,7 +105,7 @@ def index(
         ``out`` holds a table already.
     """
     root, out = Path(root), Path(out)
-    _check_layout(layout, image, mask)
+    _check_layout(layout, image, mask, labels)
     for table in ("cases.csv", "endpoints.csv"):
         if (out / table).exists():
             msg = (
@@ -122,6 +123,7 @@ def index(
     out.mkdir(parents=True, exist_ok=True)
     if not (out / "cohort.yml").exists():
         text = _card(name or out.resolve().name, _relative(root, out), layout, cases)
+        text += "" if mask else "masks: false  # networks draw them\n"
         replace_text(out / "cohort.yml", text)
     for stem, table in (("endpoints", endpoints), ("cases", cases)):
         write = partial(inert(table).to_csv, index=False)
@@ -129,7 +131,10 @@ def index(
     return cases.set_index("case_id")
 
 
-def _check_layout(layout, image, mask):
+def _check_layout(layout, image, mask, labels):
+    if labels and not mask:
+        msg = "labels=True reads masks, and mask='' says that there are none."
+        raise CohortError(msg)
     if layout not in LAYOUTS:
         msg = (
             f"layout {layout!r} is unknown{nearest(layout, LAYOUTS)} "

@@ -37,6 +37,9 @@ RADII = {"p1": 3, "p2": 4, "p3": 5}
 #: Folders and modules of the package that import torch as they are imported, by
 #: themselves or through others.
 NEEDS_TORCH = (
+    "graphs/models.py",
+    "graphs/network.py",
+    "graphs/source.py",
     "latent/encoder.py",
     "latent/folds.py",
     "latent/network.py",

@@ -65,6 +65,10 @@
 ``cox``, ``aft``, ``boosted_survival``, ``survival_forest``  survival, in the same way
 ``sign_average``    the strong simple baseline, for both
 ``Preparation``, ``Combat``  filters, selections, site effects: inside the folds
+``LesionGraphs``    the lesions of each patient as one row, with edges
+``LesionGraphClassifier``, ``LesionGraphSurvival``  networks of sets of lesions
+``lesion_effects``  what each lesion does to a prediction
+``load_lesion_graph``  a network of sets of lesions from a folder
 ``late_fusion``     a model a block, stacked
 ``tune``            settings chosen on inner folds: nested validation
 ``cross_validate``  out-of-fold predictions and metrics
@@ -168,6 +172,13 @@ _HOMES = {
         "tune",
         "univariable",
         "validate_externally",
+    ),
+    "graphs": (
+        "LesionGraphClassifier",
+        "LesionGraphSurvival",
+        "LesionGraphs",
+        "lesion_effects",
+        "load_lesion_graph",
     ),
     "latent": (
         "Box",

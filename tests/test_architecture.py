@@ -17,7 +17,7 @@ import radlatent as rl
 
 #: Third-party library to the modules that may import it (a prefix of the path).
 DOORS = {
-    "torch": ("nn/", "latent/", "masks/", "segmentation/"),
+    "torch": ("nn/", "latent/", "masks/", "segmentation/", "graphs/"),
     "lightning": ("nn/", "latent/", "masks/", "segmentation/"),
     "monai": ("segmentation/",),
     "optuna": ("latent/random_search/study.py",),

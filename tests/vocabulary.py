@@ -111,6 +111,7 @@ PARAMETERS = {
     "perturbations": "what was drawn, one a copy, or how many to draw",
     "plan": "what is searched and how",
     "predictions": "a predictions table",
+    "positive": "the class that counts as the event",
     "post": "features of the later time",
     "pre": "features of the earlier time",
     "prepare": "what happens to columns before a model",

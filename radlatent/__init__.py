@@ -62,6 +62,8 @@
 ``body_surface``    of height and weight, whose units are told
 ``make_folds``, ``site_folds``, ``read_folds``  folds by patient, by site, saved ones
 ``logistic``, ``svm``, ``forest``, ``boosted``  classifiers, with all that they fit
+``ridge``, ``elastic_net``  of numbers; so are ``svm``, ``forest`` and ``boosted`` with
+                   ``kind="continuous"``
 ``cox``, ``aft``, ``boosted_survival``, ``survival_forest``  survival, in the same way
 ``sign_average``    the strong simple baseline, for both
 ``Preparation``, ``Combat``  filters, selections, site effects: inside the folds
@@ -82,6 +84,7 @@
 ``calibration_curve``, ``net_benefit``  calibration and decision curves
 ``kaplan_meier``    survival by group of risk
 ``cumulative_incidence``  how many have had each of several competing events
+``residuals``       true minus predicted numbers
 ``survival_calibration``, ``survival_auc_curve``, ``survival_net_benefit``  of survival
 ``permutation_importance``, ``shap_values``  what blocks and columns are worth
 ``coefficient_shares``, ``top_k_shares``  what each block weighs in a linear model
@@ -139,6 +142,7 @@ _HOMES = {
         "cumulative_incidence",
         "declare_measured",
         "delta",
+        "elastic_net",
         "evaluate",
         "forest",
         "fractional_decrease",
@@ -155,6 +159,8 @@ _HOMES = {
         "permutation_importance",
         "permute_outcomes",
         "read_folds",
+        "residuals",
+        "ridge",
         "sample_size",
         "select_blocks",
         "shap_values",

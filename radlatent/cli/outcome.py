@@ -46,8 +46,8 @@ _log = logging.getLogger("radlatent")
 #: What is printed of `radlatent.performance`: of classes the first two metrics, of
 #: survival the others.
 _PRINTED = ("Model", "Features", "n", "AUC", "Balanced accuracy")
-_PRINTED += ("C (Harrell)",)
-_UNO = "C (Uno"
+_PRINTED += ("C (Harrell)", "R²")
+_DETAILED = ("C (Uno", "MAE")
 
 #: What keeps a disk from taking more.
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -174,7 +174,7 @@ def print_performance(metrics: "pd.DataFrame") -> None:
         Of any number of models.
     """
     table = rl.performance(metrics)
-    print_table(table[[c for c in table if c in _PRINTED or c.startswith(_UNO)]])
+    print_table(table[[c for c in table if c in _PRINTED or c.startswith(_DETAILED)]])
 
 
 def print_table(frame: "pd.DataFrame", *, digits: int = 1) -> None:

@@ -22,6 +22,8 @@
 ``decision_curve``          net benefit against the threshold
 ``kaplan_meier``            survival by group of risk, with numbers at risk
 ``cumulative_incidence``    of competing events, by cause and group
+``observed_predicted``      true numbers against predicted ones
+``residuals``               what is left of them, against predictions
 ``survival_calibration``    predicted against observed survival at a horizon
 ``survival_auc``            the AUC over time
 ``panels``                  many models of such a curve, each in a panel of its own
@@ -65,6 +67,7 @@ from radlatent.figures.models.calibration import calibration
 from radlatent.figures.models.decision import decision_curve
 from radlatent.figures.models.importance import importance, metric_by_patients
 from radlatent.figures.models.incidence import cumulative_incidence
+from radlatent.figures.models.numbers import observed_predicted, residuals
 from radlatent.figures.models.performance import confusion, forest, forest_by_group, roc
 from radlatent.figures.models.shares import top_k_shares
 from radlatent.figures.models.survival import (
@@ -98,10 +101,12 @@ __all__ = [
     "learning_curve",
     "mask_overlay",
     "metric_by_patients",
+    "observed_predicted",
     "panels",
     "ranking",
     "reconstructions",
     "redundancy",
+    "residuals",
     "roc",
     "rules_broken",
     "search",

@@ -20,7 +20,8 @@
 ``boosted_survival``         gradient-boosted trees for survival
 ``survival_forest``          a random survival forest
 ``late_fusion``              a model a block, stacked
-``MODELS, SURVIVAL_MODELS``  all of them by name
+``ridge, elastic_net``       of numbers, as ``forest(kind="continuous")`` and others
+``MODELS, SURVIVAL_MODELS``  all of them by name, and ``CONTINUOUS_MODELS``
 ``Preparation``              what happens to columns before a model
 ``tune``                     settings chosen on inner folds
 ``cross_validate``           -> ``Result``: predictions, metrics, folds, fits
@@ -38,6 +39,7 @@
 ``net_benefit``              decision curves
 ``kaplan_meier``             survival by group of risk
 ``cumulative_incidence``     how many have had each of several competing events
+``residuals``                true minus predicted numbers
 ``survival_calibration``     predicted against observed at a horizon
 ``survival_auc_curve``       the AUC over time
 ``survival_net_benefit``     decision curves of survival
@@ -76,6 +78,7 @@ from radlatent.fusion.metrics.calibration import (
     recalibrate_in_the_large,
 )
 from radlatent.fusion.metrics.compare import compare
+from radlatent.fusion.metrics.continuous import residuals
 from radlatent.fusion.metrics.decision import net_benefit
 from radlatent.fusion.metrics.evaluate import evaluate
 from radlatent.fusion.metrics.incidence import cumulative_incidence
@@ -86,8 +89,14 @@ from radlatent.fusion.metrics.survival_curves import (
     survival_calibration,
     survival_net_benefit,
 )
-from radlatent.fusion.models import MODELS, SURVIVAL_MODELS
+from radlatent.fusion.models import (
+    CONTINUOUS_MODELS,
+    FAMILIES,
+    MODELS,
+    SURVIVAL_MODELS,
+)
 from radlatent.fusion.models.classes import boosted, forest, logistic, svm
+from radlatent.fusion.models.continuous import elastic_net, ridge
 from radlatent.fusion.models.late import late_fusion
 from radlatent.fusion.models.prepare import Preparation
 from radlatent.fusion.models.survival import (
@@ -113,6 +122,8 @@ from radlatent.fusion.validation.validate import (
 )
 
 __all__ = [
+    "CONTINUOUS_MODELS",
+    "FAMILIES",
     "MODELS",
     "SURVIVAL_MODELS",
     "AddedValue",
@@ -137,6 +148,7 @@ __all__ = [
     "cumulative_incidence",
     "declare_measured",
     "delta",
+    "elastic_net",
     "evaluate",
     "forest",
     "fractional_decrease",
@@ -156,6 +168,8 @@ __all__ = [
     "r_squared_of_auc",
     "read_folds",
     "recalibrate_in_the_large",
+    "residuals",
+    "ridge",
     "roc_curve",
     "sample_size",
     "select_blocks",

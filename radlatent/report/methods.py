@@ -8,7 +8,13 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from radlatent.report.evidence.answer import images, judged_masks, outcome, times
+from radlatent.report.evidence.answer import (
+    images,
+    judged_masks,
+    outcome,
+    outcome_there,
+    times,
+)
 from radlatent.report.evidence.images import bins, engine_name, filters
 from radlatent.report.evidence.models import (
     RULES,
@@ -208,10 +214,10 @@ def _external(record):
     there = _there(record)
     if not there:
         return ""
-    counts = _join(f"{name} ({n})" for name, n in there["outcome"].items())
     return (
         f"External validation: every model was fitted on all patients and tested once "
-        f"on {there['patients']} patients of the cohort {there['cohort']}: {counts}."
+        f"on {there['patients']} patients of the cohort {there['cohort']}: "
+        f"{outcome_there(record)}."
     )
 
 

@@ -71,7 +71,10 @@ def on_page(table: Table, text: pd.DataFrame, folder: Path) -> list[dict]:
         ``name, section, caption, columns, rows, wide`` of each piece; a table without a
         row has none.
     """
-    narrow = pieces(text, table.n_keys, min(_NARROW, table.at_most))
+    n_keys = table.n_keys
+    if not isinstance(n_keys, int):
+        n_keys = sum(name in n_keys for name in text)
+    narrow = pieces(text, n_keys, min(_NARROW, table.at_most))
     caption = table.captioned(text)
     write_printed(text, folder / table.name, caption, narrow)
     return [
@@ -83,7 +86,7 @@ def on_page(table: Table, text: pd.DataFrame, folder: Path) -> list[dict]:
             "rows": part.astype(object).where(part.notna(), "–").to_numpy(),
             "wide": _is_wide(part),
         }
-        for number, part in enumerate(pieces(text, table.n_keys, table.at_most))
+        for number, part in enumerate(pieces(text, n_keys, table.at_most))
         if len(part)
     ]
 

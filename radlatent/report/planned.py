@@ -18,8 +18,6 @@ __all__ = ["FITS_PHONE_IN", "planned", "printed"]
 #: Width of a figure in inches whose letters are legible on a telephone as it is.
 FITS_PHONE_IN = 4.6
 
-#: More models than these are not overlaid: their bands turn gray.
-_MOST_OVERLAID = 4
 #: Panels of one figure: three rows of two, which a page holds.
 _MOST_PANELS = 6
 
@@ -76,7 +74,7 @@ def _in_panels(figure, rows):
     """Yield a figure with its rows and what its caption adds, or several of panels."""
     models = rows[_MODEL].drop_duplicates() if figure.panels else ()
     n = len(models)
-    if n <= _MOST_OVERLAID:
+    if not figure.panels or n <= figure.overlaid:
         yield figure, rows, ""
         return
 

@@ -29,7 +29,8 @@ class Table:
     print
         The table of the run enters, text leaves.
     n_keys
-        A table that is too wide is cut into several; each repeats that many columns.
+        A table that is too wide is cut into several; each repeats that many columns, or
+        those of these names.
     at_most
         Further columns of each.
     source
@@ -43,7 +44,7 @@ class Table:
     section: str
     caption: str
     print: Callable[[pd.DataFrame], pd.DataFrame] = tables.plain
-    n_keys: int = 0
+    n_keys: int | tuple[str, ...] = 0
     at_most: int = 4
     source: str = ""
     notes: Mapping[str, str] = field(default_factory=dict)
@@ -80,6 +81,8 @@ class Figure:
         Only the rows of this metric are drawn; "first": of the first of the table.
     panels
         Whether many models get a panel each; ``draw`` then takes the style of a line.
+    overlaid
+        How many models are not many: of more, bands turn gray, and points hide points.
     of_patients
         Whether what is drawn is of the patients that models were tested on.
     """
@@ -93,4 +96,5 @@ class Figure:
     keys: tuple[str, ...] | Callable[[pd.DataFrame], tuple] = ()
     metric: str = ""
     panels: bool = False
+    overlaid: int = 4
     of_patients: bool = True

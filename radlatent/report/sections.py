@@ -11,6 +11,7 @@ from radlatent import figures
 from radlatent.figures.models.calibration import calibration
 from radlatent.figures.models.decision import decision_curve
 from radlatent.figures.models.importance import importance
+from radlatent.figures.models.numbers import observed_predicted, residuals
 from radlatent.figures.models.survival import (
     kaplan_meier,
     survival_auc,
@@ -18,6 +19,7 @@ from radlatent.figures.models.survival import (
 )
 from radlatent.report import tables
 from radlatent.report.plans import Figure, Table
+from radlatent.report.table_one import halves
 
 __all__ = ["FIGURES", "SECTIONS", "TABLES", "Figure", "Table"]
 
@@ -91,7 +93,8 @@ def _one_class_in(data):
 
 def _roc_keys(curves):
     # several classes: a figure a model; two classes: all models in one
-    return _MODEL if len(set(curves["class"])) > 1 else ()
+    several = "class" in curves and len(set(curves["class"])) > 1
+    return _MODEL if several else ()
 
 
 def _roc(ax, rows, data, **style):
@@ -99,11 +102,14 @@ def _roc(ax, rows, data, **style):
 
 
 def _outcome(data):
-    """Return the class of each patient, or whether there was an event."""
+    """Return the class of each patient, the event, or the half of a number."""
     patients = data["predictions"].drop_duplicates("patient_id")
     patients = patients.set_index("patient_id")
     if "truth" in patients:
         return patients["truth"].dropna()
+    if "value" in patients:
+        unit = patients["unit"].iloc[0] if "unit" in patients else None
+        return halves(patients["value"], unit).astype(str)
     return patients["event"].map({1: "event", 0: "censored"})
 
 
@@ -160,6 +166,9 @@ _OF_GROUPS = (
     "few patients tell little."
 )
 
+#: Columns of a table of performance that say whose it is: a number has no events.
+_WHOSE = ("Endpoint", "Model", "Features", "n", "Events")
+
 TABLES = (
     Table(
         "table_one",
@@ -174,12 +183,15 @@ TABLES = (
         "performance",
         "Out-of-fold performance: estimate (interval).",
         tables.performance,
-        5,
+        _WHOSE,
         source="metrics",
         notes={
             "Sensitivity": "Sensitivity and specificity are those at a threshold from "
             "training, the share of the class there.",
             "Accuracy": "Accuracies and the confusion take the largest probability.",
+            "R²": "R² is 1 less the squared errors as a share of those of the mean of "
+            "these patients: below 0 a model is worse than that mean. The calibration "
+            "intercept is the mean of outcome minus prediction.",
             "C (Harrell)": "C counts pairs of patients whose order is known; C (Uno) "
             "weighs them for censoring.",
         },
@@ -254,7 +266,7 @@ TABLES = (
         "all patients of the first cohort, nothing on these; the threshold is that of "
         "training.",
         tables.performance,
-        5,
+        _WHOSE,
         source="external_metrics",
     ),
     Table(
@@ -273,7 +285,7 @@ TABLES = (
         "until the mean probability is the share of the class among these patients. "
         "Their outcomes are used: this is an update, and no validation.",
         tables.performance,
-        5,
+        _WHOSE,
     ),
 )
 
@@ -283,6 +295,8 @@ _FIGURES = (
     _forest("c_harrell", "Harrell's C", lambda data: 0.5),
     _forest("c_uno", "Uno's C", lambda data: 0.5),
     _forest("integrated_brier", "Integrated Brier score"),
+    _forest("r2", "R²", lambda data: 0.0),
+    _forest("mae", "Mean absolute error"),
     Figure(
         "roc",
         "performance",
@@ -303,10 +317,30 @@ _FIGURES = (
         keys=_MODEL,
     ),
     Figure(
+        "observed_predicted",
+        "performance",
+        "Observed against predicted outcome of each patient (the mean of out-of-fold "
+        "predictions over repeats); on the dashed line both are equal.",
+        "residuals",
+        lambda ax, rows, data, **style: observed_predicted(rows, ax, **style),
+        _with_legend(4.6, 4.6),
+        panels=True,
+        overlaid=1,
+    ),
+    Figure(
+        "residuals",
+        "performance",
+        "Observed minus predicted outcome of each patient, against the prediction.",
+        "residuals",
+        lambda ax, rows, data, **style: residuals(rows, ax, **style),
+        _with_legend(4.6, 4.6),
+        panels=True,
+        overlaid=1,
+    ),
+    Figure(
         "calibration",
         "calibration",
-        "Observed against predicted probability: bins with intervals, smooth curves "
-        "with bootstrap bands.",
+        "Observed against predicted: bins with intervals, curves with bootstrap bands.",
         "calibration",
         lambda ax, rows, data, **style: calibration(rows, ax, **style),
         _with_legend(5.8, 4.6),
@@ -404,6 +438,7 @@ _FIGURES = (
 _TOLD_THERE = (
     *("roc", "calibration", "decision", "kaplan_meier", "survival_calibration"),
     "subgroups",
+    *("observed_predicted", "residuals"),
 )
 
 FIGURES = (

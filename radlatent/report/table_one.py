@@ -14,7 +14,7 @@ from radlatent.errors import SchemaError
 if TYPE_CHECKING:
     from radlatent.features.endpoint import Endpoint
 
-__all__ = ["table_one"]
+__all__ = ["halves", "table_one"]
 
 
 def table_one(clinical: pd.DataFrame, endpoint: "Endpoint") -> pd.DataFrame:
@@ -27,7 +27,8 @@ def table_one(clinical: pd.DataFrame, endpoint: "Endpoint") -> pd.DataFrame:
         not printed. Numbers are continuous, but for a column of 0 and 1; all else is
         a category.
     endpoint
-        Its patients are described, by class, or by whether there was an event.
+        Its patients are described, by class, by whether there was an event, or by the
+        half of a number that they are in.
 
     Returns
     -------
@@ -62,7 +63,7 @@ def table_one(clinical: pd.DataFrame, endpoint: "Endpoint") -> pd.DataFrame:
     clinical = clinical.loc[endpoint.frame.index]
     groups = _groups(endpoint)
     parts = {f"All (n = {len(clinical)})": clinical}
-    for name, patients in clinical.groupby(groups):
+    for name, patients in clinical.groupby(groups, observed=True):
         parts[f"{name} (n = {len(patients)})"] = patients
     rows = []
     for column in clinical:
@@ -89,7 +90,25 @@ def table_one(clinical: pd.DataFrame, endpoint: "Endpoint") -> pd.DataFrame:
 def _groups(endpoint):
     if endpoint.kind == "class":
         return endpoint.frame["class"]
+    if endpoint.kind == "continuous":
+        return halves(endpoint.frame["value"], endpoint.unit)
     return endpoint.frame["event"].map({1: "Event", 0: "Censored"})
+
+
+def halves(values: pd.Series, unit: str | None = None) -> pd.Series:
+    """Return in which half each patient is, in words: up to the median, or above.
+
+    Parameters
+    ----------
+    values
+        A continuous outcome.
+    unit
+        Of it.
+    """
+    middle, of = values.median(), f" {unit}" if unit else ""
+    low, high = f"Up to {middle:.4g}{of}", f"Above {middle:.4g}{of}"
+    names = pd.Series(np.where(values > middle, high, low), values.index)
+    return names.astype(pd.CategoricalDtype([low, high]))
 
 
 def _is_continuous(values):
@@ -126,7 +145,7 @@ def _largest_difference(values, groups):
     known = values.dropna()
     if not _is_continuous(values):
         known = pd.get_dummies(known, dtype=float).iloc[:, 1:]
-    parts = [part for _, part in known.groupby(groups.loc[known.index])]
+    parts = [part for _, part in known.groupby(groups.loc[known.index], observed=True)]
     found = [_difference(*pair) for pair in combinations(map(_columns, parts), 2)]
     found = [value for value in found if np.isfinite(value)]
     return f"{max(found):.2f}" if found else "–"

@@ -39,6 +39,11 @@ METRIC_NAMES = {
     "c_uno": "C (Uno)",
     "integrated_brier": "Integrated Brier score",
     "observed_expected": "Observed / expected",
+    "r2": "R²",
+    "mae": "MAE",
+    "rmse": "RMSE",
+    "pearson": "Correlation (Pearson)",
+    "spearman": "Correlation (Spearman)",
 }
 
 
@@ -63,7 +68,8 @@ def performance(metrics: pd.DataFrame) -> pd.DataFrame:
     pandas.DataFrame
         ``Endpoint, Model, Features, n, Events`` and the metrics with their intervals; a
         metric without a name of its own here keeps that of the table. The name of a
-        metric of survival holds its horizon, where all rows share it.
+        metric of survival holds its horizon, that of an error of numbers its unit,
+        where all rows share it. Numbers have no events, and no column of them.
     """
     check_metrics(metrics)
     cells = metrics.assign(
@@ -76,12 +82,14 @@ def performance(metrics: pd.DataFrame) -> pd.DataFrame:
     order = list(dict.fromkeys(metrics["metric"]))
     rows = []
     # a model is one row, in the order in which the study names them
-    for key, group in cells.groupby(keys, sort=False):
+    for key, group in cells.groupby(keys, sort=False, dropna=False):
         values = group.set_index("metric")["cell"]
         rows.append(dict(zip(keys, key, strict=True)) | values.to_dict())
     table = pd.DataFrame(rows, columns=[*keys, *order])
+    if table["n_events"].isna().all():
+        table = table.drop(columns="n_events")
     names = {"endpoint": "Endpoint", "model": "Model", "blocks": "Features"}
-    titles = METRIC_NAMES | _until(metrics)
+    titles = METRIC_NAMES | _until(metrics) | _in_units(metrics)
     return table.rename(columns=names | {"n_events": "Events"} | titles)
 
 
@@ -94,6 +102,18 @@ def _until(metrics):
         if title and len(days) == 1 and pd.notna(days[0]):
             found[metric] = title.format(METRIC_NAMES[metric], f"{days[0]:.4g}")
     return found
+
+
+def _in_units(metrics):
+    """Return the names of metrics that have the unit of the outcome, with it."""
+    if "unit" not in metrics:
+        return {}
+    rows = metrics.dropna(subset="unit")
+    return {
+        metric: f"{METRIC_NAMES.get(metric, metric)} ({units.iloc[0]})"
+        for metric, units in rows.groupby("metric", sort=False)["unit"]
+        if (units == units.iloc[0]).all()
+    }
 
 
 def comparison(compared: pd.DataFrame) -> pd.DataFrame:

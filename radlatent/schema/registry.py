@@ -189,9 +189,9 @@ _MODELS = {
         "out-of-fold predictions with the truth, a row a patient, repeat and model",
         _RUN | _FOLD | {"patient_id": "string"},
         also={
-            "truth|positive": "string",
+            "truth|positive|unit": "string",
             "event": "number",
-            "time|risk|threshold|trained_until": "float",
+            "time|risk|threshold|trained_until|value|predicted": "float",
             "(probability|survival)_.+": "float",
         },
     ),
@@ -200,9 +200,10 @@ _MODELS = {
         _RUN
         | {"metric": "string", "estimate": "float"}
         | _ENDS
-        | {"level": "float", "n": "int", "n_events": "int", "method": "string"},
-        # of survival
-        also={"horizon": "float"},
+        # a number has no events
+        | {"level": "float", "n": "int", "n_events": "int?", "method": "string"},
+        # of survival, and of numbers
+        also={"horizon": "float", "unit": "string"},
         person=True,
     ),
     "compared": Table(
@@ -263,11 +264,19 @@ _CURVES = {
         person=True,
     ),
     "calibration": Table(
-        "observed by predicted probability, bins and smooth curves",
+        "observed by predicted probability or number, bins and smooth curves",
         _RUN
-        | {"class": "string", "curve": "string"}
+        | {"curve": "string"}
         | _all("float", "predicted", "observed", "count")
         | _ENDS,
+        also={"class|unit": "string"},
+    ),
+    "residuals": Table(
+        "true and predicted number of each patient, and the difference",
+        _RUN
+        | {"patient_id": "string"}
+        | _all("float", "value", "predicted", "residual"),
+        also={"unit": "string"},
     ),
     "net_benefit": Table(
         "net benefit by threshold, of models and of treating all",

@@ -52,10 +52,11 @@ _KINDS = {
 # the first double underscore ends the block; a feature may have its unit in brackets
 _FEATURE_COLUMN = re.compile(r"^[A-Za-z0-9_.-]*?[A-Za-z0-9]__.*\S.*$")
 
-#: The truth beside the predictions: of classes, and of survival.
+#: The truth beside the predictions: of classes, of survival and of numbers.
 _TRUTHS = {
     "probability_": {"truth": "string"},
     "risk": {"time": "float", "event": "number", "risk": "float"},
+    "predicted": {"value": "float", "predicted": "float"},
 }
 
 
@@ -164,8 +165,9 @@ def check_predictions(predictions: pd.DataFrame) -> pd.DataFrame:
         order unless ``positive`` names it; of survival, ``time`` (days), ``event`` (1
         or 0), ``risk`` (higher = worse), ``trained_until`` (the last day on which a
         training patient was followed) and, where the model gives them,
-        ``survival_<days>``, NaN after that day. Tables of both kinds may lie below each
-        other: the cells of the other kind are empty.
+        ``survival_<days>``, NaN after that day; of a number, ``value``, ``predicted``
+        and perhaps their ``unit``. Tables of several kinds may lie below each other:
+        the cells of the other kinds are empty.
 
     Raises
     ------
@@ -177,7 +179,9 @@ def check_predictions(predictions: pd.DataFrame) -> pd.DataFrame:
         k for k in _TRUTHS if not found and any(predictions.columns.str.startswith(k))
     ]
     if not found and not kinds:
-        found.append("it has neither a column 'probability_<class>' nor 'risk'")
+        found.append(
+            "it has neither a column 'probability_<class>' nor 'risk' nor 'predicted'"
+        )
     for kind in kinds:
         found += _faulty_columns(predictions, _TRUTHS[kind])
     keys = ["model", "blocks", "endpoint", "repeat", "patient_id"]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from radlatent.cohort import Cohort, Endpoint
 from radlatent.errors import CohortError, SchemaError
-from radlatent.fusion import MODELS, SURVIVAL_MODELS, make_folds
+from radlatent.fusion import FAMILIES, make_folds
 from radlatent.outputs import check_file, replace_text
 
 __all__ = ["draft_study"]
@@ -43,7 +43,8 @@ models:
 # The model that all others are compared with, from 1
 compare_with: 1
 
-# Patients are dealt to folds by class or event. 10 repeats are usual, 1 is a first look
+# Patients are dealt to folds by class, event or similar numbers. 10 repeats are usual,
+# 1 is a first look
 folds: {{n_folds: {n_folds}, n_repeats: 1, random_state: 0}}
 # Where sites are known, each can be tested by models of the others:
 # folds: {{leave_site_out: true}}
@@ -126,7 +127,7 @@ def _usable(cohort: Cohort) -> tuple[Endpoint, int]:
 
 
 def _text(cohort, place, out, endpoint, n_folds):
-    families = MODELS if endpoint.kind == "class" else SURVIVAL_MODELS
+    families = FAMILIES[endpoint.kind]
     family, modalities = next(iter(families)), list(cohort.modalities)
     measured = [f"{modality}_handcrafted" for modality in modalities]
     choices = [[block] for block in measured]

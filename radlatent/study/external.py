@@ -106,7 +106,7 @@ def _tables(there, other, results):
     if clinical.shape[1]:
         found["table_one"] = table_one(clinical, there.endpoint)
     found |= curves(there.endpoint, predictions) | by_groups(there, predictions)
-    if "calibration" in found:
+    if "calibration" in found and there.endpoint.kind == "class":
         moved = recalibrate_in_the_large(predictions)
         found["recalibrated"] = evaluate(moved)
     return found

@@ -13,8 +13,7 @@ from sklearn.base import BaseEstimator
 
 from radlatent.errors import SchemaError
 from radlatent.fusion import (
-    MODELS,
-    SURVIVAL_MODELS,
+    FAMILIES,
     Combat,
     Result,
     cross_validate,
@@ -49,7 +48,7 @@ def build(spec: ModelSpec, kind: str, sites: pd.Series) -> BaseEstimator:
         The family is not for such an endpoint, an option or a setting of the grid is
         not known, or the table of ICCs cannot be read.
     """
-    families = MODELS if kind == "class" else SURVIVAL_MODELS
+    families = FAMILIES[kind]
     if spec.model not in families:
         msg = (
             f"model {spec.label!r}: {spec.model!r} is not for an endpoint of kind "

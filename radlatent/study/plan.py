@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from radlatent.cohort import EndpointCard
-from radlatent.fusion import MODELS, SURVIVAL_MODELS
+from radlatent.fusion import FAMILIES
 from radlatent.masks import rule_set
 from radlatent.report import check_reporting
 from radlatent.schema import nearest, read_yaml
@@ -220,7 +220,7 @@ class ModelSpec(BaseModel):
     @field_validator("model")
     @classmethod
     def _known(cls, value):
-        known = MODELS | SURVIVAL_MODELS
+        known = {name for families in FAMILIES.values() for name in families}
         if value not in known:
             raise ValueError(f"unknown model {value!r}{nearest(value, known)}")
         return value

@@ -47,14 +47,10 @@ def counts(work: Work, extraction: Extraction, results: Sequence[Result]) -> dic
     cohort, endpoint = work.cohort, work.endpoint
     measured = extraction.features.notna().any(axis=1)
     owners = cohort.included["patient_id"]
-    # the positive class last
-    outcome = endpoint.strata.value_counts().sort_index()
-    by_role = {"key": lambda names: names == endpoint.positive, "kind": "stable"}
-    outcome = outcome.sort_index(**by_role)
     return {
         "flow": {what: int(n) for what, n in cohort.flow.items()},
         "patients with the endpoint": len(endpoint.frame),
-        "outcome": outcome.to_dict(),
+        "outcome": _outcome(endpoint),
         "sites": _sites(work),
         "failed cases": int(extraction.failures["case_id"].nunique()),
         # models impute all of theirs
@@ -67,9 +63,21 @@ def _counts_there(there):
     """Return who the patients of the other cohort are; nothing without one."""
     if there is None:
         return {}
-    outcome = there.endpoint.strata.value_counts().sort_index()
     about = {"cohort": there.cohort.name, "patients": len(there.endpoint.frame)}
-    return {"external": about | {"outcome": outcome.to_dict()}}
+    return {"external": about | {"outcome": _outcome(there.endpoint)}}
+
+
+def _outcome(endpoint):
+    """Return how many have which outcome, or what of a number is told of patients."""
+    if endpoint.kind == "continuous":
+        values = endpoint.frame["value"]
+        told = {"mean": values.mean(), "standard deviation": values.std()}
+        told |= {"lowest": values.min(), "highest": values.max()}
+        return {name: float(value) for name, value in told.items()}
+    # the positive class last
+    counts = endpoint.strata.value_counts().sort_index()
+    by_role = {"key": lambda names: names == endpoint.positive, "kind": "stable"}
+    return counts.sort_index(**by_role).to_dict()
 
 
 def _sites(work):

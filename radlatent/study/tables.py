@@ -18,6 +18,7 @@ from radlatent.fusion import (
     net_benefit,
     permutation_importance,
     permute_outcomes,
+    residuals,
     roc_curve,
     study_size,
     subgroups,
@@ -55,9 +56,10 @@ def run_tables(
     if clinical.shape[1]:
         found["table_one"] = table_one(clinical, endpoint)
     if len(results) > 1:
-        found["compared"] = _compared(plan, endpoint, predictions)
+        found["compared"] = _compared(plan, predictions)
     found |= curves(endpoint, predictions) | by_groups(work, predictions)
-    if endpoint.kind == "survival" or endpoint.strata.nunique() == 2:
+    classes = endpoint.strata.nunique() if endpoint.kind == "class" else 0
+    if endpoint.kind == "survival" or classes == 2:
         found["sample_size"] = study_size(patients.table, endpoint)
     if plan.importance:
         found |= _importance(work, patients, results)
@@ -92,16 +94,15 @@ def _used(plan, patients):
     return patients.select(tuple(blocks))
 
 
-def _compared(plan, endpoint, predictions):
+def _compared(plan, predictions):
     spec = plan.models[plan.compare_with - 1]
-    metric = "auc" if endpoint.kind == "class" else "c_harrell"
-    return compare(predictions, metric=metric, reference=(spec.label, spec.told))
+    return compare(predictions, reference=(spec.label, spec.told))
 
 
 def curves(endpoint: Endpoint, predictions: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Return the tables behind the figures of predictions, name to table."""
-    draw = _of_classes if endpoint.kind == "class" else _of_survival
-    return draw(endpoint, predictions)
+    draw = {"class": _of_classes, "continuous": _of_numbers}
+    return draw.get(endpoint.kind, _of_survival)(endpoint, predictions)
 
 
 def _of_classes(endpoint, predictions):
@@ -110,6 +111,13 @@ def _of_classes(endpoint, predictions):
         found["calibration"] = calibration_curve(predictions)
         found["net_benefit"] = net_benefit(predictions)
     return found
+
+
+def _of_numbers(_, predictions):
+    return {
+        "residuals": residuals(predictions),
+        "calibration": calibration_curve(predictions),
+    }
 
 
 def _of_survival(_, predictions):

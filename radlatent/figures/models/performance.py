@@ -37,6 +37,11 @@ _AXIS_LABELS = {
     "auc_at_quartiles": "AUC at quartiles of time (higher = better)",
     "integrated_brier": "Integrated Brier score (lower = better)",
     "observed_expected": "Observed / expected (1 = best)",
+    "r2": "R² (higher = better)",
+    "mae": "Mean absolute error (lower = better)",
+    "rmse": "Root mean squared error (lower = better)",
+    "pearson": "Pearson's correlation (higher = better)",
+    "spearman": "Spearman's correlation (higher = better)",
 }
 
 
@@ -118,8 +123,8 @@ def forest(
     metric
         Which rows to draw.
     chance
-        Value without information, drawn as a dashed line; None draws 0.5 for the AUC
-        and nothing for other metrics.
+        Value without information, drawn as a dashed line; None draws 0.5 for the AUC, 0
+        for R2 and nothing for other metrics.
     **kwargs
         Passed to ``Axes.errorbar``.
     """
@@ -131,8 +136,7 @@ def forest(
         raise SchemaError(msg)
     for name, value in {"fmt": "o", "color": PALETTE[0], "capsize": 3}.items():
         kwargs.setdefault(name, value)
-    if chance is None and metric == "auc":
-        chance = 0.5
+    chance = {"auc": 0.5, "r2": 0.0}.get(metric) if chance is None else chance
     if chance is not None:
         ax.axvline(chance, color="0.6", linestyle="--", linewidth=1, zorder=1)
     named = _varying(rows, _KEYS) or ["model"]
@@ -147,7 +151,9 @@ def forest(
     ax.set_ylim(len(rows) - 0.5, -0.5)
     percent = f"{100 * rows['level'].iloc[0]:g}% interval"
     # two lines: long labels of models leave little room for the axis
-    ax.set_xlabel(f"{_AXIS_LABELS.get(metric, metric)}\n{percent}")
+    known = rows["unit"].dropna().unique() if "unit" in rows else []
+    unit = f", {known[0]}" if len(known) == 1 else ""
+    ax.set_xlabel(f"{_AXIS_LABELS.get(metric, metric)}{unit}\n{percent}")
     return ax
 
 

@@ -16,6 +16,8 @@ from radlatent.errors import SchemaError
 from radlatent.features.folded import FoldedFeatures
 from radlatent.fusion.metrics.arrays import Risks, interval
 from radlatent.fusion.metrics.classes import auc
+from radlatent.fusion.metrics.continuous import r2
+from radlatent.fusion.metrics.evaluate import RANKED_BY
 from radlatent.fusion.metrics.survival import c_harrell
 from radlatent.fusion.validation.inputs import outcome_of
 from radlatent.fusion.validation.validate import fit_folds
@@ -39,7 +41,7 @@ def permutation_importance(
     n_permutations: int = 20,
     random_state: int | np.random.Generator | None = 0,
 ) -> pd.DataFrame:
-    """Return what the test patients' AUC or C loses when columns change owners.
+    """Return what the test patients' AUC, C or R2 loses when columns change owners.
 
     Parameters
     ----------
@@ -58,10 +60,11 @@ def permutation_importance(
     DataFrame
         ``name, block, n_columns, metric, loss, lower, upper, level, n, n_fits,
         method``, the largest loss first: the mean over folds and orders of the metric
-        ("auc", of survival "c_harrell") of a fold's test patients less that after the
-        permutation. ``lower`` and ``upper`` hold the middle 95% of these losses: they
-        tell how much a loss varies from fold to fold and order to order, and are no
-        confidence interval. ``n_fits`` counts the folds that define the metric.
+        ("auc", of survival "c_harrell", of numbers "r2") of a fold's test patients less
+        that after the permutation. ``lower`` and ``upper`` hold the middle 95% of these
+        losses: they tell how much a loss varies from fold to fold and order to order,
+        and are no confidence interval. ``n_fits`` counts the folds that define the
+        metric.
 
     Raises
     ------
@@ -107,7 +110,7 @@ def permutation_importance(
     table = pd.DataFrame({"name": list(groups)})
     table["block"] = [split_column(columns[0])[0] for columns in groups.values()]
     table["n_columns"] = [len(columns) for columns in groups.values()]
-    table["metric"] = "auc" if endpoint.kind == "class" else "c_harrell"
+    table["metric"] = RANKED_BY[endpoint.kind]
     table["loss"], table["lower"], table["upper"] = draws.mean(axis=0), lower, upper
     table = table.assign(level=_LEVEL, n=len(endpoint.frame), n_fits=len(known))
     table["method"] = f"middle of {len(draws)} losses: folds x {n_permutations} orders"
@@ -129,13 +132,16 @@ def _losses(fitted, test, endpoint, groups, orders):
 
 
 def _scores(fitted, rows, test, endpoint):
-    """Return AUC (macro average) or Harrell's C of each copy of the test patients."""
+    """Return AUC (macro average), C or R2 of each copy of the test patients."""
     ones, n_copies = np.ones((1, len(test))), len(rows) // len(test)
     truth = np.asarray(outcome_of(endpoint, test.index))
     if endpoint.kind == "survival":
         empty = np.empty((len(test), 0)), np.empty(0)
         risks = [Risks(r, *empty) for r in np.split(fitted.predict(rows), n_copies)]
         return np.concatenate([c_harrell(truth, one, ones) for one in risks])
+    if endpoint.kind == "continuous":
+        said = np.split(fitted.predict(rows), n_copies)
+        return np.concatenate([r2(truth, one, ones) for one in said])
     truth = np.searchsorted(fitted.classes_, truth)
     chances = np.split(fitted.predict_proba(rows), n_copies)
     return np.concatenate([auc(truth, one, ones) for one in chances])
@@ -185,9 +191,9 @@ def shap_values(
     Parameters
     ----------
     fitted
-        A fitted Pipeline, or estimator, that ends in a linear model of two classes or
-        of survival, or in one of XGBoost; a search takes its best. ``fit_folds`` gives
-        fitted models with the patients that they did not see.
+        A fitted Pipeline, or estimator, that ends in a linear model of two classes, of
+        numbers or of survival, or in one of XGBoost; a search takes its best.
+        ``fit_folds`` gives fitted models with the patients that they did not see.
     features
         A **features** table of the patients to explain.
     train
@@ -265,6 +271,9 @@ def _of_trees(last, entering):
     rounds = {"iteration_range": (0, getattr(last, "best_iteration", -1) + 1)}
     # accelerated failure time adds up the log time, of which the risk is minus
     sign = -1.0 if getattr(last, "objective", "") == "aft" else 1.0
+    # of numbers it adds up the standardized outcome
+    sign *= getattr(last, "spread_", 1.0)
     values = sign * booster.predict(matrix, pred_contribs=True, **rounds)[:, :-1]
     score = sign * booster.predict(matrix, output_margin=True, **rounds)
+    score = score + getattr(last, "center_", 0.0)
     return pd.DataFrame(values, entering.index, entering.columns, dtype=float), score

@@ -64,7 +64,8 @@ def univariable(
     Raises
     ------
     SchemaError
-        Patients of the endpoint have no features, or it has not two classes.
+        Patients of the endpoint have no features, or it has not two classes and is no
+        survival.
 
     Notes
     -----
@@ -229,6 +230,12 @@ def events_of(features: pd.DataFrame, endpoint: "Endpoint") -> pd.DataFrame:
         As in `univariable`.
     """
     check_table(features, endpoint)
+    if endpoint.kind == "continuous":
+        msg = (
+            f"endpoint {endpoint.name!r} is a number, which has no odds, hazards or "
+            "events: take coefficient_shares or permutation_importance of ridge()."
+        )
+        raise SchemaError(msg)
     frame = endpoint.frame
     absent = frame.index.difference(features.index)
     if len(absent):

@@ -1,8 +1,8 @@
 """Predictions as arrays, and draws from them.
 
-A **predictions** table enters; an ``OutOfFold`` (classes) or a ``SurvivalRun`` for each
-model, blocks and endpoint leaves. Metrics, curves and comparisons share them, so that
-all intervals mean the same.
+A **predictions** table enters; an ``OutOfFold`` (classes), a ``SurvivalRun`` or a
+``ContinuousRun`` for each model, blocks and endpoint leaves. Metrics, curves and
+comparisons share them, so that all intervals mean the same.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +14,14 @@ import pandas as pd
 from radlatent.errors import SchemaError
 from radlatent.schema import check_predictions
 
-__all__ = ["OutOfFold", "Risks", "SurvivalRun", "interval", "read_runs"]
+__all__ = [
+    "ContinuousRun",
+    "OutOfFold",
+    "Risks",
+    "SurvivalRun",
+    "interval",
+    "read_runs",
+]
 
 _KEYS = ["model", "blocks", "endpoint"]
 _PREFIX, _DAYS = "probability_", "survival_"
@@ -22,7 +29,7 @@ _PREFIX, _DAYS = "probability_", "survival_"
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class _Paired:
-    """What classes and survival share: who was predicted, how often, and draws.
+    """What all kinds of outcome share: who was predicted, how often, and draws.
 
     Parameters
     ----------
@@ -137,9 +144,39 @@ class SurvivalRun(_Paired):
     until: float = np.inf
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ContinuousRun(_Paired):
+    """The predicted numbers of one model, blocks and endpoint as arrays.
+
+    Parameters
+    ----------
+    key, patients, repeats, n_folds
+        Who was predicted, by what.
+    truth
+        The true numbers, shape (n_patients,).
+    predicted
+        Shape (n_repeats, n_patients).
+    unit
+        Of both; None without.
+    """
+
+    truth: np.ndarray
+    predicted: np.ndarray
+    unit: str | None = None
+
+    @property
+    def in_unit(self) -> dict:
+        """A column ``unit`` for a table of it; none without a unit."""
+        return {"unit": self.unit} if self.unit else {}
+
+
+#: What a table of predictions of a kind holds, in words.
+_HOLDS = {"class": "classes", "survival": "survival", "continuous": "numbers"}
+
+
 def read_runs(
     predictions: pd.DataFrame, *, kind: str | None = None
-) -> list[OutOfFold | SurvivalRun]:
+) -> list[OutOfFold | SurvivalRun | ContinuousRun]:
     """Return one run for each model, blocks and endpoint, patients in sorted order.
 
     Parameters
@@ -147,20 +184,39 @@ def read_runs(
     predictions
         A **predictions** table.
     kind
-        "class" or "survival" leaves out the runs of the other kind; None keeps both.
+        "class", "survival" or "continuous" leaves out the runs of the other kinds; None
+        keeps all.
 
     Raises
     ------
     SchemaError
-        A repeat lacks patients, or a prediction or the truth is missing or differs.
+        There is no run of the kind; a repeat lacks patients, or a prediction or the
+        truth is missing or differs.
     """
-    found = []
+    found, others = [], {}
     for key, table in check_predictions(predictions).groupby(_KEYS, sort=False):
         key = dict(zip(_KEYS, key, strict=True))
-        survival = "risk" in table and table["risk"].notna().any()
-        if kind in (None, "survival" if survival else "class"):
-            found.append((_read_survival if survival else _read_classes)(key, table))
+        own = _kind(table)
+        if kind in (None, own):
+            found.append(_READ[own](key, table))
+        else:
+            others[_HOLDS[own]] = None
+    if not found and kind:
+        names = predictions["endpoint"].unique().tolist()
+        msg = (
+            f"the predictions of endpoints {names} hold {' and '.join(others)}, no "
+            f"{_HOLDS[kind]}."
+        )
+        raise SchemaError(msg)
     return found
+
+
+def _kind(table):
+    for column, kind in {"risk": "survival", "predicted": "continuous"}.items():
+        # models of other endpoints leave empty columns behind when tables are joined
+        if column in table and table[column].notna().any():
+            return kind
+    return "class"
 
 
 def _sorted(table):
@@ -258,6 +314,27 @@ def _read_survival(key, table):
     ]
     about = {"truth": truth, "predicted": predicted, "until": until}
     return SurvivalRun(**_who(key, table, shape), **about)
+
+
+def _read_numbers(key, table):
+    table, shape = _sorted(table)
+    problems = _shared_problems(table, shape, ["value"])
+    problems += _missing(table, ["value", "predicted"], "predictions")
+    _raise(key, problems)
+    units = table["unit"].dropna().unique() if "unit" in table else []
+    return ContinuousRun(
+        **_who(key, table, shape),
+        truth=table["value"].iloc[: shape[1]].to_numpy(float),
+        predicted=table["predicted"].to_numpy(float).reshape(shape),
+        unit=units[0] if len(units) else None,
+    )
+
+
+_READ = {
+    "class": _read_classes,
+    "survival": _read_survival,
+    "continuous": _read_numbers,
+}
 
 
 def _day(column):

@@ -1,8 +1,8 @@
 """Whether predicted probabilities are as large as the observed shares.
 
 Three metrics are arrays in, one number a draw out, as in ``classes``: of two
-classes, the last being positive. ``calibration_curve`` makes a **predictions** table
-the table behind a calibration plot.
+classes, the last being positive. ``calibration_curve`` makes a **predictions** table,
+of probabilities or of numbers, the table behind a calibration plot.
 """
 
 import numpy as np
@@ -10,7 +10,13 @@ import pandas as pd
 from scipy.special import expit, logit
 
 from radlatent.errors import SchemaError
-from radlatent.fusion.metrics.arrays import interval, read_runs
+from radlatent.fusion.metrics.arrays import (
+    ContinuousRun,
+    SurvivalRun,
+    interval,
+    read_runs,
+)
+from radlatent.fusion.metrics.continuous import curve_of_numbers
 
 __all__ = ["calibration_curve", "calibration_intercept", "calibration_slope", "ici"]
 
@@ -153,12 +159,12 @@ def calibration_curve(
     level: float = 0.95,
     random_state: int | np.random.Generator | None = 0,
 ) -> pd.DataFrame:
-    """Return observed shares against predicted probabilities, in bins and smoothed.
+    """Return observed shares or means against predictions, in bins and smoothed.
 
     Parameters
     ----------
     predictions
-        A **predictions** table; its survival models are left out.
+        A **predictions** table of classes or numbers; its survival models are left out.
     n_bins
         Groups of equal size by predicted probability; fewer where many are equal.
     n_boot
@@ -174,13 +180,15 @@ def calibration_curve(
         ``model, blocks, endpoint, class, curve, predicted, observed, lower, upper,
         count``: ``curve`` is "bins" or "smooth"; ``count`` is the mean number of
         patients of a bin over repeats, NaN of the smooth curve. With two classes of the
-        positive one; with more, of each class against the rest.
+        positive one; with more, of each class against the rest; of numbers there is no
+        ``class``, but a ``unit`` where they have one.
 
     Notes
     -----
     Bins hold the predictions of all repeats; their intervals are Wilson's, for the
     patients of one repeat. The smooth curve is that of `ici`, averaged over repeats;
-    its band is drawn as the interval of ``evaluate`` is.
+    its band is drawn as the interval of ``evaluate`` is. Of numbers the intervals of
+    bins are Student's, and the curve is the line of the calibration slope.
 
     References
     ----------
@@ -192,8 +200,12 @@ def calibration_curve(
         raise SchemaError(msg)
     seed = np.random.default_rng(random_state).integers(2**63)
     parts = []
-    for run in read_runs(predictions, kind="class"):
+    runs = [run for run in read_runs(predictions) if not isinstance(run, SurvivalRun)]
+    for run in runs or read_runs(predictions, kind="class"):
         weights = run.draw_weights(n_boot, seed)
+        if isinstance(run, ContinuousRun):
+            parts += curve_of_numbers(run, n_bins, weights, level)
+            continue
         for label in range(len(run.classes)) if len(run.classes) > 2 else [1]:
             key = run.key | {"class": run.classes[label]}
             bins = _bins(run, label, n_bins, level)

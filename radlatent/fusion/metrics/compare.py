@@ -14,7 +14,7 @@ import pandas as pd
 from radlatent.errors import SchemaError
 from radlatent.fusion.metrics.arrays import SurvivalRun, interval, read_runs
 from radlatent.fusion.metrics.classes import delong, over_repeats
-from radlatent.fusion.metrics.evaluate import bootstrap_metric, metrics_of
+from radlatent.fusion.metrics.evaluate import RANKED_BY, bootstrap_metric, metrics_of
 from radlatent.schema import nearest
 
 __all__ = ["compare", "holm"]
@@ -26,7 +26,7 @@ _SAME = "the same predictions of every patient: nothing to compare"
 def compare(
     predictions: pd.DataFrame,
     *,
-    metric: str = "auc",
+    metric: str | None = None,
     reference: tuple[str, str] | None = None,
     n_boot: int = 1000,
     level: float = 0.95,
@@ -40,7 +40,8 @@ def compare(
         A **predictions** table of two or more (model, blocks).
     metric
         A metric of ``evaluate`` other than "auc_delong". Endpoints without it are left
-        out.
+        out. None takes what ranks models of the first endpoint: the AUC, Harrell's C of
+        survival, R2 of a number.
     reference
         (model, blocks) that all others are compared with; None compares every pair,
         the one that comes first in the table being the reference.
@@ -110,6 +111,8 @@ def compare(
     Nadeau & Bengio 2003, doi:10.1023/A:1024068626366
     """
     runs = read_runs(predictions)
+    ranks = [name for name in RANKED_BY.values() if name in metrics_of(runs[0])]
+    metric = ranks[0] if metric is None else metric
     _check_options(runs, metric, n_boot, level)
     seed = np.random.default_rng(random_state).integers(2**63)
     rows = [

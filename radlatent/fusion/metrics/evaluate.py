@@ -1,7 +1,7 @@
 """How well predictions agree with the truth, with intervals over patients.
 
 A **predictions** table enters, a **metrics** table leaves. The metrics themselves are
-in ``classes``, ``calibration`` and ``survival`` beside it.
+in ``classes``, ``calibration``, ``survival`` and ``continuous`` beside it.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,13 @@ import numpy as np
 import pandas as pd
 
 from radlatent.errors import SchemaError
-from radlatent.fusion.metrics.arrays import OutOfFold, SurvivalRun, interval, read_runs
+from radlatent.fusion.metrics.arrays import (
+    ContinuousRun,
+    OutOfFold,
+    SurvivalRun,
+    interval,
+    read_runs,
+)
 from radlatent.fusion.metrics.calibration import (
     calibration_intercept,
     calibration_slope,
@@ -26,10 +32,11 @@ from radlatent.fusion.metrics.classes import (
     sensitivity,
     specificity,
 )
+from radlatent.fusion.metrics.continuous import IN_UNIT, NUMBERS, WORDS
 from radlatent.fusion.metrics.survival import Score, scores_of
 from radlatent.schema import check_metrics
 
-__all__ = ["METRICS", "bootstrap_metric", "evaluate", "metrics_of"]
+__all__ = ["METRICS", "RANKED_BY", "bootstrap_metric", "evaluate", "metrics_of"]
 
 _SEVERAL = {
     "auc": auc,
@@ -45,6 +52,14 @@ _TWO = {
 }
 _AT_THRESHOLD = {"sensitivity": sensitivity, "specificity": specificity}
 
+#: Kind of outcome to the metric that ranks models.
+RANKED_BY = {
+    "class": "auc",
+    "survival": "c_harrell",
+    "competing": "c_harrell",
+    "continuous": "r2",
+}
+
 #: Metric of classes to function; more is better, but of the Brier score and the ICI
 #: less is, and the best intercept is 0, the best slope 1. All from ``auprc`` on are of
 #: two classes; the last two take who reaches the threshold in place of probabilities.
@@ -52,7 +67,7 @@ METRICS = _SEVERAL | _TWO | _AT_THRESHOLD
 
 
 def metrics_of(
-    run: OutOfFold | SurvivalRun, horizon: float | None = None
+    run: OutOfFold | SurvivalRun | ContinuousRun, horizon: float | None = None
 ) -> dict[str, Callable]:
     """Return the metrics that a run has: name to function.
 
@@ -65,13 +80,15 @@ def metrics_of(
     """
     if isinstance(run, SurvivalRun):
         return scores_of(run, horizon)
+    if isinstance(run, ContinuousRun):
+        return NUMBERS
     if len(run.classes) > 2:
         return _SEVERAL
     return _SEVERAL | _TWO | ({} if run.threshold is None else _AT_THRESHOLD)
 
 
 def bootstrap_metric(
-    run: OutOfFold | SurvivalRun,
+    run: OutOfFold | SurvivalRun | ContinuousRun,
     metric: str,
     weights: np.ndarray,
     horizon: float | None = None,
@@ -124,11 +141,12 @@ def evaluate(
     Returns
     -------
     DataFrame
-        ``n_events`` counts the positive class (see `Endpoint`) of two
-        classes, the smallest class of several, the events of survival; ``method`` says
-        which. Metrics that an endpoint or a model does not have are left out. Of
-        survival ``horizon`` is the last day that the metric counts (``method`` names
-        all days), NaN of Harrell's C, which counts every pair.
+        ``n_events`` counts the positive class (see `Endpoint`) of two classes, the
+        smallest class of several, the events of survival; ``method`` says which. Of a
+        number there are none (missing), and errors have a ``unit``. Metrics that an
+        endpoint or a model does not have are left out. Of survival ``horizon`` is the
+        last day that the metric counts (``method`` names all days), NaN of Harrell's C,
+        which counts every pair.
 
     Notes
     -----
@@ -163,7 +181,10 @@ def evaluate(
         for run in read_runs(predictions)
         for row in _metric_rows(run, run.draw_weights(n_boot, seed), level, horizon)
     ]
-    return check_metrics(pd.DataFrame(rows))
+    table = pd.DataFrame(rows)
+    if table["n_events"].isna().any():
+        table["n_events"] = table["n_events"].astype("Int64")
+    return check_metrics(table)
 
 
 def _metric_rows(run, weights, level, horizon):
@@ -178,9 +199,11 @@ def _metric_rows(run, weights, level, horizon):
         ends = {"estimate": float(estimate), "lower": lower, "upper": upper}
         method = (
             f"{n_repeats}; percentile bootstrap of patients and repeats, "
-            f"{len(draws)} of {len(weights)} draws; {role}"
+            f"{len(draws)} of {len(weights)} draws{role}"
         )
-        about = {}
+        about = run.in_unit if metric in IN_UNIT and n_events is None else {}
+        if n_events is None and metric in WORDS:
+            method += f"; {WORDS[metric]}"
         if isinstance(function, Score):
             method += f"; {function.words}" if function.words else ""
             about = {"horizon": function.horizon}
@@ -190,7 +213,7 @@ def _metric_rows(run, weights, level, horizon):
             scores = run.probability[:, :, 1]
             lower, upper = delong_interval(run.truth == 1, scores, level)
             ends |= {"lower": lower, "upper": upper}
-            method = f"{n_repeats}; DeLong's interval on the logit scale; {role}"
+            method = f"{n_repeats}; DeLong's interval on the logit scale{role}"
             yield (
                 run.key | {"metric": "auc_delong"} | ends | shared | {"method": method}
             )
@@ -198,9 +221,11 @@ def _metric_rows(run, weights, level, horizon):
 
 def _events(run):
     """Return how many events a run has, and what counts as one."""
+    if isinstance(run, ContinuousRun):
+        return None, ""
     if isinstance(run, SurvivalRun):
-        return int(run.truth["event"].sum()), "events"
+        return int(run.truth["event"].sum()), "; events"
     sizes = np.bincount(run.truth, minlength=len(run.classes))
     event = 1 if len(sizes) == 2 else int(sizes.argmin())
     role = "positive" if len(sizes) == 2 else "smallest"
-    return int(sizes[event]), f"{role} class {run.classes[event]!r}"
+    return int(sizes[event]), f"; {role} class {run.classes[event]!r}"

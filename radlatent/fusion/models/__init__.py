@@ -1,12 +1,13 @@
 """Families of models by the name that a study file gives them.
 
 - prepare: `Preparation`, and the one `pipeline` that puts it before a model.
-- classes, survival: the models. late: a model a block, fused.
+- classes, survival, continuous: the models. late: a model a block, fused.
 """
 
 from functools import partial
 
 from radlatent.fusion.models.classes import boosted, forest, logistic, svm
+from radlatent.fusion.models.continuous import elastic_net, ridge
 from radlatent.fusion.models.survival import (
     aft,
     boosted_survival,
@@ -15,7 +16,7 @@ from radlatent.fusion.models.survival import (
     survival_forest,
 )
 
-__all__ = ["MODELS", "SURVIVAL_MODELS"]
+__all__ = ["CONTINUOUS_MODELS", "FAMILIES", "MODELS", "SURVIVAL_MODELS"]
 
 #: Of classes.
 MODELS = {
@@ -33,4 +34,21 @@ SURVIVAL_MODELS = {
     "boosted_survival": boosted_survival,
     "survival_forest": survival_forest,
     "sign_average": sign_average,
+}
+
+#: Of numbers.
+CONTINUOUS_MODELS = {
+    "ridge": ridge,
+    "elastic_net": elastic_net,
+    "svm": partial(svm, kind="continuous"),
+    "forest": partial(forest, kind="continuous"),
+    "boosted": partial(boosted, kind="continuous"),
+}
+
+#: All of them by the kind of the endpoint.
+FAMILIES = {
+    "class": MODELS,
+    "survival": SURVIVAL_MODELS,
+    "competing": SURVIVAL_MODELS,
+    "continuous": CONTINUOUS_MODELS,
 }

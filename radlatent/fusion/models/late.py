@@ -10,18 +10,32 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.special import logit
-from sklearn.base import BaseEstimator, ClassifierMixin, clone, is_classifier
+from sklearn.base import (
+    BaseEstimator,
+    ClassifierMixin,
+    RegressorMixin,
+    clone,
+    is_classifier,
+    is_regressor,
+)
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import PredefinedSplit, cross_val_predict
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from radlatent.errors import SchemaError
-from radlatent.features.endpoint import strata_of
+from radlatent.features.endpoint import groups_of, strata_of
 from radlatent.features.folds import deal
 from radlatent.features.join import has_values, select_blocks
 from radlatent.fusion.solvers.cox import CoxRegression
+from radlatent.fusion.solvers.linear import PenalizedLinear
 
-__all__ = ["FLOOR", "LateFusion", "LateFusionSurvival", "late_fusion"]
+__all__ = [
+    "FLOOR",
+    "LateFusion",
+    "LateFusionNumbers",
+    "LateFusionSurvival",
+    "late_fusion",
+]
 
 #: Probabilities nearer to 0 or 1 count as this far: the log-odds of a forest that is
 #: sure are infinite.
@@ -34,15 +48,15 @@ def late_fusion(
     n_folds: int = 5,
     C: float = 1.0,
     random_state: int | None = 0,
-) -> "LateFusion | LateFusionSurvival":
+) -> "LateFusion | LateFusionNumbers | LateFusionSurvival":
     """Return an unfitted model that fuses a model for each block.
 
     Parameters
     ----------
     models
         Block, or pattern of blocks such as ``"*_latent"``, to an unfitted estimator:
-        all classifiers with ``predict_proba``, or all survival models whose
-        ``predict`` gives a risk.
+        all classifiers with ``predict_proba``, all regressors, or all survival models
+        whose ``predict`` gives a risk.
     n_folds
         Parts that the training patients of a block are dealt into.
     C
@@ -52,8 +66,8 @@ def late_fusion(
 
     Returns
     -------
-    LateFusion, LateFusionSurvival
-        The first if all models are classifiers.
+    LateFusion, LateFusionNumbers, LateFusionSurvival
+        The first if all models are classifiers, the second if all are regressors.
 
     Examples
     --------
@@ -61,13 +75,16 @@ def late_fusion(
     >>> late_fusion({"ct_*": logistic(), "pet_*": logistic(n_features=5)})
     LateFusion(models={...})
     """
-    classify = all(is_classifier(model) for model in models.values())
-    kind = LateFusion if classify else LateFusionSurvival
+    kinds = {is_classifier: LateFusion, is_regressor: LateFusionNumbers}
+    fitting = (k for asked, k in kinds.items() if all(map(asked, models.values())))
+    kind = next(fitting, LateFusionSurvival)
     return kind(dict(models), n_folds=n_folds, C=C, random_state=random_state)
 
 
 class _Late(BaseEstimator):
-    """What fusing classes and survival have in common."""
+    """What fusing classes, numbers and survival have in common."""
+
+    _kind = "class"
 
     def __init__(
         self,
@@ -86,7 +103,7 @@ class _Late(BaseEstimator):
         """Fit the models; return standardized scores of patients they did not see."""
         tables = {block: select_blocks(X, block) for block in self.models}
         has = {block: has_values(table).to_numpy() for block, table in tables.items()}
-        _check_counts(has, strata, self.n_folds, survival=self._survival)
+        _check_counts(has, strata, self.n_folds, self._kind)
         self.feature_names_in_ = X.columns.to_numpy(dtype=object)
         self.n_features_in_ = X.shape[1]
         self.models_ = {}
@@ -107,7 +124,11 @@ class _Late(BaseEstimator):
 
     def _deal(self, strata):
         who, seed = np.arange(len(strata)), self.random_state
-        strata = strata_of(strata, self.n_folds, survival=self._survival)
+        if self._kind == "continuous":
+            strata = groups_of(strata, self.n_folds)
+        else:
+            survival = self._kind == "survival"
+            strata = strata_of(strata, self.n_folds, survival=survival)
         part = deal(who, self.n_folds, strata=strata, random_state=seed)
         return PredefinedSplit(part)
 
@@ -178,7 +199,7 @@ class LateFusion(ClassifierMixin, _Late):
     Wolpert 1992, doi:10.1016/S0893-6080(05)80023-1
     """
 
-    _method, _survival = "predict_proba", False
+    _method = "predict_proba"
 
     def fit(self, X: pd.DataFrame, y: ArrayLike) -> "LateFusion":
         """Fit on features by patient and the class of each."""
@@ -204,6 +225,60 @@ class LateFusion(ClassifierMixin, _Late):
     def predict(self, X: pd.DataFrame) -> np.ndarray:
         """Return the class with the largest probability."""
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+
+class LateFusionNumbers(RegressorMixin, _Late):
+    """Predictions of a model for each block, weighed by a ridge regression.
+
+    Parameters
+    ----------
+    models
+        Block, or pattern of blocks, to an unfitted regressor; see `late_fusion`.
+    n_folds, C, random_state
+        As in `late_fusion`; parts have similar numbers (`groups_of`).
+
+    Attributes
+    ----------
+    models_, columns_
+        As in `LateFusion`.
+    weights_
+        Series by block: change of the fused number, in its unit, with one standard
+        deviation of the prediction of the block.
+    fuse_
+        The `PenalizedLinear`.
+
+    Raises
+    ------
+    SchemaError
+        As in `LateFusion`.
+
+    Notes
+    -----
+    As `LateFusion`, with predicted numbers in the place of log-odds. The penalty on
+    half the sum of squared errors of the standardized outcome is |weights|^2 / (2 C).
+
+    References
+    ----------
+    Wolpert 1992, doi:10.1016/S0893-6080(05)80023-1; Breiman 1996,
+    doi:10.1007/BF00117832
+    """
+
+    _method, _kind = "predict", "continuous"
+
+    def fit(self, X: pd.DataFrame, y: ArrayLike) -> "LateFusionNumbers":
+        """Fit on features by patient and the number of each."""
+        y = np.asarray(y, dtype=float)
+        scores = self._fit_blocks(X, y, y, 1)
+        self.fuse_ = PenalizedLinear(1 / (self.C * len(scores))).fit(scores, y)
+        self.weights_ = pd.Series(self.fuse_.coef_, [*self.models_], name="weight")
+        return self
+
+    def _score(self, said):
+        return np.asarray(said)[:, None]
+
+    def predict(self, X: pd.DataFrame) -> np.ndarray:
+        """Return the number of each patient, in the unit of the outcome."""
+        return self.fuse_.predict(self._scores(X))
 
 
 class LateFusionSurvival(_Late):
@@ -245,7 +320,7 @@ class LateFusionSurvival(_Late):
     doi:10.1111/j.2517-6161.1972.tb00899.x
     """
 
-    _method, _survival = "predict", True
+    _method, _kind = "predict", "survival"
 
     def fit(self, X: pd.DataFrame, y: np.ndarray) -> "LateFusionSurvival":
         """Fit on features by patient and an array with ``event`` and ``time``."""
@@ -269,9 +344,11 @@ class LateFusionSurvival(_Late):
         return self.fuse_.predict_survival(self._scores(X), times)
 
 
-def _check_counts(has, strata, n_folds, *, survival):
+def _check_counts(has, strata, n_folds, kind):
+    if kind == "continuous":
+        strata = np.full(len(strata), "any value")
     # of survival, events: who was censored is no class
-    known = [True] if survival else np.unique(strata)
+    known = [True] if kind == "survival" else np.unique(strata)
     counts = {
         block: {str(k): int((strata[rows] == k).sum()) for k in known}
         for block, rows in has.items()
@@ -280,7 +357,7 @@ def _check_counts(has, strata, n_folds, *, survival):
     if small:
         msg = (
             f"late fusion: n_folds={n_folds} takes as many training patients who have "
-            "the block, of each class or with the event; there are "
+            "the block, of each class, with the event or a value; there are "
             f"{small}. Give a smaller n_folds, or leave the block out."
         )
         raise SchemaError(msg)

@@ -1,4 +1,4 @@
-"""What happens to columns before a model of classes or of survival: one Pipeline.
+"""What happens to columns before a model of any outcome: one Pipeline.
 
 A model and its `Preparation` enter, an unfitted scikit-learn Pipeline leaves.
 Imputation, scaling and selection are inside it, so that ``cross_validate`` fits them on
@@ -8,7 +8,7 @@ training patients only.
 from dataclasses import dataclass, fields
 
 import pandas as pd
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator, clone, is_regressor
 from sklearn.feature_selection import VarianceThreshold
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
@@ -23,10 +23,21 @@ from radlatent.fusion.steps.filters import (
     DropNearConstant,
     StableColumns,
 )
-from radlatent.fusion.steps.selection import SELECTIONS, SURVIVAL_SELECTIONS
+from radlatent.fusion.steps.selection import (
+    CONTINUOUS_SELECTIONS,
+    SELECTIONS,
+    SURVIVAL_SELECTIONS,
+)
 from radlatent.schema import nearest
 
 __all__ = ["Preparation", "pipeline"]
+
+#: Kind of outcome to what ``select`` may name, and a model that selects by itself.
+_SELECTIONS = {
+    "class": (SELECTIONS, "logistic(penalty='lasso')"),
+    "survival": (SURVIVAL_SELECTIONS, "cox(l1_ratio=1)"),
+    "continuous": (CONTINUOUS_SELECTIONS, "elastic_net()"),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,12 +48,13 @@ class Preparation:
     ----------
     select
         How the columns of a model are chosen: "univariate", by the one-way F for the
-        classes or the concordance with survival, and of classes "mrmr", "elastic_net"
-        or "boruta". None is "univariate" where the model is given ``n_features``. The
-        first two need ``n_features``; for the others it is the most they keep.
+        classes, the concordance with survival or the |correlation| with a number, of
+        classes "mrmr", and of classes and numbers "elastic_net" or "boruta". None is
+        "univariate" where the model is given ``n_features``. The first two need
+        ``n_features``; for the others it is the most they keep.
     correlation
-        Of columns with a larger |Spearman correlation| the one is kept that F, or the
-        concordance, puts first; before the choice.
+        Of columns with a larger |Spearman correlation| the one is kept that
+        "univariate" would put first; before the choice.
     near_constant
         Columns in which more than this share of the patients have one value are
         dropped first: once moved by `Combat` they would have one a site. None drops
@@ -105,28 +117,29 @@ class Preparation:
         ]
 
     def by_outcome(
-        self, n_features: int | None, *, survival: bool = False
+        self, n_features: int | None, *, kind: str = "class"
     ) -> list[tuple[str, BaseEstimator]]:
         """Return the steps that look at the outcome, the first first.
 
         Raises
         ------
         SchemaError
-            The selection needs ``n_features``, or classes where there is survival.
+            The selection needs ``n_features``, or classes where there are none.
         """
-        known, steps = SURVIVAL_SELECTIONS if survival else SELECTIONS, []
+        known, sparse, steps = *_SELECTIONS[kind], []
         if self.select is not None and self.select not in known:
             msg = (
-                f"select={self.select!r} looks at classes, and the outcome is survival:"
+                f"select={self.select!r} looks at classes, and the outcome is {kind}:"
                 f" take one of {[*known]}, or a model that leaves columns out, "
-                "cox(l1_ratio=1)."
+                f"{sparse}."
             )
             raise SchemaError(msg)
         if self.select in ("univariate", "mrmr") and n_features is None:
             msg = f"select={self.select!r} needs n_features: how many columns to keep."
             raise SchemaError(msg)
         if self.correlation is not None:
-            drop = DropCorrelated(self.correlation, keep="relevant")
+            first = "correlated" if kind == "continuous" else "relevant"
+            drop = DropCorrelated(self.correlation, keep=first)
             steps.append(("correlation", drop))
         if self.select or n_features is not None:
             steps.append(("select", known[self.select or "univariate"](n_features)))
@@ -159,7 +172,9 @@ def pipeline(
         There is no such field or selection, or it is not for this outcome.
     """
     plan, survival = Preparation.of(prepare), isinstance(model, SurvivalModel)
-    steps = [*plan.before_outcome(), *plan.by_outcome(n_features, survival=survival)]
+    kind = "continuous" if is_regressor(model) else "class"
+    kind = "survival" if survival else kind
+    steps = [*plan.before_outcome(), *plan.by_outcome(n_features, kind=kind)]
     if not survival:
         return Pipeline([*steps, (name, model)])
     # tables between steps, so that errors can name patients and columns

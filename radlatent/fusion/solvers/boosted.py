@@ -1,25 +1,60 @@
-"""Boosted trees of XGBoost, for classes and for survival.
+"""Boosted trees of XGBoost, for classes, for numbers and for survival.
 
-Columns and an outcome enter; probabilities, or risks (higher = earlier event), leave.
+Columns and an outcome enter; probabilities, numbers, or risks (higher = earlier event)
+leave.
 """
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from radlatent.fusion.solvers.survival import SurvivalModel, check_survival
 
-__all__ = ["Boosted", "BoostedSurvival"]
+__all__ = ["Boosted", "BoostedNumbers", "BoostedSurvival", "GrownOnce"]
 
-#: Intervals that trees of classes cut a column into, at most.
+#: Intervals that trees of classes and numbers cut a column into, at most.
 _BINS = 64
 
 _OBJECTIVES = ("cox", "aft")
 
 
-class Boosted(ClassifierMixin, BaseEstimator):
+class GrownOnce(BaseEstimator):
+    """What trees of classes and of numbers share: a fit serves fewer trees too."""
+
+    def __init__(
+        self,
+        n_estimators: int = 200,
+        *,
+        max_depth: int = 2,
+        learning_rate: float = 0.05,
+        random_state: int | None = 0,
+    ):
+        self.n_estimators = n_estimators
+        self.max_depth = max_depth
+        self.learning_rate = learning_rate
+        self.random_state = random_state
+
+    def _options(self):
+        options = self.get_params() | {"random_state": _seed(self.random_state)}
+        options |= {"subsample": 0.8, "tree_method": "hist", "n_jobs": 1}
+        return options | {"max_bin": _BINS}
+
+    @property
+    def booster_(self):
+        """The Booster of XGBoost with the trees that predict."""
+        check_is_fitted(self)
+        return self.model_.get_booster()[: self._n_rounds()]
+
+    def _n_rounds(self):
+        return min(self.n_estimators, self.model_.n_estimators)
+
+    def _rounds(self):
+        return {"iteration_range": (0, self._n_rounds())}
+
+
+class Boosted(ClassifierMixin, GrownOnce):
     """Trees of XGBoost, one after the other, for classes of any name.
 
     Parameters
@@ -40,19 +75,6 @@ class Boosted(ClassifierMixin, BaseEstimator):
     where there are some hundred: twice the time and four times the memory.
     """
 
-    def __init__(
-        self,
-        n_estimators: int = 200,
-        *,
-        max_depth: int = 2,
-        learning_rate: float = 0.05,
-        random_state: int | None = 0,
-    ):
-        self.n_estimators = n_estimators
-        self.max_depth = max_depth
-        self.learning_rate = learning_rate
-        self.random_state = random_state
-
     def fit(self, X: ArrayLike, y: ArrayLike) -> "Boosted":
         """Grow the trees on ``X``, shape (n_patients, n_columns), for classes ``y``."""
         from xgboost import XGBClassifier
@@ -62,27 +84,14 @@ class Boosted(ClassifierMixin, BaseEstimator):
         self.classes_, numbers = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"y holds one class only, {self.classes_[0]!r}.")
-        options = self.get_params() | {"random_state": _seed(self.random_state)}
-        options |= {"subsample": 0.8, "tree_method": "hist", "n_jobs": 1}
-        options |= {"max_bin": _BINS}
-        self.model_ = XGBClassifier(**options).fit(X, numbers)
+        self.model_ = XGBClassifier(**self._options()).fit(X, numbers)
         return self
-
-    @property
-    def booster_(self):
-        """The Booster of XGBoost with the trees that predict."""
-        check_is_fitted(self)
-        return self.model_.get_booster()[: self._n_rounds()]
-
-    def _n_rounds(self):
-        return min(self.n_estimators, self.model_.n_estimators)
 
     def predict_proba(self, X: ArrayLike) -> np.ndarray:
         """Return a probability of each class, shape (n_patients, n_classes)."""
         check_is_fitted(self)
         X = validate_data(self, X, reset=False)
-        rounds = {"iteration_range": (0, self._n_rounds())}
-        chances = self.model_.predict_proba(X, **rounds)
+        chances = self.model_.predict_proba(X, **self._rounds())
         chances = chances.astype(np.float64)
         return chances / chances.sum(axis=1, keepdims=True)  # of single precision
 
@@ -90,6 +99,38 @@ class Boosted(ClassifierMixin, BaseEstimator):
         """Return the class of the largest probability."""
         best = self.predict_proba(X).argmax(axis=1)
         return self.classes_[best]
+
+
+class BoostedNumbers(RegressorMixin, GrownOnce):
+    """Trees of XGBoost, one after the other, for numbers: squared error.
+
+    Parameters
+    ----------
+    n_estimators, max_depth, learning_rate, random_state
+        As of `Boosted`.
+
+    Notes
+    -----
+    The first prediction is the mean of the training patients; trees are grown on the
+    standardized outcome, since XGBoost computes in single precision.
+    """
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> "BoostedNumbers":
+        """Grow the trees on ``X``, shape (n_patients, n_columns), for numbers ``y``."""
+        from xgboost import XGBRegressor
+
+        X, y = validate_data(self, X, y, y_numeric=True)
+        self.center_, self.spread_ = y.mean(), y.std() or 1.0
+        model = XGBRegressor(**self._options(), base_score=0.0)
+        self.model_ = model.fit(X, (y - self.center_) / self.spread_)
+        return self
+
+    def predict(self, X: ArrayLike) -> np.ndarray:
+        """Return the number of each patient, in the unit of the outcome."""
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False)
+        found = self.model_.predict(X, **self._rounds()).astype(np.float64)
+        return self.center_ + self.spread_ * found
 
 
 class BoostedSurvival(SurvivalModel):

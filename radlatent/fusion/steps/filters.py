@@ -23,6 +23,7 @@ __all__ = [
     "DropNearConstant",
     "Selector",
     "StableColumns",
+    "correlation",
     "share_between",
 ]
 
@@ -77,7 +78,8 @@ class DropCorrelated(Selector):
         The largest |Spearman correlation| with a kept column.
     keep
         Who comes first: "first" goes by the order of the columns, "relevant" by their
-        one-way F for the classes, or how far their C for survival is from 0.5.
+        one-way F for the classes, or how far their C for survival is from 0.5,
+        "correlated" by their |correlation| with a number.
 
     Notes
     -----
@@ -94,10 +96,11 @@ class DropCorrelated(Selector):
 
     def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> "DropCorrelated":
         """Compare the columns of ``X``, shape (n_patients, n_columns)."""
-        if self.keep not in ("first", "relevant") or not 0 < self.limit < 1:
+        known = ("first", "relevant", "correlated")
+        if self.keep not in known or not 0 < self.limit < 1:
             msg = (
-                f"keep is {self.keep!r} and limit {self.limit!r}; give 'first' or "
-                "'relevant', and a limit between 0 and 1."
+                f"keep is {self.keep!r} and limit {self.limit!r}; give one of "
+                f"{known}, and a limit between 0 and 1."
             )
             raise ValueError(msg)
         X, order = self._enter(X, y)
@@ -123,7 +126,10 @@ class DropCorrelated(Selector):
         if self.keep == "first":
             X = validate_data(self, X)
             return X, np.arange(X.shape[1])
-        if getattr(getattr(y, "dtype", None), "names", None):
+        if self.keep == "correlated":
+            X, y = validate_data(self, X, y, y_numeric=True)
+            strength = np.abs(correlation(X, y))
+        elif getattr(getattr(y, "dtype", None), "names", None):
             X, y = check_survival(self, X, y)
             strength = np.abs(concordance(X, y) - 0.5)
         else:
@@ -246,3 +252,10 @@ def share_between(X, y):
     for rows in (centered[y == label] for label in np.unique(y)):
         between += len(rows) * rows.mean(axis=0) ** 2
     return np.divide(between, total, out=np.zeros_like(total), where=total > 0)
+
+
+def correlation(X, y):
+    """Return Pearson's correlation of each column with a number, 0 where it is flat."""
+    centered, apart = X - X.mean(axis=0), y - y.mean()
+    size = np.linalg.norm(centered, axis=0) * np.linalg.norm(apart)
+    return np.divide(apart @ centered, size, out=np.zeros_like(size), where=size > 0)

@@ -8,23 +8,28 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import rel_entr
 from scipy.stats import binom
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
 from radlatent.fusion.solvers.concordance import concordance
+from radlatent.fusion.solvers.linear import PenalizedLinear
 from radlatent.fusion.solvers.sparse import SparseLogistic, null_gradient
 from radlatent.fusion.solvers.survival import check_survival
-from radlatent.fusion.steps.filters import Selector, share_between
+from radlatent.fusion.steps.filters import Selector, correlation, share_between
 
 __all__ = [
+    "CONTINUOUS_SELECTIONS",
     "SELECTIONS",
     "SURVIVAL_SELECTIONS",
     "Boruta",
+    "BorutaOfNumbers",
+    "ElasticNetOfNumbers",
     "ElasticNetSelect",
     "MinimumRedundancy",
     "SelectAtMost",
     "SelectByConcordance",
+    "SelectByCorrelation",
 ]
 
 
@@ -69,6 +74,27 @@ class SelectByConcordance(Selector):
         X, y = check_survival(self, X, y)
         self._check_n_features()
         return self._keep_best(np.abs(concordance(X, y) - 0.5), self.n_features)
+
+
+class SelectByCorrelation(Selector):
+    """Keep the columns with the largest |correlation|, all if there are fewer.
+
+    Ties go to the column that comes first.
+
+    Parameters
+    ----------
+    n_features
+        Columns to keep.
+    """
+
+    def __init__(self, n_features: int = 20):
+        self.n_features = n_features
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> "SelectByCorrelation":
+        """Score the columns of ``X``, (n_patients, n_columns), against numbers."""
+        X, y = validate_data(self, X, y, y_numeric=True)
+        self._check_n_features()
+        return self._keep_best(np.abs(correlation(X, y)), self.n_features)
 
 
 class MinimumRedundancy(Selector):
@@ -157,12 +183,31 @@ class ElasticNetSelect(Selector):
         """Fit an elastic net of ``y`` on ``X``, shape (n_patients, n_columns)."""
         X, y = validate_data(self, X, y)
         self._check_n_features()
+        weights = self._weigh(X, y)
+        used = np.count_nonzero(weights)
+        return self._keep_best(weights, min(used, self.n_features or used))
+
+    def _weigh(self, X, y):
         largest = null_gradient(X, y).max() / self.l1_ratio
         C = 1 / (self.share * max(largest, np.finfo(float).tiny))
         net = SparseLogistic(C=C, l1_ratio=self.l1_ratio).fit(X, y)
-        weights = np.abs(net.coef_).mean(axis=0)
-        used = np.count_nonzero(weights)
-        return self._keep_best(weights, min(used, self.n_features or used))
+        return np.abs(net.coef_).mean(axis=0)
+
+
+class ElasticNetOfNumbers(ElasticNetSelect):
+    """`ElasticNetSelect` of an outcome that is a number (`PenalizedLinear`).
+
+    Parameters
+    ----------
+    n_features, share, l1_ratio
+        As of `ElasticNetSelect`.
+    """
+
+    def _weigh(self, X, y):
+        # of the standardized outcome, the gradient where no column is used
+        largest = np.abs(correlation(X, y) * X.std(axis=0)).max() / self.l1_ratio
+        strength = self.share * max(largest, np.finfo(float).tiny)
+        return np.abs(PenalizedLinear(strength, self.l1_ratio).fit(X, y).coef_)
 
 
 class Boruta(Selector):
@@ -194,6 +239,8 @@ class Boruta(Selector):
     ----------
     Kursa & Rudnicki 2010, doi:10.18637/jss.v036.i11
     """
+
+    _forest = RandomForestClassifier
 
     def __init__(
         self,
@@ -240,9 +287,28 @@ class Boruta(Selector):
         copies = X[:, np.resize(columns, max(5, len(columns)))]
         shuffled = np.take_along_axis(copies, draw.rand(*copies.shape).argsort(0), 0)
         seed = draw.randint(2**31 - 1)
-        forest = RandomForestClassifier(self.n_estimators, random_state=seed, n_jobs=1)
+        forest = self._forest(self.n_estimators, random_state=seed, n_jobs=1)
         found = forest.fit(np.hstack([X[:, columns], shuffled]), y).feature_importances_
         return found[: len(columns)], found[len(columns) :].max()
+
+
+class BorutaOfNumbers(Boruta):
+    """`Boruta` of an outcome that is a number.
+
+    Parameters
+    ----------
+    n_features, n_estimators, n_rounds, level, random_state
+        As of `Boruta`.
+
+    Notes
+    -----
+    A split looks at a third of the columns: of all, as scikit-learn's default is, the
+    strongest column would hide the others in every tree.
+    """
+
+    @staticmethod
+    def _forest(n_estimators, **about):
+        return RandomForestRegressor(n_estimators, max_features=1 / 3, **about)
 
 
 def _information(states, members):
@@ -265,3 +331,10 @@ SELECTIONS = {
 
 #: The same, by survival: the others look at classes.
 SURVIVAL_SELECTIONS = {"univariate": SelectByConcordance}
+
+#: The same, by a number: classes that are cut out of it would be another outcome.
+CONTINUOUS_SELECTIONS = {
+    "univariate": SelectByCorrelation,
+    "elastic_net": ElasticNetOfNumbers,
+    "boruta": BorutaOfNumbers,
+}

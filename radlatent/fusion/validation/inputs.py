@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 from numpy.lib import recfunctions as rfn
+from sklearn.base import BaseEstimator, is_classifier, is_regressor
+from sklearn.pipeline import Pipeline
 
 from radlatent.errors import LeakageError, SchemaError
 from radlatent.features.endpoint import SHORT, outcome_problems, positive_problems
 from radlatent.features.folded import FoldedFeatures
 from radlatent.features.values import text_index
+from radlatent.fusion.solvers.survival import SurvivalModel
 from radlatent.fusion.validation.leakage import check_fitted
 from radlatent.schema import check_features, check_folds
 
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "check_inputs",
+    "check_model",
     "check_table",
     "missing_in_training",
     "outcome_of",
@@ -104,6 +108,24 @@ def with_text_ids(
 
 def _are_text(ids):
     return all(isinstance(one, str) for one in ids)
+
+
+def check_model(model: BaseEstimator, endpoint: "Endpoint") -> None:
+    """Raise if a classifier is asked for numbers, or a regressor for classes."""
+    last = model[-1] if isinstance(model, Pipeline) else model
+    if endpoint.kind == "continuous" and (
+        is_classifier(model) or isinstance(last, SurvivalModel)
+    ):
+        other = "ridge(), elastic_net() or forest(kind='continuous')"
+    elif endpoint.kind == "class" and is_regressor(model):
+        other = "logistic() or forest()"
+    else:
+        return
+    msg = (
+        f"{type(last).__name__} is not for endpoint {endpoint.name!r}, of kind "
+        f"{endpoint.kind!r}: take {other}."
+    )
+    raise SchemaError(msg)
 
 
 def check_table(features: pd.DataFrame | FoldedFeatures, endpoint: "Endpoint") -> None:

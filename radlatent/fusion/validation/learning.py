@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator, clone, is_regressor
 
 from radlatent.errors import SchemaError
+from radlatent.features.endpoint import groups_of
 from radlatent.features.folded import FoldedFeatures
 from radlatent.fusion.metrics.evaluate import evaluate
-from radlatent.fusion.validation.inputs import check_inputs, with_text_ids
+from radlatent.fusion.validation.inputs import check_inputs, check_model, with_text_ids
 from radlatent.fusion.validation.validate import key_of, predict_folds
 
 if TYPE_CHECKING:
@@ -61,7 +62,8 @@ def learning_curve(
     Notes
     -----
     Every size tests the same patients. Its training patients are a part of those of the
-    next size, with classes, or events and censored, in the same shares. A curve that
+    next size, with classes, events and censored, or low and high numbers in the same
+    shares. A curve that
     still rises at its end says that more patients would help; one that is flat says
     little where its interval is wide. Latent features are those of the encoder of the
     fold, which saw all of its training patients: the curve is that of the last model.
@@ -72,6 +74,7 @@ def learning_curve(
     doi:10.1186/1472-6947-12-8
     """
     features, folds = with_text_ids(features, folds)
+    check_model(model, endpoint)
     splits = check_inputs(features, endpoint, folds)
     most = min(len(train) for train, _ in splits.values())
     if sizes is None:
@@ -106,10 +109,12 @@ class _Fewer(BaseEstimator):
     def fit(self, X, y):
         """Return a fitted copy of the estimator itself."""
         outcome = np.asarray(y)
+        numbers = is_regressor(self.estimator)
         strata = outcome["event"] if outcome.dtype.names else outcome
+        strata = groups_of(outcome, 2) if numbers else strata
         rows = _nested(strata, np.random.default_rng(self.random_state))[: self.size]
         # of survival, events are learned, and censored patients need not be there
-        needed = {True} if outcome.dtype.names else set(strata)
+        needed = {True} if outcome.dtype.names else set(() if numbers else strata)
         absent = needed - set(strata[rows])
         if absent:
             msg = f"{self.size} training patients leave out {sorted(absent)}."

@@ -14,10 +14,10 @@ from sklearn.base import BaseEstimator
 from radlatent.errors import SchemaError
 from radlatent.features.folded import FoldedFeatures
 from radlatent.fusion.metrics.arrays import interval, read_runs
-from radlatent.fusion.metrics.classes import auc
-from radlatent.fusion.metrics.survival import c_harrell
+from radlatent.fusion.metrics.evaluate import RANKED_BY, bootstrap_metric
 from radlatent.fusion.validation.inputs import (
     check_inputs,
+    check_model,
     missing_in_training,
     with_text_ids,
 )
@@ -90,9 +90,9 @@ def permute_outcomes(
 
     Notes
     -----
-    The metric is the AUC (of several classes the macro average) or Harrell's C, mean
-    over repeats. p = (1 + number of permutations that are as good) / (1 + number of
-    permutations). ``chance_lower`` and ``chance_upper`` hold the middle 95 % of the
+    The metric is the AUC (of several classes the macro average), Harrell's C or R2,
+    mean over repeats. p = (1 + number of permutations that are as good) / (1 + number
+    of permutations). ``chance_lower`` and ``chance_upper`` hold the middle 95 % of the
     permutations. A search or a selection inside the model is repeated and accounted
     for; one that was made before, on the true outcomes of all patients, is not, and
     looks as if it were an effect.
@@ -110,6 +110,7 @@ def permute_outcomes(
     if n_permutations < 1:
         raise SchemaError(f"n_permutations is {n_permutations}; give 1 or more.")
     features, folds = with_text_ids(features, folds)
+    check_model(model, endpoint)
     splits = check_inputs(features, endpoint, folds)
     rng = np.random.default_rng(random_state)
     tasks = {"observed": (model, features, endpoint, splits)}
@@ -147,6 +148,5 @@ def _ranked(model, features, endpoint, splits):
     predictions, _ = predict_folds(model, features, endpoint, splits)
     (run,) = read_runs(predictions)
     nothing = np.empty((0, len(run.patients)))
-    if endpoint.kind == "class":
-        return "auc", float(run.bootstrap(auc, nothing)[0])
-    return "c_harrell", float(run.bootstrap(c_harrell, nothing)[0])
+    metric = RANKED_BY[endpoint.kind]
+    return metric, float(bootstrap_metric(run, metric, nothing)[0])

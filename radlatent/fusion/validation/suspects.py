@@ -53,14 +53,12 @@ def suspects(
         ``what`` ("outcome", "order" or "copy"), ``where`` (the column, or the block),
         ``message``.
 
-    Notes
-    -----
-    A column is told where its ranks by themselves separate a class from all others, or
-    order the times (AUC or C of 0.995 and more, either way), and so few patients are
-    not separated by chance in that many columns. Whole numbers in steps of one that do
-    so number the patients in the order of the outcome. A copy is a patient who has all
-    values of a block from another one, two of the columns at least being measurements:
-    most patients differ there.
+    Notes ----- A column is told where its ranks by themselves separate a class from all
+    others, or order the times or numbers (AUC or C of 0.995 and more, either way), and
+    so few patients are not separated by chance in that many columns. Whole numbers in
+    steps of one that do so number the patients in the order of the outcome. A copy is a
+    patient who has all values of a block from another one, two of the columns at least
+    being measurements: most patients differ there.
     """
     if isinstance(features, FoldedFeatures):
         features = next(iter(features.tables.values()))
@@ -81,17 +79,19 @@ def log_suspects(
 
 
 def _outcomes(table, endpoint):
-    survival = endpoint.kind == "survival"
     y = outcome_of(endpoint, table.index.tolist())
-    sides = _sides(y, survival)
+    sides = _SIDES[endpoint.kind](y)
+    y, ordered = _as_times(y) if endpoint.kind == "continuous" else (y, "")
+    survival = endpoint.kind == "survival"
+    ordered = "orders the times of the events" if survival else ordered
     for column in table:
         values = table[column].to_numpy()
         known = ~np.isnan(values)
         if known.sum() < len(values) / 2 or len(np.unique(values[known])) < 2:
             continue
         says = _separates(values[known], {k: s[known] for k, s in sides.items()}, table)
-        if not says and survival and _orders(values[known], y[known], table):
-            says = "orders the times of the events"
+        if not says and ordered and _orders(values[known], y[known], table):
+            says = ordered
         if says:
             counts = _counts_patients(values[known])
             what = "order" if counts else "outcome"
@@ -103,15 +103,33 @@ def _outcomes(table, endpoint):
             yield what, column, f"{column} alone {says}: {asked}"
 
 
-def _sides(y, survival):
+def _as_times(numbers):
+    """Return numbers as times that nobody is censored in, and what orders them."""
+    y = np.empty(len(numbers), dtype=[("event", bool), ("time", float)])
+    y["event"], y["time"] = True, rankdata(numbers)
+    return y, "orders the patients by the outcome"
+
+
+def _classes(y):
     """Return what may be separated from the rest: name to who is of it."""
-    if survival:
-        return {"events from censored patients": y["event"]}
     classes = np.asarray(y)
     names = np.unique(classes)
     if len(names) == 2:
         return {"the classes": classes == names[1]}
     return {f"class {name!r} from the others": classes == name for name in names}
+
+
+def _events(y):
+    return {"events from censored patients": y["event"]}
+
+
+#: Kind of outcome to what may be separated from the rest.
+_SIDES = {
+    "class": _classes,
+    "survival": _events,
+    "competing": _events,
+    "continuous": lambda y: {},
+}
 
 
 def _separates(values, sides, table):

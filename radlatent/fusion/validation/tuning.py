@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone, is_regressor
 from sklearn.model_selection import BaseCrossValidator, ParameterGrid, PredefinedSplit
 from sklearn.pipeline import Pipeline
 from sklearn.utils import assert_all_finite, column_or_1d, get_tags, indexable
@@ -19,12 +19,13 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from radlatent.errors import SchemaError
-from radlatent.features.endpoint import strata_of
+from radlatent.features.endpoint import groups_of, strata_of
 from radlatent.features.folds import deal
 from radlatent.fusion.metrics.arrays import Risks
 from radlatent.fusion.metrics.classes import auc
+from radlatent.fusion.metrics.continuous import r2
 from radlatent.fusion.metrics.survival import c_harrell
-from radlatent.fusion.solvers.boosted import Boosted
+from radlatent.fusion.solvers.boosted import GrownOnce
 from radlatent.fusion.solvers.calibrated import SurvivalPipeline
 from radlatent.fusion.validation.inputs import outcome_of
 from radlatent.parallel import map_tasks
@@ -77,9 +78,11 @@ class InnerFolds(BaseCrossValidator):
 
 
 def rank_score(fitted: BaseEstimator, X: pd.DataFrame, y) -> float:
-    """Return the AUC (of several classes the macro average) or Harrell's C."""
+    """Return the AUC (of several classes the macro average), Harrell's C, or R2."""
     y = np.asarray(y)
     ones = np.ones((1, len(y)))
+    if is_regressor(fitted):
+        return float(r2(y, fitted.predict(X), ones)[0])
     if y.dtype.names:
         risks = Risks(fitted.predict(X), np.empty((len(y), 0)), np.empty(0))
         return float(c_harrell(y, risks, ones)[0])
@@ -98,7 +101,7 @@ class Tuned(MetaEstimatorMixin, BaseEstimator):
     """A search on inner folds that does once what its candidates share.
 
     The steps of a Pipeline before the first that has a candidate are fitted once for
-    each inner fold, and one fit of `Boosted` serves all numbers of its trees. What is
+    each inner fold, and one fit of boosted trees serves all numbers of them. What is
     found is what scikit-learn's GridSearchCV finds. The curve of a `SurvivalPipeline`
     is fitted for the chosen candidate only, as it does not rank.
 
@@ -136,7 +139,7 @@ class Tuned(MetaEstimatorMixin, BaseEstimator):
 
     def fit(self, X: pd.DataFrame, y: ArrayLike) -> "Tuned":
         """Search on inner folds of ``X`` and fit the best candidate to all of it."""
-        X, y = indexable(X, _checked(y))
+        X, y = indexable(X, _checked(y, numbers=is_regressor(self.estimator)))
         scores = [
             self.score_fold(*(_rows(part, p) for p in places for part in (X, y)))
             for places in self.split(X, y)
@@ -145,7 +148,10 @@ class Tuned(MetaEstimatorMixin, BaseEstimator):
 
     def split(self, X: ArrayLike, y: ArrayLike):
         """Yield the places of training and of test patients of each inner fold."""
-        yield from (self.cv or InnerFolds()).split(X, y)
+        folds = self.cv or InnerFolds()
+        if is_regressor(self.estimator):
+            y = groups_of(np.asarray(y, dtype=float), folds.n_folds)
+        yield from folds.split(X, y)
 
     def score_fold(
         self, X: pd.DataFrame, y: ArrayLike, unseen: pd.DataFrame, truth: ArrayLike
@@ -189,7 +195,7 @@ class Tuned(MetaEstimatorMixin, BaseEstimator):
 
     @available_if(_offers("predict"))
     def predict(self, X: pd.DataFrame) -> np.ndarray:
-        """Return the classes, or the risks, that the chosen model predicts."""
+        """Return the classes, numbers or risks that the chosen model predicts."""
         check_is_fitted(self)
         return self.best_estimator_.predict(X)
 
@@ -206,20 +212,21 @@ class Tuned(MetaEstimatorMixin, BaseEstimator):
         return self.best_estimator_.predict_survival(X, times)
 
     def score(self, X: pd.DataFrame, y: ArrayLike) -> float:
-        """Return what candidates are ranked by: the AUC, or Harrell's C."""
+        """Return what candidates are ranked by: the AUC, Harrell's C, or R2."""
         return rank_score(self, X, y)
 
     def __sklearn_tags__(self):
         tags, model = super().__sklearn_tags__(), get_tags(self.estimator)
         tags.estimator_type = model.estimator_type
         tags.classifier_tags = model.classifier_tags
+        tags.regressor_tags = model.regressor_tags
         tags.target_tags = model.target_tags
         tags.input_tags = model.input_tags
         return tags
 
 
-def _checked(y):
-    """Return an outcome of one dimension, of classes or of survival."""
+def _checked(y, *, numbers=False):
+    """Return an outcome of one dimension: classes, numbers or survival."""
     if getattr(getattr(y, "dtype", None), "names", None):
         return y
     if not isinstance(y, pd.Series):
@@ -228,7 +235,8 @@ def _checked(y):
         msg = f"n_samples={len(y)}: a search takes patients to fit, and to test."
         raise ValueError(msg)
     assert_all_finite(y, input_name="y")
-    check_classification_targets(y)
+    if not numbers:
+        check_classification_targets(y)
     return y
 
 
@@ -243,7 +251,7 @@ def _plan(model, grid):
     fits, shared, parts = dict(grid), {}, model.get_params()
     for name in grid:
         step, _, setting = name.rpartition("__")
-        boosted = isinstance(parts.get(step) if step else model, Boosted)
+        boosted = isinstance(parts.get(step) if step else model, GrownOnce)
         if boosted and setting == "n_estimators" and step not in grid:
             shared[name] = fits.pop(name)
     return [*ParameterGrid(fits)], [*ParameterGrid(shared)]
@@ -333,12 +341,12 @@ def tune(
     Parameters
     ----------
     model
-        An unfitted classifier or survival estimator, most often a Pipeline.
+        An unfitted classifier, regressor or survival estimator, most often a Pipeline.
     grid
         Name of a setting to its candidates, as of ``model.get_params()``; in a Pipeline
         ``classify__C``, ``select__n_features``.
     n_folds
-        Inner folds, stratified by class or event.
+        Inner folds, stratified by class, event or groups of similar numbers.
     random_state
         Seed of these folds.
 
@@ -347,13 +355,12 @@ def tune(
     SchemaError
         The model has no such setting, or a setting has no candidate.
 
-    Notes
-    -----
-    Candidates are ranked by the mean over inner folds of the AUC (of several classes
-    the macro average) or of Harrell's C; ties go to the first. The chosen one is fitted
-    again on all training patients. Fitted inside ``cross_validate``, no tested patient
-    takes part: the table tells the AUC of the search, not that of its best candidate.
-    There every inner fold is a task of its own, for ``jobs`` and for progress.
+    Notes ----- Candidates are ranked by the mean over inner folds of the AUC (of
+    several classes the macro average), of Harrell's C, or of R2; ties go to the first.
+    The chosen one is fitted again on all training patients. Fitted inside
+    ``cross_validate``, no tested patient takes part: the table tells the AUC of the
+    search, not that of its best candidate. There every inner fold is a task of its own,
+    for ``jobs`` and for progress.
 
     References
     ----------

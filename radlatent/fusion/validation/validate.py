@@ -20,11 +20,13 @@ from sklearn.pipeline import Pipeline
 from radlatent.errors import LeakageError, SchemaError
 from radlatent.features.endpoint import SHORT
 from radlatent.features.folded import FoldedFeatures
+from radlatent.fusion.metrics.continuous import residuals
 from radlatent.fusion.metrics.evaluate import evaluate
 from radlatent.fusion.metrics.roc import roc_curve
 from radlatent.fusion.metrics.survival_curves import kaplan_meier
 from radlatent.fusion.validation.inputs import (
     check_inputs,
+    check_model,
     check_table,
     outcome_of,
     with_text_ids,
@@ -96,8 +98,15 @@ class Result:
         return int(self.fits["n_pipelines"].sum())
 
     def plot(self, ax=None, **kwargs):
-        """Draw ROC curves, or survival by group of risk, on ``ax`` and return it."""
+        """Draw ROC curves, survival by group of risk, or observed against predicted.
+
+        On ``ax``, which is returned.
+        """
         from radlatent import figures
+
+        if "predicted" in self.predictions:
+            table = residuals(self.predictions)
+            return figures.observed_predicted(table, ax, **kwargs)
 
         if "risk" in self.predictions:
             return kaplan_meier(self.predictions).plot(ax, **kwargs)
@@ -108,7 +117,8 @@ class Result:
         told = []
         for key, rows in self.metrics.groupby(_RUN, sort=False):
             n, events = rows[["n", "n_events"]].iloc[0]
-            told.append("{} on {}, {}".format(*key) + f": n = {n}, {events} events")
+            known = "" if pd.isna(events) else f", {events} events"
+            told.append("{} on {}, {}".format(*key) + f": n = {n}{known}")
             told += [
                 f"  {metric:<22}{_interval(*ends)}"
                 for metric, *ends in rows[_ENDS].itertuples(index=False)
@@ -139,10 +149,11 @@ def cross_validate(
     Parameters
     ----------
     model
-        A scikit-learn classifier with ``predict_proba``, or, for survival, an estimator
-        that is fitted on a structured array (``event, time``) and whose ``predict`` is
-        a risk; most often a Pipeline. It stays unfitted. Whatever is fitted must be
-        inside it; with ``tune`` around it, validation is nested.
+        A scikit-learn classifier with ``predict_proba``, a regressor for numbers, or,
+        for survival, an estimator that is fitted on a structured array (``event,
+        time``) and whose ``predict`` is a risk; most often a Pipeline. It stays
+        unfitted. Whatever is fitted must be inside it; with ``tune`` around it,
+        validation is nested.
     features
         A **features** table indexed by ``patient_id``, or features that were fitted
         fold by fold, of which each fold uses its own table. Patients without an
@@ -179,6 +190,7 @@ def cross_validate(
     scored (``evaluate``).
     """
     features, folds = with_text_ids(features, folds)
+    check_model(model, endpoint)
     splits = check_inputs(features, endpoint, folds)
     _log_empty(features, endpoint.frame.index)
     log_suspects(features, endpoint)
@@ -265,6 +277,7 @@ def validate_externally(
     features, _ = with_text_ids(features)
     ours = _Side(features, endpoint)
     theirs = _Side(with_text_ids(external[0])[0], external[1])
+    check_model(model, endpoint)
     check_external(features, endpoint, theirs.features, theirs.endpoint)
     train, test = ours.patients, theirs.patients
     splits = {(0, 0): (train, test)}
@@ -402,7 +415,7 @@ def _fit_and_predict(model, table, endpoint, train, test, scores=None):
     """
     fitted, X, y = clone(model), table.loc[train], outcome_of(endpoint, train)
     fitted = fitted.fit(X, y) if scores is None else fitted.choose(X, y, scores)
-    predict = _predict_classes if endpoint.kind == "class" else _predict_survival
+    predict = _PREDICT[endpoint.kind]
     predictions = predict(fitted, table.loc[test], endpoint, train)
     search = getattr(fitted, "cv_results_", {"params": []})
     n_inner = getattr(fitted, "n_splits_", 0)
@@ -443,6 +456,21 @@ def _predict_survival(fitted, test, endpoint, train):
     return pd.DataFrame(part)
 
 
+def _predict_numbers(fitted, test, endpoint, train):
+    part = {"patient_id": test.index}
+    part |= {"value": endpoint.frame["value"].loc[test.index].to_numpy(float)}
+    part |= {"predicted": np.asarray(fitted.predict(test), dtype=float)}
+    return pd.DataFrame(part | ({"unit": endpoint.unit} if endpoint.unit else {}))
+
+
+_PREDICT = {
+    "class": _predict_classes,
+    "survival": _predict_survival,
+    "competing": _predict_survival,
+    "continuous": _predict_numbers,
+}
+
+
 def _days(frame):
     """Return the days that survival is predicted for, whole ones of long times."""
     times = frame["time"][frame["event"] == 1].quantile(_QUANTILES)
@@ -477,6 +505,7 @@ def fit_folds(
         As in `cross_validate`.
     """
     features, folds = with_text_ids(features, folds)
+    check_model(model, endpoint)
     splits = check_inputs(features, endpoint, folds)
     _log_empty(features, endpoint.frame.index)
     for (repeat, fold), (train, test) in splits.items():

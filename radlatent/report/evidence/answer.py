@@ -6,7 +6,15 @@ The run record enters; parts of it leave, in words.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["Absent", "Found", "images", "judged_masks", "outcome", "times"]
+__all__ = [
+    "Absent",
+    "Found",
+    "images",
+    "judged_masks",
+    "outcome",
+    "outcome_there",
+    "times",
+]
 
 
 @dataclass(frozen=True)
@@ -44,12 +52,34 @@ def images(record: Mapping) -> dict[str, dict]:
 
 
 def outcome(record: Mapping, tables: Mapping) -> str:
-    """Return how many patients have which outcome, in words."""
+    """Return how many patients have which outcome, in words; of a number its range."""
+    counts = record["counts"].get("outcome") or {}
+    if _is_number(record):
+        return _range(record, counts)
     predictions = tables.get("predictions")
     survival = predictions is not None and "risk" in predictions
     names = {"0": "censored", "1": "event"} if survival else {}
-    counts = record["counts"].get("outcome") or {}
     return ", ".join(f"{names.get(name, name)} ({n})" for name, n in counts.items())
+
+
+def outcome_there(record: Mapping) -> str:
+    """Return the same of the patients of the other cohort; no text without one."""
+    counts = (record["counts"].get("external") or {}).get("outcome") or {}
+    if _is_number(record):
+        return _range(record, counts)
+    return ", ".join(f"{name} ({n})" for name, n in counts.items())
+
+
+def _is_number(record):
+    # a run of before does not tell its kind: it has classes, or survival
+    return (record["settings"].get("outcome") or {}).get("kind") == "continuous"
+
+
+def _range(record, told):
+    unit = record["settings"]["outcome"].get("unit")
+    of = f" {unit}" if unit else ""
+    mean, spread, low, high = (f"{value:.4g}" for value in told.values())
+    return f"mean {mean} (standard deviation {spread}), {low} to {high}{of}"
 
 
 def times(n: int) -> str:

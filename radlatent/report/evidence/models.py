@@ -4,6 +4,8 @@ The record and the tables of a run enter, a `Found`, an `Absent` or None leaves.
 looks at the tables wherever it can: that folds were planned is no proof of a split.
 """
 
+import pandas as pd
+
 from radlatent.report.evidence.answer import Absent, Found, outcome, times
 from radlatent.report.tables import METRIC_NAMES
 
@@ -235,7 +237,8 @@ def _intervals_and_groups(record, tables):
 
 def _task_metrics(record, tables):
     predictions, confusion = tables.get("predictions"), tables.get("confusion")
-    if predictions is None or ("risk" not in predictions and confusion is None):
+    known = predictions is not None and {"risk", "predicted"} & set(predictions)
+    if predictions is None or (not known and confusion is None):
         return None
     return _metrics(record, tables)
 
@@ -251,7 +254,10 @@ def _intervals(record, metrics):
 @_needs("metrics")
 def _numbers(record, metrics):
     pairs = metrics[["n", "n_events"]].drop_duplicates().itertuples(index=False)
-    words = "; ".join(f"{n} patients, {events} events" for n, events in pairs)
+    words = "; ".join(
+        f"{n} patients" + ("" if pd.isna(events) else f", {events} events")
+        for n, events in pairs
+    )
     return Found(words, "#performance")
 
 
@@ -274,6 +280,7 @@ def _model_output(record, predictions):
         "probability_": "probabilities of classes",
         "threshold": "thresholds chosen on training patients",
         "risk": "risks",
+        "predicted": "numbers, in the unit of the outcome",
         "survival_": "survival probabilities",
     }
     said = [

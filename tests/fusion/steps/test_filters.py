@@ -54,7 +54,7 @@ def test_kept_columns_are_those_of_a_walk_through_all_pairs(groups, limit):
 
 def test_correlation_refuses_what_it_cannot_do(groups):
     for wrong in (DropCorrelated(1.0), DropCorrelated(keep="last")):
-        with pytest.raises(ValueError, match="give 'first' or 'relevant'"):
+        with pytest.raises(ValueError, match="'first', 'relevant', 'correlated'"):
             wrong.fit(*groups)
 
 

@@ -44,7 +44,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Warnings and errors 
 _log = logging.getLogger("radlatent")
 
 #: What is printed of `radlatent.performance`: of classes the first two metrics, of
-#: survival the others.
+#: survival and of numbers the others; names of the latter have a day, or a unit.
 _PRINTED = ("Model", "Features", "n", "AUC", "Balanced accuracy")
 _PRINTED += ("C (Harrell)", "R²")
 _DETAILED = ("C (Uno", "MAE")

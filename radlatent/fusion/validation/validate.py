@@ -5,7 +5,6 @@ Features by patient, an endpoint and a **folds** table, or another cohort, enter
 to be tested.
 """
 
-import json
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -18,7 +17,6 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import Pipeline
 
 from radlatent.errors import LeakageError, SchemaError
-from radlatent.features.endpoint import SHORT
 from radlatent.features.folded import FoldedFeatures
 from radlatent.fusion.metrics.continuous import residuals
 from radlatent.fusion.metrics.evaluate import evaluate
@@ -32,9 +30,10 @@ from radlatent.fusion.validation.inputs import (
     with_text_ids,
 )
 from radlatent.fusion.validation.leakage import check_fitted, origin_of_fits
+from radlatent.fusion.validation.predict import fit_and_predict
 from radlatent.fusion.validation.suspects import log_suspects
 from radlatent.fusion.validation.tuning import Tuned, search_folds
-from radlatent.fusion.validation.used import columns_used, log_unused
+from radlatent.fusion.validation.used import log_unused
 from radlatent.parallel import map_tasks
 from radlatent.schema import check_predictions
 
@@ -53,9 +52,6 @@ _log = logging.getLogger(__name__)
 
 _RUN = ["model", "blocks", "endpoint"]
 _ENDS = ["metric", "estimate", "lower", "upper"]
-
-#: Quantiles of the event times at which survival is predicted.
-_QUANTILES = np.linspace(0.05, 0.95, 19)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -236,7 +232,7 @@ def predict_folds(
         about = (model, _table(features, fold), endpoint, *ids, scores.get(fold))
         tasks["repeat {}, fold {}".format(*fold)] = about
     told = what and f"Validating {what}"
-    outcome = map_tasks(_fit_and_predict, tasks, jobs=jobs, description=told)
+    outcome = map_tasks(fit_and_predict, tasks, jobs=jobs, description=told)
     _raise_failures(outcome.failures, "the model cannot be fitted")
     found = [
         [part.assign(repeat=repeat, fold=fold) for part in parts]
@@ -288,7 +284,7 @@ def validate_externally(
     frames = [side.endpoint.frame for side in (ours, theirs)]
     pair = replace(endpoint, frame=pd.concat(frames))
     try:
-        parts = _fit_and_predict(model, both, pair, train, test)
+        parts = fit_and_predict(model, both, pair, train, test)
     except ValueError as error:
         raise SchemaError(f"the model cannot be fitted: {error}") from error
     folds = pd.DataFrame({"patient_id": test, "repeat": 0, "fold": 0})
@@ -406,78 +402,6 @@ def _raise_failures(failures, what):
     if failures:
         told = "; ".join(f"{name}: {text}" for name, (_, text) in failures.items())
         raise SchemaError(f"{what}: {told}")
-
-
-def _fit_and_predict(model, table, endpoint, train, test, scores=None):
-    """Return the predictions of the test patients, and what the fit took.
-
-    ``scores`` are those of a search on these training patients that is done.
-    """
-    fitted, X, y = clone(model), table.loc[train], outcome_of(endpoint, train)
-    fitted = fitted.fit(X, y) if scores is None else fitted.choose(X, y, scores)
-    predict = _PREDICT[endpoint.kind]
-    predictions = predict(fitted, table.loc[test], endpoint, train)
-    search = getattr(fitted, "cv_results_", {"params": []})
-    n_inner = getattr(fitted, "n_splits_", 0)
-    fits = {"n_train": len(train), "n_test": len(test)}
-    fits |= {"n_pipelines": 1 + len(search["params"]) * n_inner}
-    fits |= {"chosen": json.dumps(getattr(fitted, "best_params_", {}), default=str)}
-    fits |= {"n_columns_used": columns_used(fitted, X)}
-    return predictions, pd.DataFrame([fits])
-
-
-def _predict_classes(fitted, test, endpoint, train):
-    part = {"patient_id": test.index}
-    part |= {"truth": endpoint.frame["class"].loc[test.index].to_numpy()}
-    chances = fitted.predict_proba(test).T
-    part |= {
-        f"probability_{c}": p for c, p in zip(fitted.classes_, chances, strict=True)
-    }
-    if len(fitted.classes_) == 2:
-        trained = endpoint.frame["class"].loc[train]
-        positive = endpoint.positive or fitted.classes_[-1]
-        part |= {"threshold": float((trained == positive).mean())}
-        part |= {"positive": positive} if endpoint.positive else {}
-    return pd.DataFrame(part)
-
-
-def _predict_survival(fitted, test, endpoint, train):
-    frame = endpoint.frame.loc[test.index]
-    until = float(endpoint.frame["time"].loc[train].max())
-    part = {"patient_id": test.index, "time": frame["time"].to_numpy(float)}
-    part |= {"event": (frame["event"] == 1).to_numpy(int)}
-    part |= {"risk": fitted.predict(test), "trained_until": until}
-    if hasattr(fitted, "predict_survival"):
-        days = _days(endpoint.frame)
-        chances = fitted.predict_survival(test, days)
-        # a Weibull curve goes on where nobody was followed
-        chances = np.where(days <= until, chances, np.nan).T
-        part |= {f"survival_{d:g}": p for d, p in zip(days, chances, strict=True)}
-    return pd.DataFrame(part)
-
-
-def _predict_numbers(fitted, test, endpoint, train):
-    part = {"patient_id": test.index}
-    part |= {"value": endpoint.frame["value"].loc[test.index].to_numpy(float)}
-    part |= {"predicted": np.asarray(fitted.predict(test), dtype=float)}
-    return pd.DataFrame(part | ({"unit": endpoint.unit} if endpoint.unit else {}))
-
-
-_PREDICT = {
-    "class": _predict_classes,
-    "survival": _predict_survival,
-    "competing": _predict_survival,
-    "continuous": _predict_numbers,
-}
-
-
-def _days(frame):
-    """Return the days that survival is predicted for, whole ones of long times."""
-    times = frame["time"][frame["event"] == 1].quantile(_QUANTILES)
-    if frame["time"].median() < SHORT:
-        # as many digits as the name of a column has room for
-        return np.unique([float(f"{time:.3g}") for time in times])
-    return np.unique(np.round(times).clip(lower=1))
 
 
 def fit_folds(

@@ -19,7 +19,7 @@ from radlatent.fusion import (
     validate_externally,
 )
 from radlatent.fusion.steps.selection import SelectAtMost
-from radlatent.fusion.validation import validate
+from radlatent.fusion.validation import predict
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def fitted_models(monkeypatch, *args):
         models.append(sklearn.base.clone(model))
         return models[-1]
 
-    monkeypatch.setattr(validate, "clone", clone)
+    monkeypatch.setattr(predict, "clone", clone)
     return models, cross_validate(logistic(n_features=2), *args).predictions
 
 

@@ -28,7 +28,9 @@ def data(project_root):
 def saved(data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("saved")
     with tarfile.open(data / SAVED) as archive:
-        archive.extractall(folder, filter="data")
+        # Python before 3.11.4 has no filters
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)
+        archive.extractall(folder)
     return folder
 
 

@@ -225,6 +225,8 @@ def subgroups(table: pd.DataFrame) -> pd.DataFrame:
     again = found.duplicated(["model", "blocks", "subgroup"])
     for column in [c for c in found if c.startswith("p")]:
         found[column] = found[column].mask(again, "")
+    if found["n_events"].isna().all():
+        found = found.drop(columns="n_events")
     names = {"subgroup": "Subgroup", "group": "Group", "n_events": "Events"}
     found = found.drop(columns=["model", "blocks"]).rename(columns=names)
     return pd.concat([first, found], axis=1)

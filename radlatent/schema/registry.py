@@ -223,7 +223,7 @@ _MODELS = {
         | {"estimate": "float"}
         | _ENDS
         | _all("float", "level", "p_interaction", "p_adjusted")
-        | _all("int", "n", "n_events"),
+        | {"n": "int", "n_events": "int?"},
         person=True,
     ),
     "permuted": Table(

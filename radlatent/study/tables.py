@@ -72,6 +72,7 @@ def run_tables(
 _OF_GROUPS = {
     "class": ("auc", "calibration_intercept"),
     "survival": ("c_harrell", "observed_expected"),
+    "continuous": ("r2", "mae", "calibration_intercept"),
 }
 
 

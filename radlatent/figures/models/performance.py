@@ -202,7 +202,7 @@ def forest_by_group(table: pd.DataFrame, ax: Axes | None = None, **kwargs) -> Ax
 
 
 def _of_group(group, n, n_events):
-    counts = f"{n} ({n_events})"
+    counts = f"{n}" if pd.isna(n_events) else f"{n} ({n_events})"
     if len(group) + len(counts) + 2 <= _GROUP_LETTERS:
         return f"{group}, {counts}"
     return f"{in_lines(group, _GROUP_LETTERS)}\n{counts}"

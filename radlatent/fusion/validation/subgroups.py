@@ -18,7 +18,12 @@ from radlatent.features.values import (
     as_texts,
     text_index,
 )
-from radlatent.fusion.metrics.arrays import SurvivalRun, interval, read_runs
+from radlatent.fusion.metrics.arrays import (
+    ContinuousRun,
+    SurvivalRun,
+    interval,
+    read_runs,
+)
 from radlatent.fusion.metrics.compare import holm
 from radlatent.fusion.metrics.evaluate import bootstrap_metric, metrics_of
 from radlatent.schema import nearest
@@ -58,8 +63,8 @@ def subgroups(
         Column of numbers to the values at which groups begin: ``{"age": [50, 65]}``
         makes "< 50", "50 to < 65" and ">= 65".
     metric
-        One of `evaluate`; None takes the first that the predictions have: the AUC, or
-        Harrell's C.
+        One of `evaluate`; None takes the first that the predictions have: the AUC,
+        Harrell's C, or R2.
     n_boot
         Bootstrap draws of the patients of a group, and permutations of the test.
     level
@@ -73,8 +78,8 @@ def subgroups(
         ``model, blocks, endpoint, subgroup`` (the column of ``by``), ``group, metric,
         estimate, lower, upper, level, n, n_events, p_interaction, p_adjusted, method``.
         The first row of a model is that of all its patients. ``n_events`` counts what
-        that of `evaluate` counts. A group in which the metric is not defined, as one
-        without an event, keeps its row.
+        that of `evaluate` counts; a number has none. A group in which the metric is not
+        defined, as one without an event, keeps its row.
 
     Raises
     ------
@@ -88,8 +93,9 @@ def subgroups(
 
     The test asks whether groups differ more than groups drawn by chance would. Patients
     of one outcome (of one class; with, or without the event) exchange their groups, so
-    that each group keeps its size and its share of events. With d_g the metric of group
-    g minus its mean over permutations, and v_g its variance over them::
+    that each group keeps its size and its share of events; of numbers, all do. With d_g
+    the metric of group g minus its mean over permutations, and v_g its variance over
+    them::
 
         Q = sum_g (d_g - d)^2 / v_g,   d = sum_g (d_g / v_g) / sum_g (1 / v_g)
 
@@ -118,6 +124,8 @@ def subgroups(
     runs = [(run, _metric(run, metric)) for run in read_runs(predictions)]
     rows = [row for run, name in runs for row in _rows(run, name, groups, plan)]
     table = pd.DataFrame(rows)
+    if table["n_events"].isna().any():
+        table["n_events"] = table["n_events"].astype("Int64")
     tests = table.groupby(["model", "blocks", "endpoint", "subgroup"], sort=False)
     p = tests["p_interaction"].first()
     p = pd.Series(holm(p), p.index, name="p_adjusted")
@@ -258,9 +266,9 @@ def _row(run, metric, inside, plan, rng):
         "upper": float(upper),
         "level": plan.level,
         "n": n,
-        "n_events": int((_outcome(run)[inside] == _event(run)).sum()),
+        "n_events": _n_events(run, inside),
         "method": f"{told}{plan.n_draws} draws; interaction by permutation of groups "
-        "among patients of one outcome",
+        f"among {'all patients' if _is_number(run) else 'patients of one outcome'}",
     }
 
 
@@ -269,15 +277,20 @@ def _outcome(run):
     if isinstance(run, SurvivalRun):
         return run.truth["event"].astype(int)
     # of a continuous outcome all patients are exchanged
-    whole = getattr(run, "classes", None) is not None
-    return run.truth if whole else np.zeros(len(run.patients), dtype=int)
+    return np.zeros(len(run.patients), dtype=int) if _is_number(run) else run.truth
 
 
-def _event(run):
-    """Return what counts as an event: 1, or the smallest of several classes."""
-    if isinstance(run, SurvivalRun) or len(getattr(run, "classes", ())) == 2:
-        return 1
-    return int(np.bincount(_outcome(run)).argmin())
+def _is_number(run):
+    return isinstance(run, ContinuousRun)
+
+
+def _n_events(run, inside):
+    """Return the events, or the smallest of several classes; a number has none."""
+    if _is_number(run):
+        return None
+    two = isinstance(run, SurvivalRun) or len(run.classes) == 2
+    event = 1 if two else np.bincount(_outcome(run)).argmin()
+    return int((_outcome(run)[inside] == event).sum())
 
 
 def _over_repeats(run, metric, weights):

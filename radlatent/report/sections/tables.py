@@ -8,9 +8,9 @@ __all__ = ["TABLES"]
 _OF_GROUPS = (
     "Performance in groups of patients: estimate (interval) among the patients of the "
     "group alone. p is of the interaction: whether groups differ more than groups "
-    "drawn by chance would, patients of one outcome having exchanged their groups; "
-    "p (Holm) is adjusted for all groupings and models. A large p proves no equality: "
-    "few patients tell little."
+    "drawn by chance would, patients of one outcome (of a number: all) having "
+    "exchanged their groups; p (Holm) is adjusted for all groupings and models. A "
+    "large p proves no equality: few patients tell little."
 )
 
 #: Columns of a table of performance that say whose it is: a number has no events.

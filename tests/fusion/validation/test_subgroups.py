@@ -6,10 +6,12 @@ import pytest
 from scipy.stats import binom
 from sklearn.metrics import roc_auc_score
 
-from radlatent import cox, cross_validate, make_folds
+from radlatent import Endpoint, cox, cross_validate, make_folds, ridge
 from radlatent.errors import SchemaError
+from radlatent.figures import forest_by_group
 from radlatent.fusion import evaluate, subgroups
 from radlatent.fusion.validation.subgroups import grouped
+from radlatent.report import tables
 
 
 @pytest.fixture
@@ -132,6 +134,26 @@ def test_several_classes_and_survival_have_groups_too(make_predictions, make_sur
     assert found["metric"].unique().tolist() == ["c_harrell"]
     assert found["group"].tolist() == ["all patients", "0", "1"]
     assert found["n_events"].iloc[1:].sum() == endpoint.frame["event"].sum()
+
+
+def test_numbers_have_groups_and_no_events(make_predictions):
+    rng = np.random.default_rng(5)
+    index = patients(80)
+    value = rng.normal(size=80)
+    endpoint = Endpoint.continuous(pd.DataFrame({"ef": value}, index), "ef", unit="%")
+    features = pd.DataFrame({"ct__x": value + rng.normal(size=80)}, index)
+    folds = make_folds(endpoint, n_folds=3, n_repeats=1)
+    result = cross_validate(ridge(), features, endpoint, folds)
+    by = pd.Series(np.arange(80) % 2, index, name="scanner")
+    found = subgroups(result.predictions, by, n_boot=50)
+    assert found["metric"].unique().tolist() == ["r2"]
+    assert found["n"].tolist() == [80, 40, 40]
+    assert found["n_events"].isna().all()
+    assert found["method"].str.contains("among all patients").all()
+    assert found["p_interaction"].iloc[1] > 0
+    assert "Events" not in tables.subgroups(found)
+    labels = [tick.get_text() for tick in forest_by_group(found).get_yticklabels()]
+    assert "all patients, 80" in labels
 
 
 def test_a_group_without_events_and_patients_without_a_group_are_told(predicted):

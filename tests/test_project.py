@@ -113,6 +113,7 @@ def test_no_placeholder_is_left_in_the_documents(project_root):
             )
 
 
+@pytest.mark.long
 def test_the_example_of_the_readme_runs(project_root, tmp_path, monkeypatch):
     text = (project_root / "README.md").read_text("utf-8")
     example, latent, *_, models, final = PYTHON.findall(text)

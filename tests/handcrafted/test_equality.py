@@ -217,7 +217,7 @@ def settings_of_baselines(folder):
 
 
 @pytest.mark.real
-@pytest.mark.slow
+@pytest.mark.long
 def test_baseline_cases_equal_pyradiomics_with_every_setting(
     real_data, tmp_path, same_values
 ):
@@ -292,7 +292,7 @@ def test_acdc_equals_pyradiomics_on_the_full_volumes(
 
 
 @pytest.mark.real
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("engine", "n_cases"), [("radlatent", 10), ("pyradiomics", 1)])
 def test_sts_equals_pyradiomics_in_three_modalities(
     engine, n_cases, real_data, project_root

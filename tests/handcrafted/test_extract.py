@@ -318,7 +318,7 @@ def test_two_processes_give_the_same_table_as_one(tiny_cohort):
     pd.testing.assert_frame_equal(one, two, check_exact=True)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_killed_extraction_resumes_to_the_same_table(tmp_path):
     simulate(tmp_path / "cohort", n_patients=40)
     command = [sys.executable, "-m", "radlatent.cli", "extract"]

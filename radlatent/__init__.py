@@ -12,6 +12,7 @@
 ``perturb``         an image and a mask, changed
 ``Perturbation``    what was drawn for one change
 ``Volume``, ``read_volume``  voxels and where they lie; from a file
+``write_volume``    into one
 ``read_dicom``      series of a folder of DICOM files, SUV, masks of RTSTRUCT and SEG
 ``convert``         them, written as a cohort
 ``stability``       features measured under each perturbation, and their ICC
@@ -222,7 +223,7 @@ _HOMES = {
         "load_corrector",
         "summarize_overlap",
     ),
-    "imaging": ("Volume", "read_volume"),
+    "imaging": ("Volume", "read_volume", "write_volume"),
     "imaging.dicom": ("read_dicom",),
     "features.frames": ("read_embedding",),
     "cohort.from_dicom.convert": ("convert",),

@@ -19,6 +19,7 @@ from radlatent.cohort.tables import (
     parse_flags,
     parse_labels,
 )
+from radlatent.imaging import DICOM_REMEDY
 from radlatent.schema import nearest
 
 __all__ = ["check_paths", "mask_column", "read_cases"]
@@ -256,9 +257,7 @@ def _folder(path):
     return (
         f"{path.name!r} is a folder of {_files(dicom, 'DICOM ')}; a volume in one file "
         "is needed",
-        "Convert the series first, as .nii.gz or .nrrd: with SimpleITK "
-        "(ImageSeriesReader, GetGDCMSeriesFileNames) or dcm2niix. For PET divide by "
-        "dose over weight (SUV)",
+        f"Convert the series first: {DICOM_REMEDY}",
     )
 
 

@@ -18,6 +18,7 @@
 :func:`label_counts`
 :data:`Label`, :func:`region_of`,         one label, or the labels of one region: as
 :func:`label_text`, :func:`chosen`        a cell names it, as text, its voxels
+:data:`DICOM_REMEDY`                      what is done about a series of DICOM
 :func:`check_stored`                      what a file claims, against what it holds
 :func:`hash_file`, :func:`kept_hashes`,   hashes that hold while a file is the same
 :func:`keep_hashes`, :data:`Hashed`
@@ -37,6 +38,7 @@
 ========================================  ==========================================
 """
 
+from radlatent.imaging.claims import DICOM_REMEDY
 from radlatent.imaging.distances import signed_distance
 from radlatent.imaging.files import (
     collapse_warnings,
@@ -91,6 +93,7 @@ from radlatent.imaging.volume import (
 )
 
 __all__ = [
+    "DICOM_REMEDY",
     "MOST_OUTSIDE",
     "TOLERANCE_MM",
     "Geometry",

@@ -17,6 +17,7 @@ import nibabel as nib
 import numpy as np
 
 __all__ = [
+    "DICOM_REMEDY",
     "FORMATS",
     "Claim",
     "check_format",
@@ -57,11 +58,14 @@ _WRITE = f"Write it as one of {', '.join(FORMATS)}"
 _JOIN = (
     f"{_WRITE}, for instance with SimpleITK: WriteImage(ReadImage('x.mhd'), 'x.mha')."
 )
-_SERIES = (
-    "One slice of a DICOM series is no volume: read the series with SimpleITK "
-    "(ImageSeriesReader, GetGDCMSeriesFileNames) or convert it with dcm2niix, and "
-    f"write it as one of {', '.join(FORMATS)}."
+#: What is done about a series of DICOM files, wherever a volume is expected.
+DICOM_REMEDY = (
+    "radlatent convert DICOM_ROOT --out FOLDER makes a cohort of the images and of "
+    "the structures drawn on them, PET in SUV (extra dicom). Where masks are files "
+    "already, in Python: [series] = rl.read_dicom(DICOM_ROOT), then "
+    "rl.write_volume(series.read(), 'image.nii.gz')"
 )
+_SERIES = f"One slice of a DICOM series is no volume. {DICOM_REMEDY}."
 _PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".npy", ".npz")
 _UNPACK = "Unpack it, and name the volume in it."
 

@@ -221,7 +221,7 @@ def test_a_stream_with_a_changed_byte_is_found_by_a_deep_look(tiny_folder):
 @pytest.mark.parametrize(
     ("name", "found", "remedy"),
     [
-        ("scan.dcm", "DICOM series", "ImageSeriesReader"),
+        ("scan.dcm", "DICOM series", "radlatent convert"),
         ("scan.mhd", "ending .mhd", "ReadImage('x.mhd')"),
         ("scan.npy", "ending .npy", "spacing"),
         ("scan.png", "ending .png", "Stack the slices"),
@@ -246,7 +246,7 @@ def test_a_fault_of_an_image_names_its_column_and_what_helps(
     [
         (["0.dcm", "1.dcm", "2.dcm"], "folder of 3 DICOM files", "Convert the series"),
         (["IM0001", "IM0002"], "folder of 2 DICOM files", "Convert the series"),
-        (["a.IMA"], "folder of 1 DICOM files", "dcm2niix"),
+        (["a.IMA"], "folder of 1 DICOM files", "radlatent convert DICOM_ROOT"),
         (["a.nii.gz", "readme.txt"], "is a folder (2 files)", "Name the file"),
         ([], "is a folder (0 files)", "Name the file"),
     ],

@@ -9,6 +9,7 @@ import pandas as pd
 from radlatent.cohort.card import MODALITY
 from radlatent.cohort.problems import Problems
 from radlatent.errors import CohortError
+from radlatent.imaging import DICOM_REMEDY
 from radlatent.schema import nearest
 
 _log = logging.getLogger(__name__)
@@ -89,10 +90,7 @@ def _remedy(paths, role):
     if not any(map(_is_volume, paths)) and any(
         p.lower().endswith((".dcm", ".ima")) for p in paths
     ):
-        return (
-            "These are DICOM files: convert each series first, as .nii.gz or .nrrd, "
-            "with SimpleITK (ImageSeriesReader, GetGDCMSeriesFileNames) or dcm2niix."
-        )
+        return f"These are DICOM files: convert them first. {DICOM_REMEDY}."
     return f"Give {role}=... for these names."
 
 

@@ -24,7 +24,7 @@ from radlatent.masks.correction.alternatives import alternatives_of
 from radlatent.masks.correction.corrector import MaskCorrector
 from radlatent.masks.correction.gate import shift_between
 from radlatent.masks.overlap.dice import label_dice
-from radlatent.masks.revision.pairs import read_image
+from radlatent.masks.revision.pairs import read_image, refuse_in_sample
 from radlatent.parallel import forget, map_tasks
 from radlatent.provenance import content_key, file_hash
 from radlatent.schema import failures_table
@@ -120,7 +120,9 @@ def correct(
     Raises
     ------
     LeakageError
-        A patient's mask would be corrected by what was fitted on that patient.
+        A patient's mask would be corrected by what was fitted on that patient, or was
+        made by a network that was: its errors are not those of new patients, for whom
+        gate and predicted Dice hold.
     SchemaError
         A patient has no corrector, or no mask file has the structures of the corrector.
 
@@ -132,6 +134,7 @@ def correct(
     cohort = Cohort.of(cohort)
     modality, out = modality_of(cohort, modality), Path(out).resolve()
     files = mask_files(cohort, modality=modality)
+    refuse_in_sample(cohort, files)
     assigned = _assigned(cohort, files, corrector)
     used = {id(each): each for each in assigned.values()}
     states = {number: _state_of(each) for number, each in used.items()}

@@ -21,7 +21,14 @@ from radlatent.imaging import (
     resample_to,
 )
 
-__all__ = ["Pair", "read_image", "read_pair", "real_pairs", "refuse_seen"]
+__all__ = [
+    "Pair",
+    "read_image",
+    "read_pair",
+    "real_pairs",
+    "refuse_in_sample",
+    "refuse_seen",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +92,25 @@ def real_pairs(
             "cohorts of the same cases."
         )
         raise CohortError(msg)
+    refuse_in_sample(network, files)
+    return [(file, known[file.case_ids[0]]) for file in files]
+
+
+def refuse_in_sample(network: Cohort, files: Sequence[MaskFile]) -> None:
+    """Refuse masks of patients that what made them was fitted on.
+
+    Parameters
+    ----------
+    network
+        Whose card tells what made its masks, and whom that was fitted on.
+    files
+        The masks at hand.
+
+    Raises
+    ------
+    LeakageError
+        With the first of these patients.
+    """
     seen = set(network.card.in_sample) & {file.patient_id for file in files}
     if seen:
         msg = (
@@ -93,7 +119,6 @@ def real_pairs(
             "better than those of new patients: give masks that were made fold by fold."
         )
         raise LeakageError(msg)
-    return [(file, known[file.case_ids[0]]) for file in files]
 
 
 def read_pair(files: tuple[MaskFile, MaskFile], *, with_image: bool = True) -> Pair:

@@ -197,7 +197,8 @@ class MaskReviser(BaseEstimator):
         SchemaError
             Structures differ.
         RadlatentError
-            Settings are faulty, or the training diverged.
+            Settings are faulty, or the training diverged: ``model_`` then has the
+            weights of the last good epoch, and the reviser is not fitted.
         """
         network, reference = map(Cohort.of, (network, reference))
         problems = self._frame.problems() + self._training.problems()
@@ -205,7 +206,7 @@ class MaskReviser(BaseEstimator):
             raise RadlatentError("; ".join(problems) + ".")
         files = real_pairs(network, reference, modality=modality)
         files = _chosen(files, patients, network.name)
-        vars(self).pop("model_", None)
+        vars(self).pop("fitted_on_", None)
         self.structures_ = tuple(sorted(files[0][0].structures))
         views = []
         with progress_bar("Reading pairs of masks", len(files)) as advance:
@@ -215,15 +216,15 @@ class MaskReviser(BaseEstimator):
                 pair = replace(pair, image=self._seen(pair.image, pair.mask.name))
                 views.append(view_of_pair(pair, self._frame, self.structures_))
                 advance()
-        model = self.build()
+        # training that diverges leaves the last good weights in it
+        self.model_ = self.build()
         trained = train(
-            model,
+            self.model_,
             Sources(ViewSource(views)),
             self._training,
             random_state=self.random_state,
             description="Training the reviser",
         )
-        self.model_ = model
         self.history_ = pd.DataFrame(trained.history)
         names = sorted({file.patient_id for file, _ in files})
         self.fitted_on_ = {"cohort": network.card.label, "patients": names}
@@ -334,7 +335,7 @@ class MaskReviser(BaseEstimator):
         return reviser
 
     def __sklearn_is_fitted__(self):
-        return hasattr(self, "model_")
+        return hasattr(self, "fitted_on_")
 
 
 def load_reviser(folder: str | Path) -> MaskReviser:

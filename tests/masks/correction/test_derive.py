@@ -56,7 +56,7 @@ def arrays(cohort):
     }
 
 
-def under_other_masks(cohort, flawed, folder, name):
+def under_other_masks(cohort, flawed, folder, name, fitted_on=()):
     """Return a cohort derived from this one, under masks of the flawed hearts."""
     folder.mkdir()
     masks = {}
@@ -65,7 +65,8 @@ def under_other_masks(cohort, flawed, folder, name):
         path = folder / f"{file.patient_id}.nii.gz"
         write_volume(volume, path)
         masks |= dict.fromkeys(file.case_ids, str(path))
-    return cohort.with_masks(pd.Series(masks), name=name, made_by={"name": "flawed"})
+    made_by = {"name": "flawed", "fitted_on": [*fitted_on]}
+    return cohort.with_masks(pd.Series(masks), name=name, made_by=made_by)
 
 
 class TestDerived:
@@ -305,6 +306,28 @@ class TestLeakage:
         leaking = fitted_on(hearts_corrector.corrector, "hearts", patients)
         with pytest.raises(LeakageError, match="1 patients of cohort 'hearts'"):
             correct(rest, leaking, out=tmp_path / "out")
+
+    def test_masks_of_patients_whom_their_network_saw_are_refused(
+        self, flawed, corrector, tmp_path
+    ):
+        names = sorted(flawed.patients.index)
+
+        def drawn(name, *fits):
+            told = [
+                {"cohort": flawed.name, "patients": seen, "applied_to": applied}
+                for seen, applied in fits
+            ]
+            return under_other_masks(flawed, flawed, tmp_path / name, name, told)
+
+        unfair = drawn("unfair", (names[:1], names))
+        with pytest.raises(LeakageError, match=rf"masks of 1 patients .*{names[0]}"):
+            correct(unfair, corrector, out=tmp_path / "out", jobs=1)
+        assert not (tmp_path / "out").exists()
+        # networks of other folds have seen them: that is stacking, and told
+        one, two = names[:2], names[2:]
+        crossed = drawn("crossed", (two, one), (one, two))
+        found = correct(crossed, corrector, out=tmp_path / "out", jobs=1)
+        assert found.summary["corrected"] == 3
 
     def test_derived_cohorts_are_of_the_same_people(
         self, hearts_corrector, flawed, tmp_path

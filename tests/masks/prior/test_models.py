@@ -14,7 +14,7 @@ from radlatent.errors import RadlatentError, SchemaError  # noqa: E402
 from radlatent.imaging import Volume  # noqa: E402
 from radlatent.masks import NVAESettings  # noqa: E402
 from radlatent.masks.correction.plausibility import examine  # noqa: E402
-from radlatent.masks.prior.frame import Frame  # noqa: E402
+from radlatent.masks.prior.frame import Frame, classes_of  # noqa: E402
 from radlatent.masks.prior.latents import valid_latents  # noqa: E402
 from radlatent.masks.prior.models import defaults_of  # noqa: E402
 from radlatent.masks.prior.shape_prior import ShapePrior, redraw  # noqa: E402
@@ -178,6 +178,27 @@ def test_of_apical_views(hearts):
         for part in (encoded.maps[1, 1], encoded.maps[1, 2])
     ]
     assert middles[0] < middles[1]
+
+
+@pytest.mark.parametrize("context", [False, True])
+def test_of_twelve_structures(context):
+    labels = np.zeros((2, 128, 128), np.uint8)
+    for value in range(1, 13):
+        row, column = divmod(value - 1, 4)
+        labels[:, 24 * row + 16 :, 24 * column + 16 :][:, :20, :20] = value
+    names = {f"s{k:02d}": k for k in range(1, 13)}
+    masks = [
+        LabelMap(Volume(np.roll(labels, k, axis=2), (8.0, 1.0, 1.0)), names)
+        for k in range(3)
+    ]
+    frame = Frame(size=16, spacing_mm=8.0, toward="s01", context=context)
+    prior = prior_of(frame=frame).fit(masks)
+    encoded = prior.encode(masks[0])
+    decoded = prior.decode(encoded.mean)
+    assert decoded.shape == (2, 13, 16, 16)
+    torch.testing.assert_close(decoded.sum(dim=1), torch.ones(2, 16, 16))
+    seen = classes_of(encoded.maps)
+    assert set(np.unique(seen)) == set(range(13))
 
 
 class TestRefused:

@@ -103,6 +103,18 @@ class TestFit:
         with pytest.raises(RadlatentError, match=r"frame: size is 30.*epochs is 0"):
             wrong.fit(*pair_of_cohorts)
 
+    def test_a_loss_that_explodes_leaves_the_last_good_weights(
+        self, pair_of_cohorts, unseen
+    ):
+        wild = reviser()
+        wild.training = replace(wild.training, learning_rate=1e30, epochs=3)
+        with pytest.raises(RadlatentError, match=r"diverged: in epoch \d.*last good"):
+            wild.fit(*pair_of_cohorts, patients=["r00", "r01", "r02"])
+        weights = wild.model_.state_dict().values()
+        assert all(torch.isfinite(value).all() for value in weights)
+        with pytest.raises(NotFittedError):
+            wild.revise(unseen[0].mask, unseen[0].image)
+
     def test_is_the_same_again(self, brief, pair_of_cohorts, unseen):
         again = clone(brief).fit(
             *pair_of_cohorts, patients=brief.fitted_on_["patients"]
@@ -192,6 +204,7 @@ class TestRevise:
         made = reviser()
         made.structures_ = tuple(mask.structures)
         made.model_ = made.build().eval()
+        made.fitted_on_ = {"cohort": "drawn", "patients": ["p"]}
         image = mask.volume.with_array(rng.normal(size=labels.shape))
         found = made.revise(mask, image)
         assert found.probabilities.shape == (2, 13, 48, 48)

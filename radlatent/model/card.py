@@ -13,10 +13,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import pandas as pd
-
 from radlatent.model.about import About
-from radlatent.model.conformal import Conformal, fewest
+from radlatent.model.conformal import Conformal, Errors, fewest
 from radlatent.model.domain import Domain
 from radlatent.report.checklists import read_checklist
 from radlatent.report.parts import render
@@ -27,7 +25,7 @@ __all__ = ["Card", "Section", "as_html", "as_markdown", "card_of"]
 #: Columns whose range is told, at most; all of them are in the tensors.
 _TOLD = 60
 
-#: Level of the sets of classes that a card tells of: that of ``predict``.
+#: Level of the sets and intervals that a card tells of: that of ``predict``.
 _LEVEL = 0.9
 
 #: What Markdown and HTML would read as something else.
@@ -53,7 +51,7 @@ class Card:
     sections: tuple[Section, ...]
 
 
-def card_of(about: About, domain: Domain, conformal: Conformal | None) -> Card:
+def card_of(about: About, domain: Domain, conformal: Conformal | Errors | None) -> Card:
     """Return the card of a model.
 
     Parameters
@@ -91,6 +89,10 @@ def _use(about):
 
 def _data(about):
     counts = ", ".join(f"{n} {name}" for name, n in about.outcome.items())
+    if about.kind == "continuous":
+        low, mean, spread, high = about.numbers
+        counts = f"mean {mean:.4g}, standard deviation {spread:.4g}, "
+        counts += f"from {low:.4g} to {high:.4g}{_unit(about)}"
     said = [f"{about.n} patients: {counts}. Outcome: {about.endpoint} ({about.kind})."]
     cohort = about.way.get("cohort", {})
     if cohort:
@@ -110,7 +112,7 @@ def _performance(about):
     if not about.performance:
         said = ("[not validated: too few patients for two folds]",)
         return Section("Performance", said)
-    metrics = pd.DataFrame([*about.performance])
+    metrics = about.metrics
     printed = performance(metrics).iloc[0]
     left_out = ("Endpoint", "Model", "Features")
     rows = [(str(k), str(v)) for k, v in printed.items() if k not in left_out]
@@ -131,6 +133,8 @@ def _output(about, conformal):
             f"{about.trained_until:g}, the end of follow-up in training.",
         )
         return Section("What it says of a patient", said)
+    if about.kind == "continuous":
+        return _interval(about, conformal)
     names = ", ".join(about.classes)
     said = [f"A probability of each class: {names}."]
     if about.threshold is not None:
@@ -153,11 +157,33 @@ def _output(about, conformal):
     return Section("What it says of a patient", tuple(said))
 
 
-def _limits(about, domain):
-    used = len(domain.uses)
+def _interval(about, errors):
+    low, *_, high = about.numbers
     said = [
-        f"{about.n_events} patients of the rarer outcome or with the event, and {used} "
-        f"of {len(about.columns)} columns have a say.",
+        f"The predicted {about.endpoint}{_unit(about)}; one beyond those of training, "
+        f"{low:.4g} to {high:.4g}, is remarked on."
+    ]
+    why = "no interval: not validated" if errors is None else errors.refusal(_LEVEL)
+    if not why:
+        why = (
+            f"an interval of {errors.reach(_LEVEL):.4g}{_unit(about)} to each side, as "
+            f"wide for every patient, that holds the outcome of {100 * _LEVEL:g}% of "
+            f"the patients, calibrated on {errors.n}"
+        )
+    said.append(f"{why[:1].upper()}{why[1:]}.")
+    return Section("What it says of a patient", tuple(said))
+
+
+def _unit(about):
+    return f" {about.unit}" if about.unit else ""
+
+
+def _limits(about, domain):
+    size = f"{about.n} patients"
+    if about.n_events is not None:
+        size = f"{about.n_events} patients of the rarer outcome or with the event"
+    said = [
+        f"{size}, and {len(domain.uses)} of {len(about.columns)} columns have a say.",
         "Its performance was not measured in another hospital, as far as this record "
         "goes.",
         "A patient beyond the range of training, with missing values or of an unknown "

@@ -1,7 +1,7 @@
-"""Sets of classes that hold the true one as often as is promised.
+"""Sets of classes, and intervals of numbers, that hold the truth as often as promised.
 
-Out-of-fold predictions of training patients enter, a `Conformal` leaves; of new
-patients it tells which classes cannot be ruled out.
+Out-of-fold predictions of training patients enter, a `Conformal` or `Errors` leaves; of
+new patients they tell which classes cannot be ruled out, and how far off a number is.
 """
 
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from radlatent.masks.dice.conformal import limits
+from radlatent.masks.dice.conformal import limits, patient_weights
 
-__all__ = ["Conformal", "fewest"]
+__all__ = ["Conformal", "Errors", "fewest"]
 
 
 def fewest(level: float) -> int:
-    """Return how many patients of a class a limit takes: it is not that of one of them.
+    """Return how many patients a limit takes: it is not that of one of them.
 
     Examples
     --------
@@ -107,3 +107,60 @@ class Conformal:
             for own in (self.number == place for place in range(len(self.classes)))
         ]
         return 1 - chances <= np.array(limit)
+
+
+@dataclass(frozen=True, eq=False)
+class Errors:
+    """How far off the predicted numbers of training patients were.
+
+    Parameters
+    ----------
+    size
+        |outcome - prediction| by models of other patients, a value a patient and
+        repeat, in the unit of the outcome.
+    weights
+        What each counts, as in `Conformal`.
+    n
+        Patients.
+
+    Notes
+    -----
+    Split conformal prediction with out-of-fold residuals (cross-conformal): an interval
+    is as wide for every patient. What `Conformal` says of coverage holds here.
+
+    References
+    ----------
+    Lei et al. 2018, doi:10.1080/01621459.2017.1307116; Vovk 2015,
+    doi:10.1007/s10472-013-9368-4; Barber et al. 2021, doi:10.1214/20-AOS1965
+    """
+
+    size: np.ndarray
+    weights: np.ndarray
+    n: int
+
+    @classmethod
+    def of(cls, predictions: pd.DataFrame) -> "Errors":
+        """Return what out-of-fold **predictions** of one model were off."""
+        size = (predictions["value"] - predictions["predicted"]).abs()
+        weights = patient_weights(predictions["patient_id"].to_numpy())
+        n = predictions["patient_id"].nunique()
+        return cls(size.to_numpy(float), weights, int(n))
+
+    def refusal(self, level: float) -> str:
+        """Return why there is no interval at a level, or an empty text."""
+        if self.n >= fewest(level):
+            return ""
+        return (
+            f"no conformal interval at {level:g}: calibrated on {self.n} patients, and "
+            f"{fewest(level)} are the fewest that mean anything"
+        )
+
+    def reach(self, level: float) -> float:
+        """Return how far an interval goes to each side of a prediction.
+
+        Parameters
+        ----------
+        level
+            Share of the patients whose interval holds the outcome.
+        """
+        return float(limits(self.size[None], self.weights, 1 - level)[0])

@@ -13,11 +13,12 @@ import pandas as pd
 from radlatent.errors import SchemaError
 from radlatent.model.about import About
 from radlatent.model.card import as_html, as_markdown, card_of
-from radlatent.model.conformal import Conformal
+from radlatent.model.conformal import Conformal, Errors
 from radlatent.model.domain import Domain
 from radlatent.model.folder import read_folder, write_folder
 from radlatent.model.parts import Part, People
-from radlatent.model.table import match_columns, of_patients
+from radlatent.model.table import CLINICAL, match_columns, of_patients, with_remarks
+from radlatent.schema import split_column
 
 __all__ = ["FinalModel", "load_model"]
 
@@ -43,7 +44,8 @@ class FinalModel:
     domain
         Where its training patients lie.
     conformal
-        What sets of classes are made with; None of survival, or without validation.
+        What sets of classes, or intervals of numbers, are made with; None of survival,
+        or without validation.
     estimator
         The estimator of scikit-learn that was fitted; None of a model that was read.
     """
@@ -51,7 +53,7 @@ class FinalModel:
     about: About
     predictor: Part
     domain: Domain
-    conformal: Conformal | None = None
+    conformal: Conformal | Errors | None = None
     estimator: object | None = None
 
     @property
@@ -62,7 +64,7 @@ class FinalModel:
     @property
     def performance(self) -> pd.DataFrame:
         """The **metrics** of the validation."""
-        return pd.DataFrame([*self.about.performance])
+        return self.about.metrics
 
     def predict(
         self,
@@ -88,7 +90,8 @@ class FinalModel:
         days
             Of survival: days on which it is told; None takes those of the model.
         level
-            Of classes: share of the patients of each class whose set holds it.
+            Of classes, share of the patients of each class whose set holds it; of
+            numbers, share of the patients whose interval holds the outcome.
 
         Returns
         -------
@@ -97,11 +100,14 @@ class FinalModel:
             ``set`` (classes that cannot be ruled out at the level, with ``|`` between
             them) and ``set_n``, patients of the rarest class it was calibrated on; of
             survival ``risk`` and ``survival_<day>``, missing after the follow-up of
-            training. Of all ``inside`` (whether every column with a say is within the
-            range of training), ``outside`` and ``missing`` (which are not, and which
-            were filled in), ``distance`` (Mahalanobis) and ``percentile`` (how many
-            training patients in a hundred are not farther), ``remark``, and
-            ``refused``: why there is no prediction.
+            training; of numbers ``predicted``, ``lower`` and ``upper``, in the unit of
+            the outcome, and ``interval_n``, patients it was calibrated on. Of all
+            ``inside`` (whether every column with a say is within the range of
+            training), ``outside`` and ``missing`` (which are not, and which were filled
+            in), ``distance`` (Mahalanobis) and ``percentile`` (how many training
+            patients in a hundred are not farther), ``remark``, and ``refused``: why
+            there is no prediction. A patient who has covariates alone is refused by a
+            model of more than these, unless it fuses late.
 
         Raises
         ------
@@ -119,15 +125,44 @@ class FinalModel:
         said = self._said(X[served], people.take(served), days, level)
         found = said.set_axis(table.index[served]).reindex(found.index)
         told = self._told(X, people)
-        return found.assign(**told, refused=refused)
+        found = found.assign(**told, refused=refused)
+        found = with_remarks(found, pd.Series(self._lacking(X), found.index, dtype=str))
+        if self.about.kind != "continuous":
+            return found
+        low, *_, high = self.about.numbers
+        beyond = (found["predicted"] < low) | (found["predicted"] > high)
+        told = f"beyond the outcomes of training ({low:.4g} to {high:.4g})"
+        return with_remarks(found, pd.Series(np.where(beyond, told, ""), found.index))
 
     def _refused(self, X, people):
         """Return why there is no prediction of each patient, or an empty text."""
         refused = self.predictor.refused(people)
         infinite = np.isinf(X).any(axis=1)
-        nothing = self.domain.missing(X).all(axis=1)
         refused = np.where(infinite, "infinite values", refused)
+        lacks = self._lacks(X)
+        if len(lacks.columns) and not self.predictor.skips:
+            told = f"no value of {' or '.join(lacks)}, which the model is of"
+            refused = np.where(lacks.all(axis=1), told, refused)
+        nothing = self.domain.missing(X).all(axis=1)
         return np.where(nothing, "no value in any column that has a say", refused)
+
+    def _lacks(self, X):
+        """Return who has no value of a block at all, a column a block.
+
+        Covariates are no such block: it is measurements that a model is of, and medians
+        of all of them would be the prediction of nobody.
+        """
+        blocks = [split_column(column)[0] for column in self.columns]
+        missing = pd.DataFrame(self.domain.missing(X), columns=blocks)
+        lacks = missing.T.groupby(level=0, sort=False).all().T.astype(bool)
+        return lacks.drop(columns=CLINICAL, errors="ignore")
+
+    def _lacking(self, X):
+        """Return which blocks each patient lacks, as a remark."""
+        what = "left out" if self.predictor.skips else "filled in with medians"
+        lacks = self._lacks(X)
+        told = [", ".join(lacks.columns[row]) for row in lacks.to_numpy(bool)]
+        return [f"no value of {names}: {what}" if names else "" for names in told]
 
     def _said(self, X, people, days, level):
         # of nobody nothing can be asked: covariates may not be there
@@ -136,6 +171,9 @@ class FinalModel:
             if len(X):
                 chances = self.predictor.probabilities(X, people)
             return self._classes(chances, level)
+        if self.about.kind == "continuous":
+            numbers = self.predictor.numbers(X, people) if len(X) else np.empty(0)
+            return self._numbers(numbers, level)
         risk = self.predictor.risk(X, people) if len(X) else np.empty(0)
         table = pd.DataFrame({"risk": risk})
         if getattr(self.predictor, "curve", None) is None:
@@ -162,6 +200,14 @@ class FinalModel:
         table["set"] = ["|".join(names[row]) for row in held]
         table["set_n"] = int(self.conformal.n.min())
         return table
+
+    def _numbers(self, numbers, level):
+        table = pd.DataFrame({"predicted": numbers})
+        if self.conformal is None or self.conformal.refusal(level):
+            return table
+        reach = self.conformal.reach(level)
+        ends = {"lower": numbers - reach, "upper": numbers + reach}
+        return table.assign(**ends, interval_n=self.conformal.n)
 
     def _told(self, X, people):
         """Return what is to be known of each patient beside the prediction."""

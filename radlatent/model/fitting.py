@@ -8,7 +8,7 @@ import logging
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator, clone, is_regressor
 
 from radlatent.errors import LeakageError, SchemaError
 from radlatent.features.endpoint import SHORT, Endpoint
@@ -17,7 +17,7 @@ from radlatent.fusion import Result, cross_validate, make_folds, outcome_of
 from radlatent.fusion.validation.inputs import check_table, with_text_ids
 from radlatent.fusion.validation.validate import key_of
 from radlatent.model.about import About
-from radlatent.model.conformal import Conformal
+from radlatent.model.conformal import Conformal, Errors
 from radlatent.model.domain import Domain
 from radlatent.model.final import FinalModel
 from radlatent.model.freezing import check_known, freeze
@@ -57,9 +57,9 @@ def fit(
         The outcome of these patients.
     result
         Of ``cross_validate`` of this model on these patients: the performance that is
-        promised, and the out-of-fold predictions that conformal sets are calibrated on.
-        None validates here, once with five folds, or as many as the rarest class has
-        patients.
+        promised, and the out-of-fold predictions that conformal sets, of numbers
+        intervals, are calibrated on. None validates here, once with five folds, or as
+        many as the rarest class has patients.
     purpose
         What the model is for, and for whom, as its card says it.
     jobs
@@ -120,10 +120,17 @@ def fit(
     _check_kept(fitted, predictor, X, people)
     uses = predictor.uses(values.shape[1])
     about = _about(fitted, X, endpoint, result, purpose)
-    sets = None
-    if endpoint.kind == "class" and result is not None:
-        sets = Conformal.of(result.predictions, about.classes)
+    sets = _calibrated(endpoint.kind, result, about.classes)
     return FinalModel(about, predictor, Domain.of(values, uses), sets, fitted)
+
+
+def _calibrated(kind, result, classes):
+    """Return what makes sets of classes, or intervals of numbers, of predictions."""
+    if result is None or kind == "survival":
+        return None
+    if kind == "continuous":
+        return Errors.of(result.predictions)
+    return Conformal.of(result.predictions, classes)
 
 
 def check_keepable(model: BaseEstimator, endpoint: Endpoint) -> None:
@@ -134,7 +141,7 @@ def check_keepable(model: BaseEstimator, endpoint: Endpoint) -> None:
     SchemaError
         The kind of the endpoint, or a step of the model, is not known here.
     """
-    if endpoint.kind not in ("class", "survival"):
+    if endpoint.kind not in _OF:
         msg = f"no final model is kept of an endpoint of kind {endpoint.kind!r} yet."
         raise SchemaError(msg)
     check_known(model)
@@ -193,7 +200,9 @@ def _people_of(model, patients):
 def _check_kept(fitted, predictor: Part, X, people):
     """Refuse a model of which what is kept does not predict what it predicts."""
     values = X.to_numpy(dtype=np.float64)
-    if hasattr(fitted, "predict_proba"):
+    if is_regressor(fitted):
+        pair = fitted.predict(X), predictor.numbers(values, people)
+    elif hasattr(fitted, "predict_proba"):
         pair = fitted.predict_proba(X), predictor.probabilities(values, people)
     else:
         pair = fitted.predict(X), predictor.risk(values, people)
@@ -219,8 +228,8 @@ def _about(fitted, X, endpoint, result, purpose):
         repeats = result.folds["repeat"].nunique()
         told["validation"] = f"{repeats} x {n_folds} folds by patient"
     key["name"] = key.pop("model")
-    make = _of_classes if endpoint.kind == "class" else _of_survival
-    return About(**key, kind=endpoint.kind, **told, **make(fitted, endpoint))
+    told |= _OF[endpoint.kind](fitted, endpoint)
+    return About(**key, kind=endpoint.kind, **told)
 
 
 def _steps(fitted):
@@ -254,3 +263,15 @@ def _of_survival(fitted, endpoint):
         "days": tuple(float(f"{day:.6g}") for day in np.unique(days)),
         "trained_until": float(frame["time"].max()),
     }
+
+
+def _of_numbers(fitted, endpoint):
+    values = endpoint.frame["value"]
+    told = values.min(), values.mean(), values.std(), values.max()
+    return {"n_events": None, "outcome": {}, "unit": endpoint.unit} | {
+        "numbers": tuple(map(float, told))
+    }
+
+
+#: Kind of an outcome to what is told of it: those of which a final model is kept.
+_OF = {"class": _of_classes, "survival": _of_survival, "continuous": _of_numbers}

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from radlatent.errors import SchemaError
-from radlatent.model.conformal import Conformal
+from radlatent.model.conformal import Conformal, Errors
 from radlatent.model.domain import Distance, Domain
 from radlatent.model.freezing import PARTS
 from radlatent.outputs import check_folder, replace_bytes, replace_text
@@ -35,7 +35,7 @@ _KIND = Kind(
     tensors="model.safetensors",
 )
 
-_KNOWN = PARTS | {kind.__name__: kind for kind in (Conformal, Distance, Domain)}
+_KNOWN = PARTS | {kind.__name__: kind for kind in (Conformal, Distance, Domain, Errors)}
 
 
 def write_folder(

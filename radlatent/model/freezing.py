@@ -9,7 +9,7 @@ from functools import singledispatch
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.feature_selection import SelectorMixin
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
@@ -17,16 +17,29 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from radlatent.errors import SchemaError
-from radlatent.fusion.models.late import FLOOR, LateFusion, LateFusionSurvival
-from radlatent.fusion.solvers.boosted import Boosted, BoostedSurvival
+from radlatent.fusion.models.late import (
+    FLOOR,
+    LateFusion,
+    LateFusionNumbers,
+    LateFusionSurvival,
+)
+from radlatent.fusion.solvers.boosted import Boosted, BoostedNumbers, BoostedSurvival
 from radlatent.fusion.solvers.calibrated import SurvivalPipeline
 from radlatent.fusion.solvers.cox import CoxRegression
 from radlatent.fusion.solvers.forest import SurvivalForest
+from radlatent.fusion.solvers.linear import PenalizedLinear, ScaledSVR
 from radlatent.fusion.solvers.signs import SignAverage, SignAverageClassifier
 from radlatent.fusion.solvers.sparse import SparseLogistic
 from radlatent.fusion.solvers.weibull import WeibullRegression
 from radlatent.fusion.steps.combat import Combat
 from radlatent.fusion.validation.tuning import Tuned
+from radlatent.model.continuous import (
+    BoostersNumbers,
+    ForestNumbers,
+    LateNumbers,
+    Line,
+    MachineNumbers,
+)
 from radlatent.model.parts import (
     Breslow,
     Chain,
@@ -51,17 +64,22 @@ PARTS = {
     part.__name__: part
     for part in (
         Boosters,
+        BoostersNumbers,
         BoostersSurvival,
         Breslow,
         Chain,
         Fill,
         Forest,
+        ForestNumbers,
         ForestSurvival,
         Keep,
         Late,
+        LateNumbers,
         LateSurvival,
+        Line,
         Linear,
         Machine,
+        MachineNumbers,
         Scale,
         Sites,
         Weibull,
@@ -99,7 +117,7 @@ def _leaves(model):
         inside = [model.estimator, *(v for v in lots if isinstance(v, BaseEstimator))]
     elif isinstance(model, Pipeline):
         inside = [step for _, step in model.steps]
-    elif isinstance(model, LateFusion | LateFusionSurvival):
+    elif isinstance(model, LateFusion | LateFusionNumbers | LateFusionSurvival):
         inside = list(model.models.values())
     elif isinstance(model, CalibratedClassifierCV):
         inside = [step for _, step in getattr(model.estimator, "steps", ())[:-1]]
@@ -202,17 +220,12 @@ def _(fitted: CalibratedClassifierCV) -> Chain:
     [calibrated] = fitted.calibrated_classifiers_
     *before, machine = (step for _, step in calibrated.estimator.steps)
     sigmoids = calibrated.calibrators
-    width = machine.gamma
-    if width == "scale":
-        width = machine._gamma
-    elif width == "auto":
-        width = 1 / machine.n_features_in_
     head = Machine(
         machine.support_vectors_,
         np.asarray(machine.dual_coef_),
         machine.intercept_,
         np.asarray(machine.n_support_, dtype=np.int64),
-        float(width),
+        _width(machine),
         np.array([one.a_ for one in sigmoids]),
         np.array([one.b_ for one in sigmoids]),
     )
@@ -220,9 +233,37 @@ def _(fitted: CalibratedClassifierCV) -> Chain:
 
 
 @freeze.register
+def _(fitted: ScaledSVR) -> MachineNumbers:
+    machine = fitted.machine_
+    return MachineNumbers(
+        machine.support_vectors_,
+        machine.dual_coef_[0],
+        float(machine.intercept_[0]),
+        _width(machine),
+        float(fitted.center_),
+        float(fitted.spread_),
+    )
+
+
+def _width(machine):
+    """Return gamma of a machine whose parameter may be a word."""
+    if machine.gamma == "scale":
+        return float(machine._gamma)
+    if machine.gamma == "auto":
+        return 1 / machine.n_features_in_
+    return float(machine.gamma)
+
+
+@freeze.register
 def _(fitted: RandomForestClassifier) -> Forest:
     grown, values = _grown(fitted)
     return Forest(**grown, values=values / values.sum(axis=1, keepdims=True))
+
+
+@freeze.register
+def _(fitted: RandomForestRegressor) -> ForestNumbers:
+    grown, values = _grown(fitted)
+    return ForestNumbers(**grown, values=values)
 
 
 @freeze.register
@@ -264,11 +305,24 @@ def _(fitted: Boosted) -> Boosters:
 
 
 @freeze.register
+def _(fitted: BoostedNumbers) -> BoostersNumbers:
+    booster = fitted.booster_
+    scale = float(fitted.center_), float(fitted.spread_)
+    raw = bytes(booster.save_raw("json"))
+    return BoostersNumbers(raw, booster.num_boosted_rounds(), *scale)
+
+
+@freeze.register
 def _(fitted: BoostedSurvival) -> BoostersSurvival:
     booster = fitted.booster_
     sign = 1.0 if fitted.objective == "cox" else -1.0
     raw = bytes(booster.save_raw("json"))
     return BoostersSurvival(raw, booster.num_boosted_rounds(), sign)
+
+
+@freeze.register
+def _(fitted: PenalizedLinear) -> Line:
+    return Line(fitted.coef_, fitted.intercept_)
 
 
 @freeze.register
@@ -297,6 +351,11 @@ def _(fitted: SignAverageClassifier) -> Linear:
 @freeze.register
 def _(fitted: LateFusion) -> Late:
     return Late(*_late(fitted), freeze(fitted.fuse_), FLOOR)
+
+
+@freeze.register
+def _(fitted: LateFusionNumbers) -> LateNumbers:
+    return LateNumbers(*_late(fitted), freeze(fitted.fuse_), FLOOR)
 
 
 @freeze.register

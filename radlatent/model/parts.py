@@ -29,6 +29,7 @@ __all__ = [
     "Sites",
     "Weibull",
     "Weighted",
+    "kernel_of",
 ]
 
 
@@ -55,6 +56,9 @@ class People:
 
 class Part:
     """Numbers of a model, and what is done with them."""
+
+    #: Whether a block that a patient lacks is left out, not filled in.
+    skips = False
 
     def refused(self, people: People) -> np.ndarray:
         """Return why each patient cannot be served, or an empty text."""
@@ -245,8 +249,7 @@ class Machine(Part):
 
     def probabilities(self, X: np.ndarray) -> np.ndarray:
         """Return a probability of each class, (n_patients, n_classes)."""
-        apart = [((X - vector) ** 2).sum(axis=1) for vector in self.vectors]
-        kernel = np.exp(-self.gamma * np.column_stack(apart))  # (n_patients, n_vectors)
+        kernel = kernel_of(X, self.vectors, self.gamma)
         chances = expit(-(self.slope * self._distances(kernel) + self.offset))
         if len(self.sizes) == 2:
             return np.column_stack([1 - chances[:, 0], chances[:, 0]])
@@ -277,6 +280,14 @@ class Machine(Part):
     def uses(self, n: int) -> np.ndarray:
         """Return which of n columns have a say: all."""
         return np.ones(n, dtype=bool)
+
+
+def kernel_of(X: np.ndarray, vectors: np.ndarray, gamma: float) -> np.ndarray:
+    """Return the RBF kernel of patients and vectors, (n_patients, n_vectors)."""
+    if not len(vectors):
+        return np.empty((len(X), 0))
+    apart = [((X - vector) ** 2).sum(axis=1) for vector in vectors]
+    return np.exp(-gamma * np.column_stack(apart))
 
 
 @dataclass(frozen=True, eq=False)
@@ -350,6 +361,10 @@ class Chain(Part):
         """Return the risk, higher = earlier event, (n_patients,)."""
         return self.head.risk(self.prepared(X, people))
 
+    def numbers(self, X: np.ndarray, people: People) -> np.ndarray:
+        """Return the number of each patient, (n_patients,)."""
+        return self.head.numbers(self.prepared(X, people))
+
     def survival(self, risk: np.ndarray, days: np.ndarray) -> np.ndarray:
         """Return the probability of no event until each day, (n_patients, n_days)."""
         return self.curve.survival(risk, days)
@@ -401,6 +416,8 @@ class Late(Part):
     scale: np.ndarray
     fuse: Part
     floor: float
+
+    skips = True
 
     def probabilities(self, X: np.ndarray, people: People) -> np.ndarray:
         """Return a probability of each class, (n_patients, n_classes)."""

@@ -1,7 +1,7 @@
 """Columns of new patients, matched by name with those that a model was fitted on.
 
 A table of new patients enters; an array in the order of training leaves, or an error
-that names what is absent.
+that names what is absent. To a table of predictions a remark can be added.
 """
 
 import numpy as np
@@ -11,7 +11,10 @@ from radlatent.errors import SchemaError
 from radlatent.features.values import as_floats, as_texts, text_index
 from radlatent.schema import nearest
 
-__all__ = ["match_columns", "of_patients"]
+__all__ = ["CLINICAL", "match_columns", "of_patients", "with_remarks"]
+
+#: The block of covariates.
+CLINICAL = "clinical"
 
 
 def of_patients(table: pd.DataFrame) -> pd.DataFrame:
@@ -97,3 +100,18 @@ def _category(table, name):
     # who is of another category is not of this one
     elsewhere = (table[others].to_numpy(float) == 1).any(axis=1)
     return pd.Series(np.where(elsewhere, 0.0, np.nan), table.index)
+
+
+def with_remarks(said: pd.DataFrame, told: pd.Series) -> pd.DataFrame:
+    """Return predictions with one more remark of some patients who are served.
+
+    Parameters
+    ----------
+    said
+        As of `FinalModel.predict`.
+    told
+        Text by patient, empty of the others.
+    """
+    before, served = said["remark"], said["refused"] == ""
+    after = before.where(before == "", before + "; ") + told
+    return said.assign(remark=before.mask(served & (told != ""), after))

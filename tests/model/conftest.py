@@ -37,6 +37,15 @@ def with_times(n, seed=0, *, prefix="p"):
     return X, rl.Endpoint.survival(frame, time="t", event="e", name="death")
 
 
+def with_numbers(n, seed=0, *, prefix="p"):
+    """Return features and a number of which three columns tell."""
+    X = measured(n, seed, prefix=prefix)
+    noise = np.random.default_rng([seed, 3]).normal(0, 5, n)
+    ef = 55 + ((X - 10) / 2).to_numpy() @ [6.0, -4.0, 4.0, 0.0] + noise
+    named = pd.Series(ef, X.index, name="ef")
+    return X, rl.Endpoint.continuous(named, unit="%")
+
+
 @pytest.fixture(scope="session")
 def draw():
     """Return `with_outcome`: features and an outcome of a truth that is known."""
@@ -46,6 +55,17 @@ def draw():
 @pytest.fixture(scope="session")
 def draw_times():
     return with_times
+
+
+@pytest.fixture(scope="session")
+def draw_numbers():
+    return with_numbers
+
+
+@pytest.fixture(scope="session")
+def numbered():
+    """Return a ridge regression of 120 patients."""
+    return rl.fit(rl.ridge(), *with_numbers(120))
 
 
 @pytest.fixture(scope="session")

@@ -78,3 +78,20 @@ def test_it_is_saved_with_the_model_and_vouched_for(model, card, tmp_path):
     (tmp_path / "model" / "card.md").write_text(text + "Better.\n", "utf-8")
     with pytest.raises(rl.errors.SchemaError, match=r"card\.md was changed"):
         rl.load_model(tmp_path / "model")
+
+
+def test_numbers_have_a_unit_an_interval_and_no_events(numbered, draw_numbers):
+    text = as_markdown(card_of(numbered.about, numbered.domain, numbered.conformal))
+    low, mean, spread, high = numbered.about.numbers
+    data = section(text, "Data")
+    assert f"mean {mean:.4g}, standard deviation {spread:.4g}" in data
+    assert f"from {low:.4g} to {high:.4g} %" in data
+    said = section(text, "What it says of a patient")
+    reach = numbered.conformal.reach(0.9)
+    assert f"An interval of {reach:.4g} % to each side" in said
+    assert "calibrated on 120" in said
+    assert "| MAE (%) | " in section(text, "Performance")
+    assert "event" not in section(text, "Limits")
+    few = rl.fit(rl.ridge(), *draw_numbers(15))
+    text = as_markdown(card_of(few.about, few.domain, few.conformal))
+    assert "No conformal interval at 0.9: calibrated on 15 patients" in text

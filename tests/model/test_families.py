@@ -48,6 +48,13 @@ def survival(X, seed):
     return rl.Endpoint.survival(frame, time="t", event="e", name="death")
 
 
+def number(X, seed):
+    rng = np.random.default_rng(seed)
+    score = (X[["ct__f00", "ct__f01", "pet__f00"]].fillna(5) - 5).sum(axis=1)
+    ef = 60 + 4 * score + rng.normal(0, 3, len(X))
+    return rl.Endpoint.continuous(ef.rename("ef"), unit="%")
+
+
 def combat(X, **options):
     return rl.Combat(
         pd.Series([SITES[i % 3] for i in range(len(X))], X.index), **options
@@ -89,6 +96,28 @@ SURVIVAL = {
     ),
 }
 
+NUMBERS = {
+    "ridge": lambda X: rl.ridge(),
+    "elastic_net": lambda X: rl.elastic_net(n_features=8),
+    "svm": lambda X: rl.svm(kind="continuous", n_features=6),
+    "svm auto": lambda X: rl.svm(kind="continuous", gamma="auto", C=3),
+    "forest": lambda X: rl.forest(kind="continuous", n_estimators=20),
+    "boosted": lambda X: rl.boosted(kind="continuous", n_estimators=20),
+    "combat": lambda X: rl.ridge(prepare={"combat": combat(X, unseen="pool")}),
+    "tuned": lambda X: rl.tune(
+        rl.ridge(), {"regress__penalty_strength": [0.1, 1]}, n_folds=2
+    ),
+    "tuned trees": lambda X: rl.tune(
+        rl.boosted(kind="continuous", n_estimators=9),
+        {"regress__n_estimators": [4, 9]},
+        n_folds=2,
+    ),
+    "late": lambda X: rl.late_fusion(
+        {"ct": rl.ridge(), "pet": rl.forest(kind="continuous", n_estimators=9)},
+        n_folds=2,
+    ),
+}
+
 
 def sites_of(X):
     return pd.Series([SITES[i % 3] for i in range(len(X))], X.index)
@@ -98,11 +127,14 @@ def sites_of(X):
 def validated(kind, n_classes):
     """Return patients, outcome and a validation; that of one model serves all here."""
     X = patients(90, 1)
-    endpoint = (
-        survival(X, 2) if kind == "survival" else outcome(X, 2, classes=n_classes)
-    )
+    quick = rl.logistic()
+    if kind == "class":
+        endpoint = outcome(X, 2, classes=n_classes)
+    elif kind == "survival":
+        endpoint, quick = survival(X, 2), rl.cox()
+    else:
+        endpoint, quick = number(X, 2), rl.ridge()
     folds = rl.make_folds(endpoint, n_folds=2, n_repeats=1)
-    quick = rl.cox() if kind == "survival" else rl.logistic()
     return X, endpoint, rl.cross_validate(quick, X, endpoint, folds)
 
 
@@ -159,6 +191,18 @@ class TestWhatIsKeptIsTheModel:
             chances = said.filter(like="survival_").to_numpy()
             np.testing.assert_allclose(chances, wanted[1], **near)
 
+    @pytest.mark.parametrize("name", [*NUMBERS])
+    def test_of_numbers(self, name, tmp_path):
+        _, model = fitted(NUMBERS[name], "continuous")
+        new = patients(40, 7, prefix="q")
+        wanted = with_sites(model.estimator, new).predict(new)
+        model.save(tmp_path / "model")
+        for one in (model, rl.load_model(tmp_path / "model")):
+            said = one.predict(new, sites=sites_of(new))
+            np.testing.assert_allclose(said["predicted"], wanted, rtol=1e-12, atol=0)
+            assert (said["refused"] == "").all()
+            assert (said["interval_n"] == 90).all()
+
 
 def test_a_family_without_a_writer_says_so_in_one_line():
     from sklearn.gaussian_process import GaussianProcessClassifier
@@ -171,11 +215,11 @@ def test_a_family_without_a_writer_says_so_in_one_line():
 
 
 def test_every_part_is_in_the_list_and_every_name_is_its_own():
-    from radlatent.model import parts, trees
+    from radlatent.model import continuous, parts, trees
 
     kinds = {
         kind
-        for module in (parts, trees)
+        for module in (continuous, parts, trees)
         for kind in vars(module).values()
         if isinstance(kind, type)
         and issubclass(kind, parts.Part)
@@ -185,7 +229,8 @@ def test_every_part_is_in_the_list_and_every_name_is_its_own():
 
 
 def test_every_family_of_a_study_can_be_kept():
-    for families in (rl.fusion.MODELS, rl.fusion.SURVIVAL_MODELS):
+    known = rl.fusion.MODELS, rl.fusion.SURVIVAL_MODELS
+    for families in (*known, rl.fusion.CONTINUOUS_MODELS):
         for build in families.values():
             check_known(build())
 
@@ -194,20 +239,21 @@ def test_every_family_of_a_study_can_be_kept():
 def test_another_process_says_the_same(tmp_path):
     new = patients(10, 7, prefix="q")
     new.to_csv(tmp_path / "new.csv")
-    wanted = {}
+    wanted, told = {}, "probability|risk|surv|predicted|lower|upper"
     for name, make, of in (
         ("svm", CLASSES["svm"], "class"),
         ("boosted", CLASSES["boosted"], "class"),
         ("cox", SURVIVAL["cox"], "survival"),
+        ("late", NUMBERS["late"], "continuous"),
     ):
         _, model = fitted(make, of)
         model.save(tmp_path / name)
-        wanted[name] = model.predict(new).filter(regex="probability|risk|surv")
+        wanted[name] = model.predict(new).filter(regex=told)
     code = (
         "import sys, json, pandas as pd, radlatent as rl; from pathlib import Path; "
         "where = Path(sys.argv[1]); new = pd.read_csv(where / 'new.csv'); "
         "said = {n: rl.load_model(where / n).predict(new)"
-        ".filter(regex='probability|risk|surv').to_numpy().tolist()"
+        f".filter(regex={told!r}).to_numpy().tolist()"
         " for n in sys.argv[2:]}; print(json.dumps(said)); "
         "assert 'torch' not in sys.modules"
     )

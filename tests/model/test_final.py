@@ -244,13 +244,11 @@ class TestRefused:
         with pytest.raises(SchemaError, match="PCA cannot be kept as a final model"):
             rl.fit(odd, *draw(40))
 
-    @pytest.mark.parametrize("kind", ["continuous", "competing"])
-    def test_an_outcome_of_which_no_model_is_kept(self, draw, kind):
+    def test_an_outcome_of_which_no_model_is_kept(self, draw):
         X, _ = draw(40)
-        frame = pd.DataFrame({"value": X["ct__size"], "time": 9.0}, X.index)
-        frame["cause"], positive = "death", {"competing": "death", "continuous": None}
-        odd = rl.Endpoint("volume", kind, frame, positive[kind])
-        with pytest.raises(SchemaError, match=f"of kind '{kind}' yet"):
+        frame = pd.DataFrame({"cause": "death", "time": 9.0}, X.index)
+        odd = rl.Endpoint("relapse", "competing", frame, "death")
+        with pytest.raises(SchemaError, match="of kind 'competing' yet"):
             rl.fit(rl.logistic(), X, odd)
 
     def test_patients_without_features(self, draw):
@@ -289,6 +287,92 @@ class TestConformal:
                 found.append(sets.str.contains(rf"\b{label}\b").mean())
         for label, found in covered.items():
             assert 0.88 <= np.mean(found) <= 0.92, (label, found)
+
+
+class TestNumbers:
+    def test_the_interval_holds_the_outcome_as_often_as_is_said(
+        self, numbered, draw_numbers
+    ):
+        X, endpoint = draw_numbers(2000, seed=9, prefix="n")
+        said, truth = numbered.predict(X), endpoint.frame["value"]
+        held = (said["lower"] <= truth) & (truth <= said["upper"])
+        assert held.mean() == pytest.approx(0.9, abs=0.05)
+        assert (said["interval_n"] == 120).all()
+        wide = numbered.predict(X, level=0.95)
+        assert (wide["upper"] - said["upper"]).min() > 0
+        middle = (said["lower"] + said["upper"]) / 2
+        np.testing.assert_allclose(middle, said["predicted"])
+
+    def test_too_few_patients_give_no_interval(self, draw_numbers):
+        model = rl.fit(rl.ridge(), *draw_numbers(19))
+        said = model.predict(draw_numbers(5, seed=3)[0])
+        assert not {"lower", "upper", "interval_n"} & {*said}
+        assert "calibrated on 19 patients, and 20 are the" in model.conformal.refusal(
+            0.9
+        )
+
+    def test_a_number_beyond_those_of_training_is_remarked_on(
+        self, numbered, draw_numbers
+    ):
+        X = draw_numbers(20, seed=3, prefix="n")[0].head(2).copy()
+        X.iloc[0] = 10.0, 10.0, 10.0, 10.0
+        X.iloc[1, 0] = 100.0
+        said = numbered.predict(X)
+        assert said["remark"].iloc[0] == ""
+        assert said["remark"].iloc[1].startswith("beyond the outcomes of training (")
+        assert said["refused"].iloc[1] == ""
+
+    def test_a_repeated_validation_counts_patients_once(self, draw_numbers):
+        X, endpoint = draw_numbers(60)
+        folds = rl.make_folds(endpoint, n_folds=3, n_repeats=3)
+        result = rl.cross_validate(rl.ridge(), X, endpoint, folds)
+        model = rl.fit(rl.ridge(), X, endpoint, result=result)
+        assert model.conformal.n == 60
+        assert len(model.conformal.size) == 180
+        assert model.conformal.weights.sum() == pytest.approx(60 / 61)
+
+
+class TestWithoutMeasurements:
+    """Covariates alone do not make a patient of a model of measurements."""
+
+    @pytest.fixture
+    def with_age(self, draw):
+        X, endpoint = draw(90)
+        X = X.assign(clinical__age=np.linspace(40, 80, 90))
+        return rl.declare_measured(X), endpoint
+
+    def test_who_has_covariates_alone_is_refused_with_the_reason(self, with_age):
+        X, endpoint = with_age
+        model = rl.fit(rl.logistic(), X, endpoint)
+        one = X.iloc[:3].copy()
+        one.iloc[0, :4] = np.nan  # all measurements
+        one.iloc[1, 2:4] = np.nan  # those of PET
+        one.iloc[2, 4] = np.nan  # the age
+        said = model.predict(one)
+        assert said["refused"].tolist() == [
+            "no value of ct or pet, which the model is of",
+            "",
+            "",
+        ]
+        assert said["probability_yes"].isna().tolist() == [True, False, False]
+        told = "no value of pet: filled in with medians"
+        assert said["remark"].tolist() == ["", told, ""]
+
+    def test_late_fusion_leaves_them_out_and_says_so(self, with_age):
+        X, endpoint = with_age
+        models = {b: rl.logistic() for b in ("ct", "pet", "clinical")}
+        model = rl.fit(rl.late_fusion(models, n_folds=3), X, endpoint)
+        one = X.iloc[:1].copy()
+        one.iloc[0, :4] = np.nan
+        said = model.predict(one).iloc[0]
+        assert said["remark"] == "no value of ct, pet: left out"
+        assert said["refused"] == ""
+        assert 0 < said["probability_yes"] < 1
+
+    def test_a_model_of_covariates_needs_no_more(self, with_age):
+        X, endpoint = with_age
+        model = rl.fit(rl.logistic(), X[["clinical__age"]], endpoint)
+        assert (model.predict(X[["clinical__age"]])["refused"] == "").all()
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import radlatent as rl
 from radlatent.errors import SchemaError
 from radlatent.report.methods import methods_paragraph
 from radlatent.schema import read_run
@@ -62,6 +63,26 @@ def done(folder):
     run(folder / "study.yml", out=folder / "out")
     record = json.loads((folder / "out" / "run.json").read_text("utf-8"))
     return folder / "out", record, read_run(folder / "out" / "data", record["outputs"])
+
+
+def test_its_model_is_kept_with_an_interval(folder):
+    study = folder / "study.yml"
+    text = study.read_text("utf-8").partition("external:")
+    rest = "models:" + text[2].partition("models:")[2].partition("importance:")[0]
+    final = folder / "final.yml"
+    final.write_text(text[0] + rest + "final: 3\n", "utf-8")
+    model = rl.fit_study(final, cache=folder / "cache")
+    assert model.about.unit == "%"
+    assert model.performance.set_index("metric").loc["r2", "estimate"] > 0.5
+    model.save(folder / "model")
+    there = {block: folder / "there" / f"{block}.csv" for block in ("ct", "mr")}
+    said = rl.predict(folder / "model", there)
+    truth = pd.read_csv(folder / "there" / "outcome.csv", index_col="patient_id")
+    truth = truth["ef"].loc[said.index]
+    held = (said["lower"] <= truth) & (truth <= said["upper"])
+    assert held.mean() > 0.75
+    assert (said["interval_n"] == 60).all()
+    assert np.corrcoef(said["predicted"], truth)[0, 1] > 0.7
 
 
 def test_a_run_holds_what_a_number_has_and_nothing_of_classes(done):

@@ -14,6 +14,7 @@ from radlatent.cohort import Cohort, FeatureFile, Outcomes, check, read_given
 from radlatent.cohort.card import read_card
 from radlatent.errors import SchemaError
 from radlatent.model import FinalModel, load_model
+from radlatent.model.table import CLINICAL, with_remarks
 from radlatent.schema import nearest
 from radlatent.study.final.way import check_modalities, plan_of, settings_of
 from radlatent.study.images import locate, measure, measure_heart
@@ -21,8 +22,6 @@ from radlatent.study.patients import gather
 from radlatent.study.work import Work
 
 __all__ = ["predict"]
-
-_CLINICAL = "clinical"
 
 
 def predict(
@@ -130,9 +129,9 @@ def _read_tables(model, files):
     way = _way(model, "tables", "a cohort, or one table with all columns,")
     plan = plan_of(way, model.about.endpoint, model.columns)
     needed = [spec.block for spec in plan.features]
-    clinical = any(column.startswith(f"{_CLINICAL}__") for column in model.columns)
-    wanted = needed + [_CLINICAL] * clinical
-    known = [spec["block"] for spec in way["study"]["features"]] + [_CLINICAL]
+    clinical = any(column.startswith(f"{CLINICAL}__") for column in model.columns)
+    wanted = needed + [CLINICAL] * clinical
+    known = [spec["block"] for spec in way["study"]["features"]] + [CLINICAL]
     problems = [
         f"{name!r} is not a block of the study{nearest(name, known)}"
         for name in files
@@ -147,7 +146,7 @@ def _read_tables(model, files):
         FeatureFile(one.block, Path(files[one.block]), one.leave_out, one.measured)
         for one in plan.features
     ]
-    beside = files.get(_CLINICAL)
+    beside = files.get(CLINICAL)
     covariates = plan.covariates if beside is not None else ()
     about = Outcomes(None if beside is None else Path(beside), None, covariates)
     given, problems = read_given(tables, about, name="new patients")
@@ -177,10 +176,9 @@ def _with_reasons(said, failures, cases):
     """Return predictions that tell what of a patient could not be measured."""
     owners = failures["case_id"].map(cases["patient_id"])
     reasons = failures["message"].groupby(owners.to_numpy()).first()
-    told = reasons.reindex(said.index)
-    failed, refused = told.notna(), said["refused"] != ""
-    remark = said["remark"].where(said["remark"] == "", said["remark"] + "; ")
+    told = reasons.reindex(said.index).fillna("")
+    said = with_remarks(said, told)
+    both = (told != "") & (said["refused"] != "")
     return said.assign(
-        refused=said["refused"].mask(failed & refused, told),
-        remark=said["remark"].mask(failed & ~refused, remark + told.fillna("")),
+        refused=said["refused"].mask(both, said["refused"] + ": " + told)
     )

@@ -1,5 +1,8 @@
 """The model of a study of images says of new images what it said in memory."""
 
+import re
+import shutil
+
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
@@ -131,8 +134,6 @@ def test_tables_are_no_images(kept):
 
 @pytest.mark.slow
 def test_what_cannot_be_measured_of_a_patient_is_told(kept, folder, tmp_path):
-    import shutil
-
     place = shutil.copytree(folder / "new", tmp_path / "new")
     cohort = rl.Cohort.read(place)
     broken = cohort.cases.index[0]
@@ -145,11 +146,30 @@ def test_what_cannot_be_measured_of_a_patient_is_told(kept, folder, tmp_path):
     assert done.exit_code == 0, done.output
     said = pd.read_csv(out, index_col="patient_id", keep_default_na=False)
     who = cohort.cases.loc[broken, "patient_id"]
-    # covariates are there, so that there is a prediction, with a warning
-    assert said.loc[who, "refused"] == ""
+    # covariates are there, but medians of every measurement are those of nobody
+    assert re.match(
+        "no value of pet_handcrafted or ct_handcrafted or ratio, which the model is of"
+        ": .*no image",
+        said.loc[who, "refused"],
+    )
     assert "ct_handcrafted__" in said.loc[who, "missing"]
-    assert "no image" in said.loc[who, "remark"] or "read" in said.loc[who, "remark"]
-    assert (said.drop(index=who)["remark"] == "").all()
+    assert said.loc[who, "class"] == ""
+    assert (said.drop(index=who)[["remark", "refused"]] == "").all(axis=None)
+
+
+@pytest.mark.slow
+def test_a_modality_that_failed_is_remarked_on(kept, folder, tmp_path):
+    place = shutil.copytree(folder / "new", tmp_path / "new")
+    cohort = rl.Cohort.read(place)
+    broken = cohort.cases.index[0]
+    cohort.files(broken, "ct")[0].write_bytes(b"no image")
+    said = rl.predict(kept, place, allow_failures=1)
+    one = said.loc[cohort.cases.loc[broken, "patient_id"]]
+    assert one["refused"] == ""
+    assert one["remark"].startswith(
+        "no value of ct_handcrafted: filled in with medians; "
+    )
+    assert "no image" in one["remark"]
 
 
 @pytest.mark.slow

@@ -24,6 +24,7 @@
 ``compare_masks``, ``compare_cohorts``  overlap and distances of masks, by structure
 ``summarize_overlap``  their means, with n; empty masks are counted
 ``LabelMap``        a mask of several structures
+``split_lesions``   a case a connected component: masks of all disease in one
 ``ShapePrior``, ``MaskCorrector``  learn the shapes of masks; correct where that is safe
 ``load_corrector``  a corrector from a folder
 ``DicePredictor``   Dice of a mask without a reference
@@ -221,6 +222,7 @@ _HOMES = {
         "compare_masks",
         "draw_alternatives",
         "load_corrector",
+        "split_lesions",
         "summarize_overlap",
     ),
     "imaging": ("Volume", "read_volume", "write_volume"),

@@ -13,6 +13,7 @@ import radlatent as rl
 from radlatent.cli import app
 from radlatent.cli.masks import app as verbs
 from radlatent.cli.outcome import friendly
+from radlatent.imaging import write_volume
 
 #: What only the command line has: where to write, where to look, when to exit with 1.
 EXTRA = {"out", "root", "allow_failures", "quiet"}
@@ -350,3 +351,22 @@ def test_a_cohort_of_two_modalities_is_told_of_before_its_files_are_read(
     assert "--modality" in done.output
     assert "['pet', 'ct']" in done.output or "['ct', 'pet']" in done.output
     assert "not there" not in done.output
+
+
+def test_split_writes_a_cohort_of_lesions(tmp_path):
+    mask = np.zeros((8, 8, 8), np.uint8)
+    mask[1:4, 1:4, 1:4], mask[5:7, 5:7, 5:7] = 1, 1
+    for name, array in (("mask", mask), ("image", mask + 1.5)):
+        volume = rl.Volume(array, (10.0, 10.0, 10.0))
+        write_volume(volume, tmp_path / "p" / f"pet_{name}.nii.gz")
+    rl.index(tmp_path, tmp_path / "all", name="all")
+    out = tmp_path / "lesions"
+    options = ("--out", out, "--min-volume-ml", 8.5)
+    done = invoke("split", tmp_path / "all", *options)
+    assert done.exit_code == 0, done.output
+    assert "1 lesions" in done.output
+    made = rl.Cohort.read(out)
+    assert made.included.index.tolist() == ["p_L001"]
+    again = invoke("split", tmp_path / "all", *options)
+    assert again.exit_code == 1
+    assert "give another folder" in again.output

@@ -1,4 +1,4 @@
-"""The verbs of mask quality: ``radlatent masks score | fit | calibrate | correct ...``.
+"""The verbs of mask quality: ``radlatent masks score | split | fit | correct ...``.
 
 A cohort enters; tables, a corrector or a derived cohort leave. No mask of the cohort is
 touched.
@@ -98,6 +98,32 @@ def score(
     print_table(scores.summary, digits=3)
     typer.echo(f"quality: {out}")
     judge(scores.failures, allow_failures)
+
+
+@app.command(epilog="Example: radlatent masks split cohorts/remarc --out lesions")
+@friendly
+def split(
+    cohort: Cohort,
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Of the new cohort.")],
+    min_volume_ml: Annotated[
+        float, typer.Option(metavar="X", help="Smaller components are left out.")
+    ] = 0.0,
+    modality: _Modality = None,
+    root: Root = None,
+    jobs: Jobs = None,
+    allow_failures: Allow = 0,
+):
+    """Make every connected component of a mask a case: masks of all disease in one."""
+    check_new_folder(out, "cohort.yml")
+    check_modality(cohort, modality)
+    found = rl.check(cohort, root=root, jobs=jobs)
+    found.raise_if_any(allow=allow_failures)
+    made = rl.split_lesions(
+        found.cohort, out=out, min_volume_ml=min_volume_ml, modality=modality, jobs=jobs
+    )
+    print_table(made.summary, digits=2)
+    typer.echo(f"{made.cases['n_lesions'].sum()} lesions: {out}")
+    judge(made.failures, allow_failures)
 
 
 @app.command(epilog="Example: radlatent masks fit cohorts/hearts --out corrector")

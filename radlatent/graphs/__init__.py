@@ -6,6 +6,7 @@
 :class:`LesionGraphClassifier`                     classes of patients from their sets
 :class:`LesionGraphSurvival`                       risks of patients from their sets
 `load_lesion_graph`                                a fitted one from a folder
+:class:`LesionBag`                                 a forest of single lesions that vote
 `lesion_effects`                                   what each lesion does to a prediction
 =================================================  ====================================
 
@@ -18,6 +19,7 @@ model. What needs torch is loaded when first used.
 import importlib
 
 _HOMES = {
+    "bag": ("LesionBag",),
     "effects": ("lesion_effects",),
     "lesions": ("LesionGraphs",),
     "models": ("LesionGraphClassifier", "LesionGraphSurvival", "load_lesion_graph"),

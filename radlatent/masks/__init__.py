@@ -9,6 +9,7 @@
 :func:`measure`, `keeps`, `judge`           values and verdicts of a mask
 :func:`offending`                           the voxels that break a rule
 :func:`score`                               a cohort judged by rules
+:func:`split_lesions`                       a case a connected component of a mask
 :func:`degrade`, `degradation_mix`          errors of known size
 :class:`LabelMap`, `MaskFile`               labels of structures; files of a cohort
 :class:`ShapePrior`, `Frame`,               a VAE or NVAE of slices, how it is built,
@@ -41,6 +42,7 @@ _HOMES = {
         "rule_set",
     ),
     "rules.scoring": ("MaskScores", "score"),
+    "split": ("SplitCohort", "split_lesions"),
     "degradation.apply": ("degrade",),
     "degradation.draws": (
         "KINDS",

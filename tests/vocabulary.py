@@ -77,6 +77,7 @@ PARAMETERS = {
     "max_features": "columns that a split of a tree chooses from",
     "metric": "which metric",
     "metrics": "a metrics table",
+    "min_volume_ml": "volume below which a lesion is left out",
     "min_samples_leaf": "patients in a leaf of a tree",
     "modality": "name of a modality",
     "modalities": "name of a modality to the series that it is",

@@ -1,6 +1,6 @@
 """The command line: one verb is one function of the package, with its parameters.
 
-- `verbs`, `dicom`, `final`, `masks`, `segment`: the verbs
+- `verbs`, `layouts`, `dicom`, `final`, `masks`, `segment`: the verbs
 - `options`, `outcome`: what several of them are given, and leave behind
 - `main`: starts them, or says what keeps them from starting
 """

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 import radlatent as rl
-from radlatent.cli import dicom, final, masks, segment
+from radlatent.cli import dicom, final, layouts, masks, segment
 from radlatent.cli.options import (
     Allow,
     Cache,
@@ -48,6 +48,7 @@ app = typer.Typer(
     "radlatent init DIR --out study.yml; radlatent run study.yml --out OUT",
 )
 # verbs of their own, beside the others
+app.registered_commands += layouts.app.registered_commands
 app.registered_commands += dicom.app.registered_commands
 app.registered_commands += final.app.registered_commands
 app.add_typer(masks.app)
@@ -155,60 +156,6 @@ def simulate(
         random_state=random_state,
     )
     typer.echo(f"{cohort!r} in {out}")
-
-
-@app.command(
-    epilog="Example: radlatent index /data/lung --out cohorts/lung "
-    "--image '{patient_id}/{modality}.nii.gz' --mask '{patient_id}/tumor.nii.gz'"
-)
-@friendly
-def index(
-    root: Annotated[Path, typer.Argument(metavar="ROOT", help="Folder of the images.")],
-    out: Annotated[
-        Path, typer.Option(metavar="FOLDER", help="The cohort folder to write.")
-    ],
-    layout: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            help="pattern: names told by --image and --mask. acdc, sts, pet_gt, "
-            "simulated: data sets whose names are known.",
-        ),
-    ] = "pattern",
-    image: Annotated[
-        str,
-        typer.Option(
-            metavar="PATTERN",
-            help="Where images lie below ROOT, with placeholders {patient_id}, "
-            "{lesion_id}, {timepoint}, {site}, {modality}; patient and modality are "
-            "needed.",
-        ),
-    ] = "{patient_id}/{modality}_image.nii.gz",
-    mask: Annotated[
-        str,
-        typer.Option(
-            metavar="PATTERN",
-            help="Where masks lie below ROOT, with the same placeholders; without "
-            "{modality} a mask serves all. '' where there are none yet.",
-        ),
-    ] = "{patient_id}/{modality}_mask.nii.gz",
-    name: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Of the cohort; by default that of FOLDER."),
-    ] = None,
-    labels: Annotated[
-        bool, typer.Option("--labels", help="A case a label: masks are read.")
-    ] = False,
-):
-    """Write the manifest of a folder of images in a known layout."""
-    cases = rl.index(
-        root, out, layout=layout, image=image, mask=mask, name=name, labels=labels
-    )
-    typer.echo(
-        f"{cases['patient_id'].nunique()} patients, {len(cases)} cases in {out}. "
-        "Look through cohort.yml, then: radlatent check "
-        f"{shlex.quote(str(out))} --root {shlex.quote(str(root))}"
-    )
 
 
 @app.command(

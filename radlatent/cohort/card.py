@@ -38,6 +38,13 @@ class Modality(BaseModel):
     preset: str | None = None
     # a common mask drawn on another grid is brought onto this one's, only on request
     resample_mask: bool = False
+    # of pictures whose pixel size nobody knows: files then say 1 mm, and mean a pixel
+    pixel_size: Literal["mm", "unknown"] = "mm"
+
+    @property
+    def in_mm(self) -> bool:
+        """Whether spacings in its files are millimeters."""
+        return self.pixel_size == "mm"
 
 
 class EndpointCard(BaseModel):

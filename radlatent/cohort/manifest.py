@@ -118,6 +118,29 @@ class Cohort:
         """Modality to its unit and preset."""
         return self.card.modalities
 
+    def check_in_mm(self, modality: str, what: str) -> None:
+        """Refuse what needs millimeters where nobody knows the size of a pixel.
+
+        Parameters
+        ----------
+        modality
+            Whose files are meant.
+        what
+            Needs them; begins the message.
+
+        Raises
+        ------
+        SchemaError
+            ``pixel_size`` of the modality is ``unknown``.
+        """
+        if not self.modalities[modality].in_mm:
+            msg = (
+                f"{what} needs millimeters, and the pixel size of {modality!r} in "
+                f"cohort {self.name!r} is unknown. What counts pixels works; or write "
+                "true spacings into the files, and take pixel_size out of cohort.yml."
+            )
+            raise SchemaError(msg)
+
     @property
     def included(self) -> pd.DataFrame:
         """The **cases** table without the excluded cases."""

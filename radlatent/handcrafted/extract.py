@@ -26,6 +26,10 @@ __all__ = ["Extraction", "empty_features", "extract"]
 
 _log = logging.getLogger(__name__)
 
+#: Features of lengths, areas and volumes, and filters that are told in mm. Ratios of
+#: lengths too: pixels of unknown size need not be square.
+_NEEDS_MM = re.compile(r"_shape(2D)?_|TotalEnergy$|log-sigma-")
+
 _PROVENANCE = (
     "case_id",
     "modality",
@@ -156,6 +160,7 @@ def extract(
     measured where that keeps every value: with a margin of 20 sigma for LoG and the
     length of the filter for wavelets. Kept results
     are found by the content of image, mask, settings and version, never by position.
+    Where ``pixel_size`` is unknown, features in mm are NaN, and ``failures`` says so.
 
     Examples
     --------
@@ -175,6 +180,7 @@ def extract(
         description="Extracting features",
         shared=work.shared,
     )
+    _without_mm(work, outcome.results)
     if outcome.n_resumed:
         n, total = outcome.n_resumed, len(work.lesions)
         _log.info("%d of %d lesions were measured by an earlier run", n, total)
@@ -190,6 +196,21 @@ def extract(
         _provenance(work, outcome.results),
         shared,
     )
+
+
+def _without_mm(work, results):
+    """Take out what needs millimeters where nobody knows the size of a pixel."""
+    for modality, settings in work.settings.items():
+        if work.cohort.modalities[modality].in_mm:
+            continue
+        lengths = [bool(_NEEDS_MM.search(name)) for name in settings.names]
+        for (_, owner), result in results.items():
+            if owner != modality:
+                continue
+            pairs = zip(result["features"], lengths, strict=True)
+            result["features"] = [None if in_mm else value for value, in_mm in pairs]
+            result["provenance"]["volume_mm3"] = None
+            result["n_in_mm"] = sum(lengths)
 
 
 def _remarks(results):
@@ -245,6 +266,13 @@ def _missing(lesion, result):
     names = lesion.settings.names
     pairs = zip(names, result["features"], strict=True)
     absent = [name for name, value in pairs if value is None]
+    if result.get("n_in_mm"):
+        msg = (
+            f"case {lesion.case_id!r}: {result['n_in_mm']} features need millimeters, "
+            "and the pixel size is unknown (cohort.yml)."
+        )
+        yield "SchemaError", msg
+        absent = [name for name in absent if not _NEEDS_MM.search(name)]
     if absent:
         shown = ", ".join(absent[:5]) + (", ..." if len(absent) > 5 else "")
         msg = (

@@ -99,6 +99,9 @@ def plan(
             f"settings of {unknown}: section 'ibsi' is unknown to engine 'pyradiomics'."
         )
         raise SchemaError(msg)
+    for modality, one in per_modality.items():
+        if one.resamples:
+            cohort.check_in_mm(modality, "resampledPixelSpacing")
     version = engine_of(engine).version()
     lesions = _lesions(cohort, per_modality, engine)
     files = {path for one in lesions.values() for path in (one.image, one.mask)}

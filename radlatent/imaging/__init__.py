@@ -10,6 +10,7 @@
 :func:`read_geometry`,
 :func:`header_warnings`,
 :func:`collapse_warnings`
+:func:`read_frames`, :class:`Frames`      pictures of a probe, which have no such grid
 :func:`open_pair`, :class:`Pair`,         an image and one lesion of its mask, each on
 :func:`read_pair`, :func:`forget_pair`,   its own grid; on one; what of it lies outside
 :func:`resampled_note`, :func:`share_outside`,
@@ -41,8 +42,10 @@
 from radlatent.imaging.claims import DICOM_REMEDY
 from radlatent.imaging.distances import signed_distance
 from radlatent.imaging.files import (
+    Frames,
     collapse_warnings,
     header_warnings,
+    read_frames,
     read_geometry,
     read_volume,
     write_volume,
@@ -96,6 +99,7 @@ __all__ = [
     "DICOM_REMEDY",
     "MOST_OUTSIDE",
     "TOLERANCE_MM",
+    "Frames",
     "Geometry",
     "Hashed",
     "Label",
@@ -125,6 +129,7 @@ __all__ = [
     "maximum_intensity_projection",
     "normalize",
     "open_pair",
+    "read_frames",
     "read_geometry",
     "read_pair",
     "read_volume",

@@ -1,7 +1,8 @@
 """NIfTI, NRRD and MetaImage files to volumes and back.
 
 A path enters, a :class:`Volume` or its :class:`Geometry` leaves. What is not one 3D
-volume on an orthogonal grid is refused with the name of the file.
+volume on an orthogonal grid is refused with the name of the file. Pictures of a probe
+that moves have no grid in the world: they leave as :class:`Frames`.
 """
 
 import gzip
@@ -10,6 +11,7 @@ import re
 import tempfile
 import zlib
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import nibabel as nib
@@ -30,8 +32,10 @@ from radlatent.imaging.volume import Geometry, Volume
 from radlatent.outputs import drafting_folder
 
 __all__ = [
+    "Frames",
     "collapse_warnings",
     "header_warnings",
+    "read_frames",
     "read_geometry",
     "read_volume",
     "write_volume",
@@ -89,6 +93,70 @@ def read_geometry(path: str | os.PathLike) -> Geometry:
         As in :func:`read_volume`, and refused for the same reasons.
     """
     return _open(path)[1]
+
+
+@dataclass(frozen=True, eq=False)
+class Frames:
+    """Pictures of one size, one after the other.
+
+    Parameters
+    ----------
+    array
+        Shape (frames, rows, columns).
+    spacing_mm
+        Of rows and columns; None where the file does not know.
+    """
+
+    array: np.ndarray
+    spacing_mm: tuple[float, float] | None
+
+
+def read_frames(path: str | os.PathLike) -> Frames:
+    """Read a picture, or a sequence of pictures, such as echocardiography is kept in.
+
+    Parameters
+    ----------
+    path
+        A PNG, NIfTI or MetaImage file (``.mhd`` with its ``.raw``) of two axes, or of
+        three of which the last is time.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    OSError
+        If the file is no image, or is damaged.
+    GeometryError
+        If it has more axes, or several values a pixel.
+    """
+    if not Path(path).exists():
+        msg = f"{path}: there is no such file. Check the folder of the images."
+        raise FileNotFoundError(msg)
+    reader = sitk.ImageFileReader()
+    try:
+        _read_header(reader, path)
+    except RuntimeError as error:
+        raise OSError(_unreadable(path, error)) from error
+    size, components = reader.GetSize(), reader.GetNumberOfComponents()
+    if components != 1 or np.prod(size[3:]) > 1:
+        msg = (
+            f"{path}: no pictures of single values, found {components} values per "
+            f"pixel and {len(size)} axes. Give gray values, and time as the third axis."
+        )
+        raise GeometryError(msg)
+    check_stored(path)
+    array = _nifti_voxels(path) if is_nifti(path) else _picture(reader, path)
+    known = not Path(path).name.lower().endswith(".png")
+    spacing_mm = reader.GetSpacing()[1::-1] if known else None
+    return Frames(array.reshape(-1, *array.shape[-2:]), spacing_mm)
+
+
+def _picture(reader, path):
+    with silence:
+        try:
+            return sitk.GetArrayFromImage(reader.Execute())
+        except RuntimeError as error:
+            raise OSError(_unreadable(path, error)) from error
 
 
 def write_volume(volume: Volume, path: str | os.PathLike) -> Path:

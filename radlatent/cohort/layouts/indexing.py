@@ -20,6 +20,7 @@ from radlatent.cohort.layouts.datasets import (
     read_simulated,
     read_sts,
 )
+from radlatent.cohort.layouts.echo import ECHO_LAYOUTS, index_echo
 from radlatent.cohort.layouts.file_names import (
     IMAGE_PATTERN,
     MASK_PATTERN,
@@ -56,7 +57,7 @@ _CLINICAL = {
 }
 
 
-def index(
+def index(  # noqa: PLR0913 - what layouts have of their own
     root: str | Path,
     out: str | Path,
     *,
@@ -65,6 +66,8 @@ def index(
     mask: str = MASK_PATTERN,
     name: str | None = None,
     labels: bool = False,
+    sequences: bool = False,
+    keep_largest: bool | None = None,
 ) -> pd.DataFrame:
     """Write the tables of a folder of images, and return its cases.
 
@@ -76,7 +79,8 @@ def index(
         Cohort folder: ``cases.csv``, ``endpoints.csv`` and, if there is none,
         ``cohort.yml`` are written into it.
     layout
-        A name in ``LAYOUTS``.
+        A name in ``LAYOUTS``; or ``"camus"``, ``"ted"``, whose frames are written into
+        ``out`` as well: see `radlatent.cohort.layouts.echo.index_echo`.
     image, mask
         Paths under ``root`` for ``layout="pattern"``, with placeholders
         ``{patient_id}``, ``{lesion_id}``, ``{timepoint}``, ``{site}``,
@@ -90,6 +94,11 @@ def index(
         Whether masks are read, and a case is one label of its mask: ``mask_label`` is
         the label, ``case_id`` and ``lesion_id`` end in it. Cases that the layout gives
         a label keep it. A label that the mask of one modality lacks has no image there.
+    sequences
+        Of ``camus``: whether a case is a frame of a half sequence, not ED or ES alone.
+    keep_largest
+        Of ``camus`` and ``ted``: whether a structure is cut to its largest component;
+        None: of PNG frames alone.
 
     Returns
     -------
@@ -106,6 +115,12 @@ def index(
     """
     root, out = Path(root), Path(out)
     _check_layout(layout, image, mask, labels)
+    apical = {"sequences": sequences, "keep_largest": keep_largest}
+    if layout in ECHO_LAYOUTS:
+        return index_echo(root, out, layout=layout, name=name, **apical)
+    if apical != {"sequences": False, "keep_largest": None}:
+        msg = f"sequences and keep_largest belong to the layouts {ECHO_LAYOUTS}."
+        raise CohortError(msg)
     for table in ("cases.csv", "endpoints.csv"):
         if (out / table).exists():
             msg = (
@@ -135,10 +150,10 @@ def _check_layout(layout, image, mask, labels):
     if labels and not mask:
         msg = "labels=True reads masks, and mask='' says that there are none."
         raise CohortError(msg)
-    if layout not in LAYOUTS:
+    known = sorted([*LAYOUTS, *ECHO_LAYOUTS])
+    if layout not in known:
         msg = (
-            f"layout {layout!r} is unknown{nearest(layout, LAYOUTS)} "
-            f"(known are {sorted(LAYOUTS)})."
+            f"layout {layout!r} is unknown{nearest(layout, known)} (known are {known})."
         )
         raise CohortError(msg)
     if layout != "pattern" and (image, mask) != (IMAGE_PATTERN, MASK_PATTERN):

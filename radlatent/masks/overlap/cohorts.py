@@ -29,6 +29,11 @@ _log = logging.getLogger(__name__)
 __all__ = ["MaskComparison", "compare_cohorts", "compare_files", "masks_of"]
 
 _COLUMNS = [name for name in METRICS if "area" not in name]
+#: What is in mm, or has a tolerance in mm.
+_IN_MM = [name for name in _COLUMNS if "_mm" in name or name == "nsd"]
+_NO_MM = (
+    "the pixel size is unknown (cohort.yml), so that distances, volumes and nsd are NaN"
+)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -46,7 +51,8 @@ class MaskComparison:
     definitions
         Metric to its definition.
     notes
-        Cases of Dice 0 whose mask lies on another label of the reference.
+        Cases of Dice 0 whose mask lies on another label of the reference; that the
+        pixel size is unknown, where what needs millimeters is NaN.
     """
 
     table: pd.DataFrame
@@ -145,6 +151,12 @@ def compare_cohorts(
         for case_id in table.index
         if (others := rows.get(case_id, {}).get("elsewhere"))
     ]
+    asked_of = [modality] if modality else [*cohort.modalities]
+    if not all(
+        one.modalities[m].in_mm for m in asked_of for one in (cohort, reference)
+    ):
+        table[_IN_MM] = np.nan
+        notes.append(_NO_MM)
     for note in notes:
         _log.warning("%s", note)
     table.attrs = definitions_of(table.columns, **options)

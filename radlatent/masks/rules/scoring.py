@@ -133,7 +133,7 @@ def score(
     SchemaError
         No such set or modality; the cohort lacks a structure that the rules need, no
         mask file holds all of them, or files are as `mask_files` refuses them; rules of
-        volumes need more than one structure.
+        volumes need more than one structure; rules in mm meet an unknown pixel size.
 
     Notes
     -----
@@ -156,6 +156,9 @@ def score(
     cohort = Cohort.of(cohort)
     rules = rules if isinstance(rules, RuleSet) else rule_set(rules)
     modality = modality_of(cohort, modality)
+    measured = [rule.name for rule in rules.rules if rule.unit.startswith("mm")]
+    if measured:
+        cohort.check_in_mm(modality, f"rule set {rules.name!r} ({measured})")
     if rules.plane == "slice":
         return _score_slices(cohort, rules, modality, jobs)
     return _score_volumes(cohort, rules, modality, jobs)

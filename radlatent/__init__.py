@@ -76,6 +76,7 @@
 ``late_fusion``     a model a block, stacked
 ``tune``            settings chosen on inner folds: nested validation
 ``cross_validate``  out-of-fold predictions and metrics
+``bootstrap_validate``  optimism-corrected and .632+ estimates, beside it
 ``validate_externally``  a model of one cohort on another
 ``fit``, ``FinalModel``, ``load_model``  fitted on everybody, kept, for new patients
 ``permute_outcomes``, ``learning_curve``  what chance gives, and fewer patients
@@ -136,6 +137,7 @@ _HOMES = {
         "body_surface",
         "boosted",
         "boosted_survival",
+        "bootstrap_validate",
         "calibration_curve",
         "coefficient_shares",
         "compare",

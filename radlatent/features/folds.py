@@ -20,7 +20,24 @@ from radlatent.features.endpoint import (
 )
 from radlatent.schema import check_folds, meant
 
-__all__ = ["deal", "make_folds", "read_folds", "site_folds"]
+__all__ = ["deal", "make_folds", "read_folds", "site_folds", "whose_rows"]
+
+
+def whose_rows(X: ArrayLike) -> np.ndarray:
+    """Return whose row each is, as numbers in order of appearance, shape (n_rows,).
+
+    Parameters
+    ----------
+    X
+        Features by patient, or the patients themselves. A bootstrap draw holds some of
+        them several times; parts of it that are dealt by this number have no patient
+        on both sides. An array without names has one patient a row.
+    """
+    names = X.index if isinstance(X, pd.DataFrame | pd.Series) else X
+    if getattr(names, "ndim", 2) == 1:
+        return pd.factorize(np.asarray(names, dtype=object))[0]
+    sized = names if hasattr(names, "shape") else np.asarray(names)
+    return np.arange(sized.shape[0])
 
 
 def deal(

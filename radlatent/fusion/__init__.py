@@ -25,6 +25,7 @@
 ``Preparation``              what happens to columns before a model
 ``tune``                     settings chosen on inner folds
 ``cross_validate``           -> ``Result``: predictions, metrics, folds, fits
+``bootstrap_validate``       optimism-corrected and .632+ estimates, beside it
 ``validate_externally``      a model of one cohort on another
 ``recalibrate_in_the_large``  the same with the level of probabilities moved
 ``added_value``              what an embedding adds to hand-crafted features
@@ -108,6 +109,7 @@ from radlatent.fusion.models.survival import (
 )
 from radlatent.fusion.steps.combat import Combat
 from radlatent.fusion.validation.added import AddedValue, added_value
+from radlatent.fusion.validation.bootstrap import Bootstrapped, bootstrap_validate
 from radlatent.fusion.validation.inputs import check_inputs, outcome_of
 from radlatent.fusion.validation.learning import learning_curve
 from radlatent.fusion.validation.permuted import permute_outcomes
@@ -127,6 +129,7 @@ __all__ = [
     "MODELS",
     "SURVIVAL_MODELS",
     "AddedValue",
+    "Bootstrapped",
     "Combat",
     "Preparation",
     "Result",
@@ -137,6 +140,7 @@ __all__ = [
     "body_surface",
     "boosted",
     "boosted_survival",
+    "bootstrap_validate",
     "calibration_curve",
     "check_external",
     "check_inputs",

@@ -4,7 +4,7 @@ A **predictions** table enters, a **metrics** table leaves. The metrics themselv
 in ``classes``, ``calibration``, ``survival`` and ``continuous`` beside it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -36,7 +36,15 @@ from radlatent.fusion.metrics.continuous import IN_UNIT, NUMBERS, WORDS
 from radlatent.fusion.metrics.survival import Score, scores_of
 from radlatent.schema import check_metrics
 
-__all__ = ["METRICS", "RANKED_BY", "bootstrap_metric", "evaluate", "metrics_of"]
+__all__ = [
+    "METRICS",
+    "RANKED_BY",
+    "bootstrap_metric",
+    "evaluate",
+    "events_of",
+    "metrics_of",
+    "predicted_of",
+]
 
 _SEVERAL = {
     "auc": auc,
@@ -106,11 +114,16 @@ def bootstrap_metric(
     horizon
         As of `evaluate`.
     """
-    assigned = None
+    function = metrics_of(run, horizon)[metric]
+    return run.bootstrap(function, weights, predicted_of(run, metric))
+
+
+def predicted_of(run: OutOfFold | SurvivalRun | ContinuousRun, metric: str) -> Sequence:
+    """Return what a metric takes of each repeat: predictions, or who is positive."""
     if metric in _AT_THRESHOLD:
         # a patient at the threshold is assigned to the last class
-        assigned = run.probability[:, :, 1] >= run.threshold
-    return run.bootstrap(metrics_of(run, horizon)[metric], weights, assigned)
+        return run.probability[:, :, 1] >= run.threshold
+    return run.predicted
 
 
 def evaluate(
@@ -188,7 +201,7 @@ def evaluate(
 
 
 def _metric_rows(run, weights, level, horizon):
-    n_events, role = _events(run)
+    n_events, role = events_of(run)
     n = len(run.repeats)
     n_repeats = f"mean of {n} repeats" if n > 1 else "one repeat"
     shared = {"level": level, "n": len(run.patients), "n_events": n_events}
@@ -219,8 +232,10 @@ def _metric_rows(run, weights, level, horizon):
             )
 
 
-def _events(run):
-    """Return how many events a run has, and what counts as one."""
+def events_of(
+    run: OutOfFold | SurvivalRun | ContinuousRun,
+) -> tuple[int | None, str]:
+    """Return how many events a run has, None of numbers, and what counts as one."""
     if isinstance(run, ContinuousRun):
         return None, ""
     if isinstance(run, SurvivalRun):

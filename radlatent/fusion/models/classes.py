@@ -5,6 +5,7 @@ both takes ``kind``: "class" (the last step is ``classify``) or "continuous"
 (``regress``).
 """
 
+import numpy as np
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.linear_model import LogisticRegression
@@ -13,6 +14,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.svm import SVC
 
 from radlatent.errors import SchemaError
+from radlatent.features.folds import whose_rows
 from radlatent.fusion.models.prepare import Preparation, pipeline
 from radlatent.fusion.solvers.boosted import Boosted, BoostedNumbers
 from radlatent.fusion.solvers.linear import ScaledSVR
@@ -130,10 +132,24 @@ def svm(
         model = ScaledSVR(C, gamma=gamma)
         return pipeline("regress", model, n_features=n_features, prepare=prepare)
     plan, machine = Preparation.of(prepare), SVC(C=C, gamma=gamma, max_iter=-1)
-    parts = StratifiedKFold(n_folds, shuffle=True, random_state=random_state)
+    parts = _Parts(n_folds, shuffle=True, random_state=random_state)
     inner = Pipeline([*plan.by_outcome(n_features), ("machine", machine)])
     classify = CalibratedClassifierCV(inner, ensemble=False, cv=parts)
-    return Pipeline([*plan.before_outcome(), ("classify", classify)])
+    steps = [*plan.before_outcome(), ("classify", classify)]
+    # tables between steps, so that parts can tell patients apart
+    return Pipeline(steps).set_output(transform="pandas")
+
+
+class _Parts(StratifiedKFold):
+    """Parts of patients: those drawn several times are in one part."""
+
+    def split(self, X, y, groups=None):
+        """Yield the places of training and of test patients."""
+        who = whose_rows(X)
+        _, first, number = np.unique(who, return_index=True, return_inverse=True)
+        for _, inside in super().split(first, np.asarray(y)[first]):
+            held = np.isin(number, inside)
+            yield np.flatnonzero(~held), np.flatnonzero(held)
 
 
 def forest(

@@ -24,7 +24,7 @@ from sklearn.utils.validation import check_array, check_is_fitted
 
 from radlatent.errors import SchemaError
 from radlatent.features.endpoint import groups_of, strata_of
-from radlatent.features.folds import deal
+from radlatent.features.folds import deal, whose_rows
 from radlatent.features.join import has_values, select_blocks
 from radlatent.fusion.solvers.cox import CoxRegression
 from radlatent.fusion.solvers.linear import PenalizedLinear
@@ -101,7 +101,9 @@ class _Late(BaseEstimator):
 
     def _fit_blocks(self, X, y, strata, n_scores):
         """Fit the models; return standardized scores of patients they did not see."""
-        tables = {block: select_blocks(X, block) for block in self.models}
+        once = _each_once(X)
+        known = {block: select_blocks(once, block).columns for block in self.models}
+        tables = {block: X[columns] for block, columns in known.items()}
         has = {block: has_values(table).to_numpy() for block, table in tables.items()}
         _check_counts(has, strata, self.n_folds, self._kind)
         self.feature_names_in_ = X.columns.to_numpy(dtype=object)
@@ -112,8 +114,9 @@ class _Late(BaseEstimator):
         for at, (block, model) in enumerate(self.models.items()):
             chosen = has[block]
             rows, outcome = tables[block][chosen], y[chosen]
+            parts = self._deal(rows, strata[chosen])
             said = cross_val_predict(
-                model, rows, outcome, cv=self._deal(strata[chosen]), method=self._method
+                model, rows, outcome, cv=parts, method=self._method
             )
             scores[chosen, at] = check_array(self._score(said))
             self.models_[block] = clone(model).fit(rows, outcome)
@@ -122,14 +125,14 @@ class _Late(BaseEstimator):
         self.scale_ = np.where(spread > 1e-9 * np.abs(self.center_), spread, np.inf)
         return self._standardize(scores)
 
-    def _deal(self, strata):
-        who, seed = np.arange(len(strata)), self.random_state
+    def _deal(self, rows, strata):
+        seed = self.random_state
         if self._kind == "continuous":
             strata = groups_of(strata, self.n_folds)
         else:
             survival = self._kind == "survival"
             strata = strata_of(strata, self.n_folds, survival=survival)
-        part = deal(who, self.n_folds, strata=strata, random_state=seed)
+        part = deal(whose_rows(rows), self.n_folds, strata=strata, random_state=seed)
         return PredefinedSplit(part)
 
     def _scores(self, X):
@@ -149,6 +152,14 @@ class _Late(BaseEstimator):
         # the mean says nothing: so does a block that a patient does not have
         scores = np.nan_to_num((scores - self.center_) / self.scale_, nan=0.0)
         return scores.reshape(len(scores), -1)
+
+
+def _each_once(X):
+    """Return a row a patient of a bootstrap draw, and any other table as it is."""
+    if not isinstance(X, pd.DataFrame):
+        return X
+    copies = X.reset_index().duplicated().to_numpy()
+    return X[~copies]
 
 
 class LateFusion(ClassifierMixin, _Late):

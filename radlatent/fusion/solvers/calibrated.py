@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
+from radlatent.features.folds import whose_rows
 from radlatent.fusion.solvers.cox import CoxRegression
 from radlatent.fusion.solvers.weibull import WeibullRegression
 
@@ -18,7 +19,11 @@ __all__ = ["SurvivalPipeline", "calibrate", "predict_unseen"]
 
 
 def predict_unseen(
-    fit: Callable, X: ArrayLike, y: np.ndarray, groups: tuple
+    fit: Callable,
+    X: ArrayLike,
+    y: np.ndarray,
+    groups: tuple,
+    patients: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return what models predict of patients that they were not fitted on.
 
@@ -32,9 +37,15 @@ def predict_unseen(
     groups
         Sort keys of patients, the last one first, as ``numpy.lexsort`` takes them: the
         five parts that patients are dealt into hold them evenly.
+    patients
+        Whose row it is, of `whose_rows`; None asks ``X``. Rows of one patient are in
+        one part.
     """
-    part, found = np.empty(len(y), dtype=int), None
-    part[np.lexsort(groups)] = np.arange(len(y)) % 5
+    patients = whose_rows(X) if patients is None else patients
+    _, first, number = np.unique(patients, return_index=True, return_inverse=True)
+    part, found = np.empty(len(first), dtype=int), None
+    part[np.lexsort([key[first] for key in groups])] = np.arange(len(first)) % 5
+    part = part[number]
     for one in range(5):
         inside = part == one
         if inside.any():

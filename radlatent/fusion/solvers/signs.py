@@ -12,6 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from radlatent.features.folds import whose_rows
 from radlatent.fusion.solvers.calibrated import predict_unseen
 from radlatent.fusion.solvers.concordance import concordance
 from radlatent.fusion.solvers.survival import SurvivalModel, check_survival
@@ -167,6 +168,7 @@ class SignAverageClassifier(ClassifierMixin, _Average):
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> "SignAverageClassifier":
         """Fit columns ``X`` to two classes ``y``."""
+        patients = whose_rows(X)
         X, y = validate_data(self, X, y, dtype=np.float64)
         check_classification_targets(y)
         self.classes_, y = np.unique(y, return_inverse=True)
@@ -184,7 +186,7 @@ class SignAverageClassifier(ClassifierMixin, _Average):
             coef, intercept = self._weigh(X, y)
             return lambda X: X @ coef + intercept
 
-        unseen = predict_unseen(fit, X, y, (y,))
+        unseen = predict_unseen(fit, X, y, (y,), patients)
         self.scale_ = unseen.std() or 1.0
         self.calibration_ = LogisticRegression().fit(unseen[:, None] / self.scale_, y)
         if self.calibration_.coef_[0, 0] < 0:

@@ -1,24 +1,29 @@
 """One fit and its predictions: a fold, or another cohort.
 
 A model, features, an endpoint and two lists of patients enter; rows of the
-**predictions** table and one of the **fits** table leave.
+**predictions** table and one of the **fits** table leave. The latter counts the columns
+of each block that the fitted model looks at; a block that no fit looks at is logged.
 """
 
 import json
+import logging
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, clone
+from sklearn.pipeline import Pipeline
 
 from radlatent.features.endpoint import SHORT
+from radlatent.features.origin import blocks_of
 from radlatent.fusion.validation.inputs import outcome_of
-from radlatent.fusion.validation.used import columns_used
 
 if TYPE_CHECKING:
     from radlatent.features.endpoint import Endpoint
 
-__all__ = ["fit_and_predict"]
+__all__ = ["columns_used", "fit_and_predict", "log_unused"]
+
+_log = logging.getLogger(__name__)
 
 #: Quantiles of the event times at which survival is predicted.
 _QUANTILES = np.linspace(0.05, 0.95, 19)
@@ -110,3 +115,71 @@ def _days(frame):
         # as many digits as the name of a column has room for
         return np.unique([float(f"{time:.3g}") for time in times])
     return np.unique(np.round(times).clip(lower=1))
+
+
+def columns_used(fitted: BaseEstimator, features: pd.DataFrame) -> str:
+    """Return how many columns of each block a fitted model looks at, as JSON.
+
+    Parameters
+    ----------
+    fitted
+        A fitted model; of a search, its best one.
+    features
+        The **features** table that it was fitted on.
+
+    Returns
+    -------
+    str
+        Block to number, all blocks of the table among them; "" of a model that does not
+        tell, as one that mixes columns. A column counts that enters the last step and
+        whose coefficient, where there are coefficients, is not 0 in every class.
+    """
+    names = _names(getattr(fitted, "best_estimator_", fitted), features)
+    if names is None:
+        return ""
+    counts = dict.fromkeys(blocks_of(features), 0)
+    counts |= blocks_of(pd.DataFrame(columns=names))
+    return json.dumps(counts)
+
+
+def _names(fitted, features):
+    names, last = list(features.columns), fitted
+    if isinstance(fitted, Pipeline):
+        last = fitted[-1]
+        if len(fitted) > 1:
+            try:
+                names = list(fitted[:-1].get_feature_names_out())
+            except (AttributeError, ValueError):  # a step of the user's names nothing
+                return None
+    if not set(names) <= set(features.columns):
+        return None
+    weights = getattr(last, "coef_", None)
+    if weights is None:
+        return names
+    weights = np.atleast_2d(np.asarray(weights, dtype=float))
+    if weights.shape[1] != len(names):
+        return None
+    kept = (weights != 0).any(axis=0)
+    return [name for name, has in zip(names, kept, strict=True) if has]
+
+
+def log_unused(fits: pd.DataFrame) -> None:
+    """Log the blocks of a table of which no fit looked at a column.
+
+    Parameters
+    ----------
+    fits
+        Of a ``Result``, one model.
+    """
+    told = [json.loads(text) for text in fits["n_columns_used"] if text]
+    if len(told) < len(fits) or not told:
+        return
+    unused = [block for block in told[0] if not any(one[block] for one in told)]
+    # a model of one block that keeps nothing of it predicts the base rate: no news here
+    if unused and len(told[0]) > 1:
+        _log.warning(
+            "model %r on %r: no column of blocks %s is in any of %d fits, so that "
+            "the model is the one without them. That says nothing of what they could "
+            "add: keep more columns (n_features), or use a model that keeps all.",
+            *(fits["model"].iloc[0], fits["blocks"].iloc[0], unused, len(fits)),
+        )

@@ -20,7 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from radlatent.errors import SchemaError
 from radlatent.features.endpoint import groups_of, strata_of
-from radlatent.features.folds import deal
+from radlatent.features.folds import deal, whose_rows
 from radlatent.fusion.metrics.arrays import Risks
 from radlatent.fusion.metrics.classes import auc
 from radlatent.fusion.metrics.continuous import r2
@@ -53,7 +53,7 @@ class InnerFolds(BaseCrossValidator):
         self.random_state = random_state
 
     def split(self, X, y=None, groups=None):
-        """Yield the places of training and of test patients."""
+        """Yield the places of training and of test patients; copies stay together."""
         y = np.asarray(y)
         survival = bool(y.dtype.names)
         strata = y["event"].astype(bool) if survival else y
@@ -69,7 +69,7 @@ class InnerFolds(BaseCrossValidator):
             )
             raise ValueError(msg) from None
         seed = self.random_state
-        part = deal(np.arange(len(y)), self.n_folds, strata=strata, random_state=seed)
+        part = deal(whose_rows(X), self.n_folds, strata=strata, random_state=seed)
         yield from PredefinedSplit(part).split()
 
     def get_n_splits(self, X=None, y=None, groups=None):

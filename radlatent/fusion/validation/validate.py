@@ -30,10 +30,9 @@ from radlatent.fusion.validation.inputs import (
     with_text_ids,
 )
 from radlatent.fusion.validation.leakage import check_fitted, origin_of_fits
-from radlatent.fusion.validation.predict import fit_and_predict
+from radlatent.fusion.validation.predict import fit_and_predict, log_unused
 from radlatent.fusion.validation.suspects import log_suspects
 from radlatent.fusion.validation.tuning import Tuned, search_folds
-from radlatent.fusion.validation.used import log_unused
 from radlatent.parallel import map_tasks
 from radlatent.schema import check_predictions
 

@@ -189,8 +189,19 @@ def test_small_classes_and_unknown_blocks_are_named():
     late_fusion(BLOCKS, n_folds=3).fit(X, y)
     with pytest.raises(SchemaError, match=r"no block fits \['mr'\]"):
         late_fusion({"mr": logistic()}).fit(X, y)
+    twice = X.iloc[[*range(40), 0]].copy()
+    twice.iloc[40, 0] += 1
     with pytest.raises(SchemaError, match="more than once"):
-        late_fusion(BLOCKS).fit(X.iloc[[*range(40), 0]], y.iloc[[*range(40), 0]])
+        late_fusion(BLOCKS).fit(twice, y.iloc[[*range(40), 0]])
+
+
+def test_a_patient_who_was_drawn_twice_is_in_one_part():
+    X, y = patients(40)
+    rows = [*range(40), *range(0, 40, 3)]
+    drawn = X.iloc[rows]
+    late_fusion(BLOCKS).fit(drawn, y.iloc[rows])
+    for inside, outside in late_fusion(BLOCKS)._deal(drawn, y.iloc[rows]).split():
+        assert not set(drawn.index[inside]) & set(drawn.index[outside])
 
 
 class FirstColumn(BaseEstimator):

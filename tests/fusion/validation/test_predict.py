@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 
 import radlatent as rl
 from radlatent.cohort.manifest import Endpoint
-from radlatent.fusion.validation.used import columns_used
+from radlatent.fusion.validation.predict import columns_used
 
 
 @pytest.fixture(scope="module")

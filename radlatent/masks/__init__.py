@@ -10,6 +10,7 @@
 :func:`offending`                           the voxels that break a rule
 :func:`score`                               a cohort judged by rules
 :func:`split_lesions`                       a case a connected component of a mask
+:func:`shape_attributes`                     area, length, tilt ...: numbers of a shape
 :func:`degrade`, `degradation_mix`          errors of known size
 :class:`LabelMap`, `MaskFile`               labels of structures; files of a cohort
 :class:`ShapePrior`, `Frame`,               a VAE or NVAE of slices, how it is built,
@@ -43,6 +44,8 @@ _HOMES = {
     ),
     "rules.scoring": ("MaskScores", "score"),
     "split": ("SplitCohort", "split_lesions"),
+    "attributes.measure": ("shape_attributes",),
+    "attributes.sets": ("ATTRIBUTE_SETS",),
     "degradation.apply": ("degrade",),
     "degradation.draws": (
         "KINDS",

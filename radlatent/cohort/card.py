@@ -178,6 +178,8 @@ class Card(BaseModel):
     covariates: tuple[str, ...] = ()
     # columns of text: a column of features for each value
     categories: tuple[str, ...] = ()
+    # columns that Table 1 tells, numbers or text, and that are no features
+    characteristics: tuple[str, ...] = ()
     license: str = ""
     citation: str = ""
     description: str = ""

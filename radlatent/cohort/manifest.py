@@ -358,6 +358,16 @@ class Cohort:
         table = pd.concat([numbers, *texts], axis=1).add_prefix("clinical__")
         return mark_measured(table)
 
+    def described(self) -> pd.DataFrame:
+        """Return what Table 1 tells beside the covariates, index ``patient_id``.
+
+        These are the ``characteristics`` of ``cohort.yml``, as numbers or text; they
+        are no features.
+        """
+        told = (*self.card.covariates, *self.card.categories)
+        columns = [name for name in self.card.characteristics if name not in told]
+        return self.patients[columns]
+
     def __repr__(self) -> str:
         counts = ", ".join(f"{n} {what}" for what, n in self.flow.items())
         return f"Cohort({self.name!r}, {'/'.join(self.modalities)}: {counts})"

@@ -31,17 +31,7 @@ def read_endpoints(
     check_columns(table, (), problems, required=("patient_id",))
     if "patient_id" not in table:
         return pd.DataFrame(index=pd.Index([], name="patient_id"))
-    twice = table["patient_id"].duplicated()
-    for line, patient in table["patient_id"].items():
-        if patient == "" or twice[line]:
-            what = "occurs twice" if patient else "is empty"
-            problems.add(
-                f"patient_id {patient!r} {what}",
-                "One row a patient",
-                row=line,
-                column="patient_id",
-                value=patient,
-            )
+    _note_ids(table["patient_id"], problems)
     keep = (table["patient_id"] != "") & ~table["patient_id"].duplicated()
     table = table[keep]
     typed = table.astype(object).where(table != "", None)
@@ -56,7 +46,34 @@ def read_endpoints(
         if _known(table, column, f"category {column!r}", problems):
             _no_words_for_missing(table[column], problems)
             _true_categories(counted[column], problems)
+    for column in card.characteristics:
+        if _known(table, column, f"characteristic {column!r}", problems):
+            typed[column] = _numbers_or_text(table[column], problems)
     return typed.set_index("patient_id")
+
+
+def _note_ids(patients, problems):
+    twice = patients.duplicated()
+    for line, patient in patients.items():
+        if patient == "" or twice[line]:
+            what = "occurs twice" if patient else "is empty"
+            problems.add(
+                f"patient_id {patient!r} {what}",
+                "One row a patient",
+                row=line,
+                column="patient_id",
+                value=patient,
+            )
+
+
+def _numbers_or_text(column, problems):
+    """Return a column as numbers where all of its cells are, else as text."""
+    known = column != ""
+    numbers = pd.to_numeric(column.where(known), errors="coerce")
+    if numbers.notna().equals(known):
+        return numbers.astype(float)
+    _no_words_for_missing(column, problems)
+    return column.astype(object).where(known, None)
 
 
 def _known(table, column, what, problems):

@@ -18,7 +18,7 @@ from radlatent.report import table_one
 from radlatent.study.images import locate, measure, measure_heart
 from radlatent.study.models import build, tell_origin
 from radlatent.study.patients import Patients, gather
-from radlatent.study.tables import by_groups, curves
+from radlatent.study.tables import by_groups, characteristics, curves
 from radlatent.study.work import Work
 
 __all__ = ["check_columns", "validate_once"]
@@ -102,9 +102,9 @@ def _tables(there, other, results):
         "predictions": predictions,
         "metrics": pd.concat([r.metrics for r in results], ignore_index=True),
     }
-    clinical = other.table.filter(regex="^clinical__")
-    if clinical.shape[1]:
-        found["table_one"] = table_one(clinical, there.endpoint)
+    told = characteristics(there, other)
+    if told.shape[1]:
+        found["table_one"] = table_one(told, there.endpoint)
     found |= curves(there.endpoint, predictions) | by_groups(there, predictions)
     if "calibration" in found and there.endpoint.kind == "class":
         moved = recalibrate_in_the_large(predictions)

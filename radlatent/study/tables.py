@@ -32,7 +32,7 @@ from radlatent.study.models import build
 from radlatent.study.patients import Patients
 from radlatent.study.work import Work, groups_of
 
-__all__ = ["by_groups", "curves", "run_tables"]
+__all__ = ["by_groups", "characteristics", "curves", "run_tables"]
 
 _log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ def run_tables(
     """Return name to table, for everything that the report is made from."""
     plan, endpoint = work.plan, work.endpoint
     predictions = pd.concat([r.predictions for r in results], ignore_index=True)
-    clinical = patients.table.filter(regex="^clinical__")
+    told = characteristics(work, patients)
     found = {
         "patients": patients.table,
         "endpoints": endpoint.frame,
@@ -53,8 +53,8 @@ def run_tables(
         "metrics": pd.concat([r.metrics for r in results], ignore_index=True),
     }
     found["suspects"] = suspects(_used(plan, patients), endpoint)
-    if clinical.shape[1]:
-        found["table_one"] = table_one(clinical, endpoint)
+    if told.shape[1]:
+        found["table_one"] = table_one(told, endpoint)
     if len(results) > 1:
         found["compared"] = _compared(plan, predictions)
     found |= curves(endpoint, predictions) | by_groups(work, predictions)
@@ -66,6 +66,12 @@ def run_tables(
     if plan.permutations:
         found["permuted"] = _permuted(work, patients, results)
     return found
+
+
+def characteristics(work: Work, patients: Patients) -> pd.DataFrame:
+    """Return what Table 1 tells of each patient: covariates, and what else is named."""
+    clinical = patients.table.filter(regex="^clinical__")
+    return clinical.join(work.cohort.described())
 
 
 #: What is told of each group: how patients are ranked, and whether the level is right.

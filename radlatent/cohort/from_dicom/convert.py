@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import yaml
 
+from radlatent.cohort.from_dicom.outcomes import read_outcomes
 from radlatent.cohort.from_dicom.plan import UNDRAWN, Planned, patterns_of, plan
 from radlatent.cohort.from_dicom.protocol import person_of, protocol_of, scanner_of
 from radlatent.cohort.from_dicom.pseudonyms import plain_names, pseudonyms
+from radlatent.cohort.layouts.given import Outcomes
 from radlatent.cohort.manifest import Cohort
 from radlatent.errors import DicomError, GeometryError
 from radlatent.imaging import write_volume
@@ -36,6 +38,15 @@ _TABLES = ("cohort.yml", "cases.csv", "endpoints.csv")
 
 #: Raised whenever the same files give other volumes.
 _VERSION = 1
+
+#: A characteristic with more values is none that a table could tell.
+_MOST = 10
+
+#: Reasons that are told one by one.
+_IN_LOG = 10
+
+#: Years.
+_OLDEST = 90.0
 
 _PRESETS = {"HU": "hu", "SUV": "suv"}
 
@@ -65,6 +76,8 @@ def convert(
     out: str | Path,
     *,
     modalities: Mapping[str, str] | None = None,
+    outcomes: Outcomes | None = None,
+    site: str = "institution",
     keep_names: bool = False,
     jobs: int | None = None,
 ) -> Conversion:
@@ -83,6 +96,12 @@ def convert(
     modalities
         Name to a regular expression of SeriesDescription, for several series of one
         patient and day: ``{"mr_t1": "(?i)t1"}``. Others are ct, mr and pet.
+    outcomes
+        A table by PatientID, whose columns go into ``endpoints.csv`` under the names of
+        the cohort, before what tags say under the same names, and its endpoint.
+    site
+        What ``site`` tells, whose effects ComBat removes: ``"institution"``, or
+        ``"scanner"``, institution, manufacturer and model.
     keep_names
         Whether patients, sites and days are called as in the files. Without it
         patients are p001, days are counted from the first study, and
@@ -95,7 +114,9 @@ def convert(
     DicomError
         Nothing is drawn on any series, or none of these can be read.
     SchemaError
-        ``modalities`` are faulty.
+        ``modalities`` or ``site`` are faulty.
+    CohortError
+        Outcomes are faulty, or those of other patients.
     FileExistsError
         ``out`` holds a finished cohort.
     """
@@ -107,13 +128,35 @@ def convert(
             "no mask. Look at read_dicom(...).summary and .left_out, and at roi."
         )
         raise DicomError(msg)
-    planned = plan(dicom.series, _names(dicom, out, keep_names), patterns)
+    _tell_left_out(dicom.left_out)
+    names = _names(dicom, out, keep_names)
+    planned = plan(dicom.series, names, patterns, site=site)
+    told = _told(planned, outcomes)
     units = _units(planned)
     for one in planned:
         if one.problem not in ("", UNDRAWN):
             _log.warning("%s: %s", one.name, one.series.problem or one.problem)
     done = _written(planned, out, jobs)
-    return _tables(planned, done, out, units)
+    return _tables(planned, done, out, units, told)
+
+
+def _tell_left_out(table):
+    """Log why files were left out, a line a reason."""
+    known = dict(zip(table["reason"], table["path"], strict=True))
+    counts = table["reason"].value_counts()
+    for reason, n in [*counts.items()][:_IN_LOG]:
+        where = "" if known[reason] in reason else f", {known[reason]}"
+        _log.warning("%d files left out%s: %s", n, where, reason)
+    if len(counts) > _IN_LOG:
+        _log.warning("and for %d more reasons (.left_out)", len(counts) - _IN_LOG)
+
+
+def _told(planned, outcomes):
+    """Return outcomes and endpoints, none where none are given."""
+    if outcomes is None:
+        return pd.DataFrame(columns=["patient_id"]), {}
+    drawn = {one.series.patient_id: one.patient_id for one in planned if one.lesions}
+    return read_outcomes(outcomes, drawn)
 
 
 def _check_out(out):
@@ -217,7 +260,7 @@ def _write(one: Planned, out: Path):
     }
 
 
-def _tables(planned, done, out, units):
+def _tables(planned, done, out, units, told):
     """Write the tables, and read the cohort that they make."""
     rows = [_row(one, done.get(one.name, {})) for one in planned]
     series = pd.DataFrame(rows)
@@ -237,9 +280,11 @@ def _tables(planned, done, out, units):
         )
         (out / "cases.csv").unlink()
         raise DicomError(msg)
-    patients = _patients(planned)
+    (outcomes, endpoints), tags = told, _patients(planned)
+    more = tags.drop(columns=[c for c in outcomes if c in tags and c != "patient_id"])
+    patients = outcomes.merge(more, on="patient_id", how="right")
     replace_file(out / "endpoints.csv", partial(inert(patients).to_csv, index=False))
-    replace_text(out / "cohort.yml", _card(out, units, series, patients))
+    replace_text(out / "cohort.yml", _card(out, units, series, more, endpoints))
     return Conversion(Cohort.read(out), series, failures)
 
 
@@ -316,13 +361,17 @@ def _patients(planned):
     for one in sorted(drawn, key=lambda one: one.series.study_date):
         row = rows.setdefault(one.patient_id, {"patient_id": one.patient_id})
         told = {f"{one.modality}_{k}": v for k, v in protocol_of(one.series).items()}
-        for column, value in (person_of(one.series) | told).items():
+        person = person_of(one.series)
+        if one.hides and person["age"] is not None:
+            # the oldest are so few that their age names them
+            person["age"] = min(person["age"], _OLDEST)
+        for column, value in (person | told).items():
             if row.get(column) is None:
                 row[column] = value
     return pd.DataFrame([rows[patient] for patient in sorted(rows)])
 
 
-def _card(out, units, series, patients):
+def _card(out, units, series, tags, endpoints):
     """Return the text of ``cohort.yml``."""
     about = {
         name: {"unit": unit, "preset": _PRESETS.get(unit, "mr")}
@@ -330,20 +379,23 @@ def _card(out, units, series, patients):
     }
     methods = sorted(set(series["suv_method"]) - {""})
     made = f" SUV by {', '.join(methods)}: series.csv has each factor." * bool(methods)
+    known = tags.drop(columns="patient_id").dropna(axis=1, how="all")
+    few = [c for c in known if known[c].nunique() <= _MOST or known[c].dtype != object]
     card = {
         "name": out.resolve().name,
         "root": ".",
         "modalities": about,
-        "endpoints": {},
+        "endpoints": {
+            name: endpoint.model_dump(exclude_defaults=True)
+            for name, endpoint in endpoints.items()
+        },
+        "characteristics": few,
         "description": f"Converted from DICOM; series.csv has the protocol.{made}",
     }
-    known = patients.dropna(axis=1, how="all")
-    numbers = known.select_dtypes("number").columns.tolist()
-    texts = [c for c in known if c not in (*numbers, "patient_id")]
     return (
         yaml.safe_dump(card, sort_keys=False, allow_unicode=True)
         + "# outcomes belong into endpoints.csv, and here: name: {kind: class, "
         "column: name}\n"
-        f"# tags of endpoints.csv that can be covariates: {numbers}\n"
-        f"# and categories: {texts}\n"
+        "# characteristics are in Table 1 and are no features; those that models may "
+        "see are\n# named in covariates (numbers) or categories (text)\n"
     )

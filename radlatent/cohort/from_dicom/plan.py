@@ -4,6 +4,7 @@ A folder of DICOM enters, a list of `Planned` series leaves, each with its names
 where headers tell, why it cannot be converted.
 """
 
+import logging
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,13 +12,26 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from radlatent.cohort.card import MODALITY
+from radlatent.cohort.from_dicom.people import People
+from radlatent.cohort.from_dicom.protocol import scanner_of
 from radlatent.cohort.from_dicom.pseudonyms import Names, slug
 from radlatent.errors import SchemaError
 
 if TYPE_CHECKING:
     from radlatent.imaging.dicom import DicomSeries
 
-__all__ = ["UNDRAWN", "Planned", "patterns_of", "plan"]
+__all__ = ["SITES", "UNDRAWN", "Planned", "patterns_of", "plan"]
+
+_log = logging.getLogger(__name__)
+
+#: What the site of a case may be.
+SITES = ("institution", "scanner")
+
+#: A date, and a time behind it, as messages and as tags write them.
+_DAY = re.compile(
+    r"(?<!\d)(?:19|20)\d\d-?(?:0[1-9]|1[0-2])-?(?:0[1-9]|[12]\d|3[01])"
+    r"(?:[ T]?\d\d:?\d\d(?::?\d\d)?(?:\.\d+)?)?"
+)
 
 UNDRAWN = "left out: no structure that was asked for is drawn on it"
 
@@ -34,6 +48,8 @@ class Planned:
         What tables say.
     lesions
         ``lesion_id`` of each structure, in their order.
+    hides
+        Whether nothing that is written may tell who the patient is.
     problem
         Why it is not converted, without names of files where these may tell a patient;
         or an empty text.
@@ -45,6 +61,7 @@ class Planned:
     modality: str
     site: str
     lesions: tuple[str, ...]
+    hides: bool = True
     problem: str = ""
 
     @property
@@ -62,7 +79,12 @@ class Planned:
         return "_".join(filter(None, (*self.where, lesion)))
 
     def told(self, reason: str) -> str:
-        """Return a reason without what may tell who: names of files, and days."""
+        """Return a reason without what may tell who: files, days, what was typed."""
+        if not self.hides:
+            return reason
+        for lesion, one in zip(self.lesions, self.series.structures, strict=True):
+            for name in (one.region.name, one.name):
+                reason = reason.replace(repr(name), repr(lesion))
         paths = sorted({header.path for header in self.series.headers})
         paths += sorted({one.path for one in self.series.structures})
         for k, path in enumerate(paths, start=1):
@@ -71,7 +93,7 @@ class Planned:
             reason = re.sub(
                 rf"(?<![\w.-]){re.escape(path.name)}(?![\w-])", f"file {k}", reason
             )
-        return re.sub(r"\b\d{4}-\d\d-\d\d\b", "a day", reason)
+        return _DAY.sub("a day", reason)
 
 
 def patterns_of(modalities: Mapping[str, str] | None) -> dict[str, re.Pattern]:
@@ -99,7 +121,11 @@ def patterns_of(modalities: Mapping[str, str] | None) -> dict[str, re.Pattern]:
 
 
 def plan(
-    every: Sequence["DicomSeries"], names: Names, patterns: Mapping[str, re.Pattern]
+    every: Sequence["DicomSeries"],
+    names: Names,
+    patterns: Mapping[str, re.Pattern],
+    *,
+    site: str = "institution",
 ) -> list[Planned]:
     """Return the series with their names and problems.
 
@@ -111,8 +137,23 @@ def plan(
         Of patients, sites and days.
     patterns
         From `patterns_of`; a series that none fits is called ct, mr or pet.
+    site
+        One of `SITES`; of a patient and day it is that of the first modality.
+
+    Raises
+    ------
+    SchemaError
+        ``site`` is none of them.
     """
-    found = [_named(series, names, patterns) for series in every]
+    if site not in SITES:
+        raise SchemaError(f"site is {site!r}; known are {list(SITES)}.")
+    people = None if names.first is None else People(every)
+    found = [_named(series, names, patterns, site, people) for series in every]
+    if people and people.n_cleaned:
+        _log.warning(
+            "%d names of structures held names of people, which were taken out",
+            people.n_cleaned,
+        )
     sites = {}
     for one in found:
         if one.lesions and one.site:
@@ -122,8 +163,14 @@ def plan(
     return [replace(one, problem=_problem(one, drawn[one.name])) for one in found]
 
 
-def _named(series, names, patterns):
+def _named(series, names, patterns, site, people):
     patient = series.patient_id
+    drawn = [one.name for one in series.structures]
+    if people:
+        drawn = [people.clean(patient, name) for name in drawn]
+    place = names.sites[series.tag("InstitutionName")]
+    if site == "scanner":
+        place = "_".join(filter(None, (place, slug(scanner_of(series)))))
     told = series.tag("SeriesDescription")
     fitting = (name for name, pattern in patterns.items() if pattern.search(told))
     return Planned(
@@ -131,8 +178,9 @@ def _named(series, names, patterns):
         names.patients[patient],
         slug(names.timepoint(patient, series.study_date)),
         next(fitting, series.modality),
-        names.sites[series.tag("InstitutionName")],
-        tuple(slug(one.name) or "roi" for one in series.structures),
+        place,
+        tuple(slug(name) or "roi" for name in drawn),
+        hides=people is not None,
     )
 
 

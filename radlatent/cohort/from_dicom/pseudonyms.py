@@ -101,8 +101,12 @@ def pseudonyms(path: Path, days: Mapping[str, str], sites: Iterable[str]) -> Nam
     """
     rows = _read(path)
     # by a hash: not in the order of names, and the same when started again
-    _number(rows, "patient", "p{:03d}", sorted(days, key=_hash), days)
-    _number(rows, "site", "site{}", sorted(set(sites) - {""}, key=_hash), {})
+    _number_patients(rows, days)
+    known = {name for kind, _, name, _ in rows if kind == "site"}
+    for name in sorted(set(sites) - {"", *known}):
+        # not by number: site1 of two conversions would be two hospitals, and ComBat
+        # would take one for the other
+        rows.append(("site", f"site_{_hash(name)[:6]}", name, ""))
     table = pd.DataFrame(rows, columns=_COLUMNS)
     replace_file(path, lambda draft: _write(table, draft))
     of = {kind: table[table["kind"] == kind] for kind in ("patient", "site")}
@@ -133,14 +137,12 @@ def _read(path):
         raise DicomError(msg) from error
 
 
-def _number(rows, kind, form, names, days):
-    """Add rows for names that have none yet."""
-    known = {name for what, _, name, _ in rows if what == kind}
-    n = sum(what == kind for what, *_ in rows)
-    for name in names:
-        if name not in known:
-            n += 1
-            rows.append((kind, form.format(n), name, days.get(name, "")))
+def _number_patients(rows, days):
+    """Add rows for patients who have none yet."""
+    known = {name for kind, _, name, _ in rows if kind == "patient"}
+    first = 1 + sum(kind == "patient" for kind, *_ in rows)
+    for n, name in enumerate(sorted(set(days) - known, key=_hash), start=first):
+        rows.append(("patient", f"p{n:03d}", name, days[name]))
 
 
 def _write(table, draft):

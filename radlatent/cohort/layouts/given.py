@@ -14,12 +14,12 @@ import pandas as pd
 from radlatent.cohort.card import Card, EndpointCard
 from radlatent.cohort.manifest import Cohort
 from radlatent.cohort.outcomes import read_endpoints
-from radlatent.cohort.problems import Problems
+from radlatent.cohort.problems import FileProblems, Problems
 from radlatent.cohort.tables import parse_numbers, read_text_table
 from radlatent.features.origin import declare_measured
 from radlatent.schema import check_cases, check_features, nearest
 
-__all__ = ["FeatureFile", "Given", "Outcomes", "read_given"]
+__all__ = ["FeatureFile", "Given", "Outcomes", "card_of", "read_given"]
 
 #: Columns that say whose a row is.
 _KEYS = ("case_id", "patient_id", "lesion_id", "timepoint")
@@ -138,7 +138,7 @@ def read_given(
         return None, problems
     where = outcomes.path.name if told else "the other tables"
     of_outcome = problems.of(where)
-    card = _card(outcomes, outcome, name, of_outcome)
+    card = card_of(outcomes, outcome, name, of_outcome)
     parts = {
         file.block: _Part(file, _of_features(file, texts[file.block]), problems)
         for file in files
@@ -173,8 +173,22 @@ def _who(texts):
     return ids.rename("patient_id").rename(index=lambda row: row + 2).to_frame()
 
 
-def _card(outcomes, table, name, problems):
-    """Return the card of a cohort that has none."""
+def card_of(
+    outcomes: Outcomes, table: pd.DataFrame, name: str, problems: FileProblems
+) -> Card:
+    """Return the card of a table of outcomes, which has no modality.
+
+    Parameters
+    ----------
+    outcomes
+        What the table is said to hold.
+    table
+        From `read_text_table`.
+    name
+        Of the cohort.
+    problems
+        Of the file of the table; columns that are not there are noted.
+    """
     endpoint, endpoints = outcomes.endpoint, {}
     about = outcomes.about or (endpoint and _named(outcomes, list(table)))
     absent = [c for c in (about.columns if about else ()) if c not in table]

@@ -57,15 +57,20 @@ class Structure:
     ----------
     name
         What ``roi`` made of the name in the file.
-    path
-        The RTSTRUCT or SEG file.
+    header
+        Of the RTSTRUCT or SEG file.
     region
         The region in it.
     """
 
     name: str
-    path: Path
+    header: Header
     region: Region = field(repr=False)
+
+    @property
+    def path(self) -> Path:
+        """The RTSTRUCT or SEG file."""
+        return self.header.path
 
 
 @dataclass(frozen=True, eq=False)
@@ -361,7 +366,7 @@ def _structures(images, drawn, pattern, left_out):
             match = pattern.search(region.name)
             if match:
                 name = match[1] if pattern.groups and match[1] else match[0]
-                structure = Structure(name.strip() or region.name, header.path, region)
+                structure = Structure(name.strip() or region.name, header, region)
                 found.setdefault(keys[0], []).append(structure)
     return found
 

@@ -70,6 +70,13 @@ SeriesTime AcquisitionDate AcquisitionTime FrameOfReferenceUID InstitutionName
 TemporalPositionIdentifier EchoNumbers
 """
 
+#: Who else is named: `convert` keeps them out of names of structures.
+_PEOPLE = """
+OtherPatientNames OtherPatientIDs PatientBirthName PatientBirthDate AccessionNumber
+ReferringPhysicianName PerformingPhysicianName PhysiciansOfRecord OperatorsName
+NameOfPhysiciansReadingStudy RequestingPhysician ReviewerName ContentCreatorName
+"""
+
 #: How it was made: what Table 1 and ComBat are given.
 _PROTOCOL = """
 Manufacturer ManufacturerModelName StationName SoftwareVersions KVP ConvolutionKernel
@@ -101,7 +108,7 @@ _PRIVATE = {
 #: Blocks of a private group that are looked through.
 _BLOCKS = range(0x10, 0x14)
 
-_KEYWORDS = " ".join([_VOXELS, _WHOSE, _PROTOCOL, _PET]).split()
+_KEYWORDS = " ".join([_VOXELS, _WHOSE, _PEOPLE, _PROTOCOL, _PET]).split()
 
 
 def _private_tags():

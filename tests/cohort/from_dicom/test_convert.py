@@ -1,16 +1,19 @@
 """Folders of DICOM become cohorts; what cannot be read keeps its row and says why."""
 
+import gzip
 import re
 
 import numpy as np
 import pandas as pd
+import pydicom
 import pytest
 import yaml
 from typer.testing import CliRunner
 
 import radlatent as rl
 from radlatent.cli import app
-from radlatent.errors import DicomError, SchemaError
+from radlatent.cohort import Outcomes
+from radlatent.errors import CohortError, DicomError, SchemaError
 
 SQUARE = np.array(
     [(-8.5, -17.5, 7), (-5.5, -17.5, 7), (-5.5, -14.5, 7), (-8.5, -14.5, 7)], float
@@ -61,7 +64,8 @@ def test_a_folder_becomes_a_cohort_that_passes_check(write, out):
     assert len(cases) == 6
     assert set(cases["patient_id"]) == {"p001", "p002"}
     assert set(cases["timepoint"]) == {"day0", "day12"}
-    assert set(cases["site"]) == {"site1"}
+    [site] = set(cases["site"])
+    assert re.fullmatch("site_[0-9a-f]{6}", site)
     assert set(cases["scanner"]) == {"ACME"}
     assert sorted(done.cohort.modalities) == ["ct", "pet"]
     rl.check(out, deep=True).raise_if_any()
@@ -87,17 +91,41 @@ def test_a_folder_becomes_a_cohort_that_passes_check(write, out):
 
 
 def test_nothing_written_tells_who(write, out):
-    study(write, WHO[0])
-    study(write, WHO[1], ct={"RescaleSlope": "0"})
-    dicom = rl.read_dicom(write.folder)
-    done = rl.convert(dicom, out)
-    assert len(done.failures) == 2
-    secret = re.compile("|".join((*WHO, "Anna", "Elsewhere", "2020")))
-    for path in out.rglob("*"):
+    typed = ("GTV_Mueller", "anna's node", "Dr. Kildare left")
+    study(write, WHO[0], regions=typed)
+    # contours of another place, whose message names the structure
+    study(write, WHO[1], ct={"RescaleSlope": "0"}, regions=("Schmidt, GTV",))
+    [*_, away] = sorted(write.folder.glob(f"{WHO[1]}_*_pet_rt*"))
+    drawn = pydicom.dcmread(away)
+    for item in drawn.ROIContourSequence[0].ContourSequence:
+        item.ContourData[2::3] = [99] * 4
+    drawn.OperatorsName, drawn.PatientBirthDate = "Kildare^J", "19200102"
+    drawn.save_as(away)
+    done = rl.convert(rl.read_dicom(write.folder), out)
+    assert done.failures["message"].str.contains("outside of the 4 slices").any()
+    lesions = set(done.cohort.cases["lesion_id"])
+    assert lesions == {"GTV", "s_node", "Dr_left"}
+    secret = re.compile(
+        "|".join((*WHO, "Anna", "Elsewhere", "2020", "Kildare")), re.IGNORECASE
+    )
+    for path in (path for path in out.rglob("*") if path.is_file()):
         assert not secret.search(path.relative_to(out).as_posix())
-        if path.suffix in (".csv", ".yml", ".json"):
-            assert not secret.search(path.read_text("utf-8")), path
+        content = path.read_bytes()
+        if path.suffix == ".gz":
+            content = gzip.decompress(content)[:352]
+        assert not secret.search(content.decode("latin-1")), path
     assert (out.with_name("cohort.pseudonyms.csv").stat().st_mode & 0o077) == 0
+
+
+@pytest.mark.parametrize(("age", "told"), [("067Y", 67), ("093Y", 90), ("006M", 0.5)])
+def test_an_age_that_few_reach_is_not_told(write, out, age, told):
+    images = study(write, WHO[0], ct={"PatientAge": age})
+    assert images
+    patients = rl.convert(rl.read_dicom(write.folder), out).cohort.patients
+    assert patients["age"].tolist() == [told]
+    named = out.with_name("named")
+    named = rl.convert(rl.read_dicom(write.folder), named, keep_names=True).cohort
+    assert named.patients["age"].tolist() == [max(told, int(age[:3]) * (age[3] == "Y"))]
 
 
 def test_what_fails_keeps_its_row(write, out, caplog):
@@ -177,3 +205,55 @@ def test_the_command_line_converts(write, out):
     wrong = CliRunner().invoke(app, [*call, "--modality", "t1"])
     assert wrong.exit_code == 1
     assert "write NAME=REGEX" in wrong.output
+
+
+def test_outcomes_come_along_under_the_names_of_the_cohort(write, out, caplog):
+    for patient in (*WHO, "Weber"):
+        study(write, patient, regions=("GTV_1",))
+    path = out.with_name("outcomes.csv")
+    rows = "patient_id,os_time,os_event,age\nMueller,100,1,50\nSchmidt,90,0,\nX,1,0,1\n"
+    path.write_text(rows, "utf-8")
+    outcomes = Outcomes(path, "os")
+    cohort = rl.convert(rl.read_dicom(write.folder), out, outcomes=outcomes).cohort
+    who = pd.read_csv(out.with_name("cohort.pseudonyms.csv")).set_index("name")
+    frame = cohort.endpoint("os").frame
+    assert frame["time"].to_dict() == {
+        who["pseudonym"]["Mueller"]: 100,
+        who["pseudonym"]["Schmidt"]: 90,
+    }
+    # a column of the table stands before the tag of that name
+    assert cohort.patients["age"].dropna().tolist() == ["50"]
+    assert "1 patients are not in DICOM" in caplog.text
+    assert "1 patients of DICOM have no row" in caplog.text
+    assert set(cohort.described()["ct_manufacturer"]) == {"ACME"}
+    assert cohort.described()["ct_kvp"].tolist() == [120.0] * 3
+    assert cohort.clinical().shape[1] == 0
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        ("patient_id,os\nMueller,a\nMueller,b\n", "'Mueller' occurs twice"),
+        ("patient_id,os\nmueller,a\nSchmid,b\n", "no patient_id is the PatientID"),
+        ("patient_id,other\nMueller,a\nSchmidt,b\n", "there is no column 'os'"),
+        ("patient,os\nMueller,a\nSchmidt,b\n", "patient_id"),
+    ],
+)
+def test_faulty_outcomes_are_refused_before_anything_is_written(write, out, rows, told):
+    for patient in WHO:
+        study(write, patient)
+    path = out.with_name("outcomes.csv")
+    path.write_text(rows, "utf-8")
+    outcomes = Outcomes(path, "os")
+    with pytest.raises(CohortError, match=told):
+        rl.convert(rl.read_dicom(write.folder), out, outcomes=outcomes)
+    assert not list(out.rglob("*.nii.gz"))
+
+
+def test_files_that_are_left_out_are_told(write, out, caplog):
+    study(write, WHO[0])
+    enhanced = write.file("1.2.840.10008.5.1.4.1.1.4.1", "1.2.8", Modality="MR")
+    write.save([enhanced], "enhanced")
+    rl.convert(rl.read_dicom(write.folder), out)
+    assert "1 files left out" in caplog.text
+    assert "enhanced MR is not read" in caplog.text

@@ -67,6 +67,7 @@
 ``ridge``, ``elastic_net``  of numbers; so are ``svm``, ``forest`` and ``boosted`` with
                    ``kind="continuous"``
 ``cox``, ``aft``, ``boosted_survival``, ``survival_forest``  survival, in the same way
+``fine_gray``, ``cause_specific_cox``  competing events, in the same way
 ``sign_average``    the strong simple baseline, for both
 ``Preparation``, ``Combat``  filters, selections, site effects: inside the folds
 ``LesionGraphs``    the lesions of each patient as one row, with edges
@@ -139,6 +140,7 @@ _HOMES = {
         "boosted_survival",
         "bootstrap_validate",
         "calibration_curve",
+        "cause_specific_cox",
         "coefficient_shares",
         "compare",
         "cox",
@@ -148,6 +150,7 @@ _HOMES = {
         "delta",
         "elastic_net",
         "evaluate",
+        "fine_gray",
         "forest",
         "fractional_decrease",
         "join",

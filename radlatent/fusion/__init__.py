@@ -19,6 +19,8 @@
 ``cox, aft``                 proportional hazards, accelerated failure times
 ``boosted_survival``         gradient-boosted trees for survival
 ``survival_forest``          a random survival forest
+``fine_gray``                how often one of several competing events comes
+``cause_specific_cox``       what brings each of them about
 ``late_fusion``              a model a block, stacked
 ``ridge, elastic_net``       of numbers, as ``forest(kind="continuous")`` and others
 ``MODELS, SURVIVAL_MODELS``  all of them by name, and ``CONTINUOUS_MODELS``
@@ -97,6 +99,7 @@ from radlatent.fusion.models import (
     SURVIVAL_MODELS,
 )
 from radlatent.fusion.models.classes import boosted, forest, logistic, svm
+from radlatent.fusion.models.competing import cause_specific_cox, fine_gray
 from radlatent.fusion.models.continuous import elastic_net, ridge
 from radlatent.fusion.models.late import late_fusion
 from radlatent.fusion.models.prepare import Preparation
@@ -142,6 +145,7 @@ __all__ = [
     "boosted_survival",
     "bootstrap_validate",
     "calibration_curve",
+    "cause_specific_cox",
     "check_external",
     "check_inputs",
     "coefficient_shares",
@@ -154,6 +158,7 @@ __all__ = [
     "delta",
     "elastic_net",
     "evaluate",
+    "fine_gray",
     "forest",
     "fractional_decrease",
     "join",

@@ -189,10 +189,10 @@ _MODELS = {
         "out-of-fold predictions with the truth, a row a patient, repeat and model",
         _RUN | _FOLD | {"patient_id": "string"},
         also={
-            "truth|positive|unit": "string",
+            "truth|positive|unit|cause": "string",
             "event": "number",
             "time|risk|threshold|trained_until|value|predicted": "float",
-            "(probability|survival)_.+": "float",
+            "(probability|survival|incidence)_.+": "float",
         },
     ),
     "metrics": Table(

@@ -6,12 +6,13 @@ comparisons share them, so that all intervals mean the same.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from radlatent.errors import SchemaError
+from radlatent.features.endpoint import CENSORED
 from radlatent.schema import check_predictions
 
 __all__ = [
@@ -24,7 +25,7 @@ __all__ = [
 ]
 
 _KEYS = ["model", "blocks", "endpoint"]
-_PREFIX, _DAYS = "probability_", "survival_"
+_PREFIX, _DAYS, _INCIDENCE = "probability_", "survival_", "incidence_"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -171,7 +172,12 @@ class ContinuousRun(_Paired):
 
 
 #: What a table of predictions of a kind holds, in words.
-_HOLDS = {"class": "classes", "survival": "survival", "continuous": "numbers"}
+_HOLDS = {
+    "class": "classes",
+    "survival": "survival",
+    "continuous": "numbers",
+    "competing": "competing events",
+}
 
 
 def read_runs(
@@ -211,8 +217,12 @@ def read_runs(
     return found
 
 
+#: Column to the kind of outcome that it tells, the first that is there.
+_TOLD_BY = {"cause": "competing", "risk": "survival", "predicted": "continuous"}
+
+
 def _kind(table):
-    for column, kind in {"risk": "survival", "predicted": "continuous"}.items():
+    for column, kind in _TOLD_BY.items():
         # models of other endpoints leave empty columns behind when tables are joined
         if column in table and table[column].notna().any():
             return kind
@@ -316,6 +326,26 @@ def _read_survival(key, table):
     return SurvivalRun(**_who(key, table, shape), **about)
 
 
+def _read_competing(key, table):
+    """Return a run whose truth has causes: survival is one minus the incidence."""
+    days = _columns(table, _INCIDENCE)
+    free = {_DAYS + name.removeprefix(_INCIDENCE): 1 - table[name] for name in days}
+    run = _read_survival(key, table.assign(**free))
+    first, shape = _sorted(table)
+    cause = first["cause"].iloc[: shape[1]].to_numpy()
+    truth = np.empty(shape[1], dtype=[*run.truth.dtype.descr, ("cause", np.int64)])
+    for name in run.truth.dtype.names:
+        truth[name] = run.truth[name]
+    # that of interest is 1, and what the others are called makes no difference
+    others = sorted({*cause[~run.truth["event"]]} - {CENSORED})
+    numbers = {name: number for number, name in enumerate(others, 2)}
+    truth["cause"] = [
+        1 if e else numbers.get(c, 0)
+        for e, c in zip(truth["event"], cause, strict=True)
+    ]
+    return replace(run, truth=truth)
+
+
 def _read_numbers(key, table):
     table, shape = _sorted(table)
     problems = _shared_problems(table, shape, ["value"])
@@ -333,6 +363,7 @@ def _read_numbers(key, table):
 _READ = {
     "class": _read_classes,
     "survival": _read_survival,
+    "competing": _read_competing,
     "continuous": _read_numbers,
 }
 

@@ -14,9 +14,16 @@ from scipy.stats import norm
 from radlatent.errors import SchemaError
 from radlatent.features.endpoint import Endpoint
 from radlatent.features.values import as_texts, text_index
+from radlatent.fusion.metrics.arrays import read_runs
 from radlatent.fusion.metrics.censoring import over
+from radlatent.fusion.metrics.survival_curves import risk_groups
 
-__all__ = ["CumulativeIncidence", "aalen_johansen", "cumulative_incidence"]
+__all__ = [
+    "CumulativeIncidence",
+    "aalen_johansen",
+    "cumulative_incidence",
+    "incidence_by_risk",
+]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -150,6 +157,53 @@ def cumulative_incidence(
             groups.append(key | counts | {"last": float(part["time"].max())})
     return CumulativeIncidence(
         pd.concat(curves, ignore_index=True), pd.DataFrame(groups)
+    )
+
+
+def incidence_by_risk(
+    predictions: pd.DataFrame, *, n_groups: int = 2, level: float = 0.95
+) -> CumulativeIncidence:
+    """Return the observed incidence of groups of predicted risk, of one model.
+
+    Parameters
+    ----------
+    predictions
+        A **predictions** table of competing events, of one model.
+    n_groups, level
+        As of `radlatent.kaplan_meier`, which says how patients are put into groups.
+
+    Raises
+    ------
+    SchemaError
+        The predictions are of another kind, or of several models.
+    """
+    runs = read_runs(predictions, kind="competing")
+    if len(runs) > 1:
+        names = [run.key["model"] for run in runs]
+        raise SchemaError(f"the predictions are of {names}; choose the rows of one.")
+    [run] = runs
+    rows = predictions.drop_duplicates("patient_id").set_index("patient_id")
+    rows = rows.loc[run.patients]
+    endpoint = Endpoint(
+        run.key["endpoint"],
+        "competing",
+        rows[["time", "cause"]],
+        rows["positive"].iloc[0],
+    )
+    by = pd.Series("", run.patients)
+    for name, part in risk_groups(run, n_groups):
+        by[part] = name
+    order = by.unique() if n_groups > 3 else ["low", "medium", "high", "all"]
+    found = cumulative_incidence(endpoint, by, level=level)
+    key = pd.CategoricalDtype([*order], ordered=True)
+    return CumulativeIncidence(
+        *(
+            table.assign(group=table["group"].astype(key))
+            .sort_values("group", kind="stable")
+            .astype({"group": str})
+            .reset_index(drop=True)
+            for table in (found.curves, found.groups)
+        )
     )
 
 

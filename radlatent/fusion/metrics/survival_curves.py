@@ -25,6 +25,7 @@ from radlatent.fusion.metrics.survival import (
 __all__ = [
     "KaplanMeier",
     "kaplan_meier",
+    "risk_groups",
     "survival_auc_curve",
     "survival_calibration",
     "survival_net_benefit",
@@ -109,13 +110,11 @@ def kaplan_meier(
     """
     curves, groups = [], []
     for run in _survival_runs(predictions):
-        ranks = np.mean([rankdata(one.risk) for one in run.predicted], axis=0)
-        parts = _cut(ranks, n_groups)
+        named = risk_groups(run, n_groups)
+        parts = [part for _, part in named]
         horizon = min(run.truth["time"][part].max() for part in parts)
         p = _log_rank(run.truth, parts) if len(parts) > 1 else np.nan
-        names = _NAMES.get(len(parts))
-        names = names or [f"{i + 1} of {len(parts)}" for i in range(len(parts))]
-        for name, part in zip(names, parts, strict=True):
+        for name, part in named:
             curve, key = _curve(run.truth[part], level), run.key | {"group": name}
             mean, lower, upper = _restricted_mean(curve, horizon, level)
             row = {"n": part.sum(), "n_events": run.truth["event"][part].sum()}
@@ -123,6 +122,28 @@ def kaplan_meier(
             groups.append(key | row | {"level": level, "horizon": horizon, "p": p})
             curves.append(pd.DataFrame(key | curve.to_dict("series")))
     return KaplanMeier(pd.concat(curves, ignore_index=True), pd.DataFrame(groups))
+
+
+def risk_groups(run: SurvivalRun, n_groups: int) -> list[tuple[str, np.ndarray]]:
+    """Return groups of patients by their mean rank, lowest first.
+
+    Parameters
+    ----------
+    run
+        What was predicted.
+    n_groups
+        As of `kaplan_meier`.
+
+    Returns
+    -------
+    list
+        Name of each group, and which patients are in it.
+    """
+    ranks = np.mean([rankdata(one.risk) for one in run.predicted], axis=0)
+    parts = _cut(ranks, n_groups)
+    names = _NAMES.get(len(parts))
+    names = names or [f"{i + 1} of {len(parts)}" for i in range(len(parts))]
+    return list(zip(names, parts, strict=True))
 
 
 def _survival_runs(predictions) -> list[SurvivalRun]:

@@ -1,12 +1,13 @@
 """Families of models by the name that a study file gives them.
 
 - prepare: `Preparation`, and the one `pipeline` that puts it before a model.
-- classes, survival, continuous: the models. late: a model a block, fused.
+- classes, survival, competing, continuous: the models. late: a model a block, fused.
 """
 
 from functools import partial
 
 from radlatent.fusion.models.classes import boosted, forest, logistic, svm
+from radlatent.fusion.models.competing import cause_specific_cox, fine_gray
 from radlatent.fusion.models.continuous import elastic_net, ridge
 from radlatent.fusion.models.survival import (
     aft,
@@ -16,7 +17,13 @@ from radlatent.fusion.models.survival import (
     survival_forest,
 )
 
-__all__ = ["CONTINUOUS_MODELS", "FAMILIES", "MODELS", "SURVIVAL_MODELS"]
+__all__ = [
+    "COMPETING_MODELS",
+    "CONTINUOUS_MODELS",
+    "FAMILIES",
+    "MODELS",
+    "SURVIVAL_MODELS",
+]
 
 #: Of classes.
 MODELS = {
@@ -36,6 +43,9 @@ SURVIVAL_MODELS = {
     "sign_average": sign_average,
 }
 
+#: Of competing events.
+COMPETING_MODELS = {"fine_gray": fine_gray, "cause_specific_cox": cause_specific_cox}
+
 #: Of numbers.
 CONTINUOUS_MODELS = {
     "ridge": ridge,
@@ -49,6 +59,6 @@ CONTINUOUS_MODELS = {
 FAMILIES = {
     "class": MODELS,
     "survival": SURVIVAL_MODELS,
-    "competing": SURVIVAL_MODELS,
+    "competing": COMPETING_MODELS,
     "continuous": CONTINUOUS_MODELS,
 }

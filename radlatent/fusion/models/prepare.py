@@ -16,6 +16,7 @@ from sklearn.preprocessing import StandardScaler
 
 from radlatent.errors import SchemaError
 from radlatent.fusion.solvers.calibrated import SurvivalPipeline
+from radlatent.fusion.solvers.competing import ByCause, CompetingPipeline
 from radlatent.fusion.solvers.survival import SurvivalModel
 from radlatent.fusion.steps.combat import Combat
 from radlatent.fusion.steps.filters import (
@@ -160,7 +161,8 @@ def pipeline(
     name
         Of the last step.
     model
-        The unfitted last step; a `SurvivalModel` gets a `SurvivalPipeline`.
+        The unfitted last step; a `SurvivalModel` gets a `SurvivalPipeline`, one of
+        competing events a `CompetingPipeline`.
     n_features
         Columns to keep, None for all.
     prepare
@@ -177,5 +179,6 @@ def pipeline(
     steps = [*plan.before_outcome(), *plan.by_outcome(n_features, kind=kind)]
     if not survival:
         return Pipeline([*steps, (name, model)])
+    kind = CompetingPipeline if isinstance(model, ByCause) else SurvivalPipeline
     # tables between steps, so that errors can name patients and columns
-    return SurvivalPipeline([*steps, (name, model)]).set_output(transform="pandas")
+    return kind([*steps, (name, model)]).set_output(transform="pandas")

@@ -6,7 +6,7 @@
 - cox, weibull: penalized regressions of survival. survival: what they share, and the
   check of the outcome. concordance: Harrell's C of many columns.
 - competing: Fine and Gray's regression, and Cox regression by cause, of competing
-  events. No builder makes them yet.
+  events.
 - calibrated: models whose probabilities are learned on patients they did not see.
 """
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from radlatent.fusion.metrics.censoring import censoring_steps, over
 from radlatent.fusion.solvers.calibrated import calibrate, predict_unseen
@@ -18,6 +18,7 @@ from radlatent.fusion.solvers.cox import Baseline, CoxRegression, descend
 from radlatent.fusion.solvers.survival import Linear, SurvivalModel, check_survival
 
 __all__ = [
+    "ByCause",
     "CauseSpecificCox",
     "CompetingPipeline",
     "FineGray",
@@ -142,7 +143,7 @@ class _Weighted:
         return Baseline(self.days, hazard, float(self.y["time"][-1]))
 
 
-class _ByCause(SurvivalModel):
+class ByCause(SurvivalModel):
     """A penalized regression for each cause."""
 
     #: The regression of one cause.
@@ -152,7 +153,7 @@ class _ByCause(SurvivalModel):
         self.penalty_strength = penalty_strength
         self.l1_ratio = l1_ratio
 
-    def fit(self, X: ArrayLike, y: np.ndarray) -> "_ByCause":
+    def fit(self, X: ArrayLike, y: np.ndarray) -> "ByCause":
         """Fit columns ``X`` to the structured outcome ``y``, cause by cause.
 
         Raises
@@ -183,7 +184,7 @@ class _ByCause(SurvivalModel):
     def predict_causes(self, X: ArrayLike) -> np.ndarray:
         """Return the log hazard ratio of each cause, shape (n_patients, n_causes)."""
         check_is_fitted(self)
-        zero = np.zeros(len(X))
+        X, zero = validate_data(self, X, reset=False), np.zeros(len(X))
         found = [zero if one is None else one.predict(X) for one in self.models_]
         return np.column_stack(found)
 
@@ -197,7 +198,7 @@ def _baseline(model):
     return None if model is None else model.baseline_
 
 
-class FineGray(_ByCause):
+class FineGray(ByCause):
     """Regression of the subdistribution hazard of each cause (`Subdistribution`).
 
     Parameters
@@ -228,7 +229,7 @@ class FineGray(_ByCause):
     def predict(self, X: ArrayLike) -> np.ndarray:
         """Return the log ratio of the subdistribution hazard (higher = worse)."""
         check_is_fitted(self)
-        return self.models_[0].predict(X)
+        return self.models_[0].predict(validate_data(self, X, reset=False))
 
     @staticmethod
     def incidence_of(
@@ -261,7 +262,7 @@ class FineGray(_ByCause):
         )
 
 
-class CauseSpecificCox(_ByCause):
+class CauseSpecificCox(ByCause):
     """Cox regression of the hazard of each cause, the others being censored.
 
     Parameters
@@ -408,7 +409,9 @@ def _risks(pipe, n_causes) -> Callable:
     """Return what gives the risks of all causes; 0 of those that it did not see."""
 
     def risks(X):
-        told = pipe[-1].predict_causes(pipe[:-1].transform(X))
+        # inside a search nothing may be left before the model
+        made = pipe[:-1].transform(X) if len(pipe) > 1 else X
+        told = pipe[-1].predict_causes(made)
         return np.pad(told, [(0, 0), (0, n_causes - told.shape[1])])
 
     return risks

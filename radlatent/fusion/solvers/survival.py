@@ -30,7 +30,11 @@ MAX_STEPS = 20_000
 
 
 def check_survival(
-    estimator: BaseEstimator, X: ArrayLike, y: np.ndarray, *, causes: bool = False
+    estimator: BaseEstimator,
+    X: ArrayLike,
+    y: np.ndarray,
+    *,
+    causes: bool | None = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return columns and outcome as arrays, and let the estimator note the columns.
 
@@ -43,7 +47,7 @@ def check_survival(
     y
         Structured, shape (n_patients,).
     causes
-        Whether ``y`` has the field ``cause`` of competing events, too.
+        Whether ``y`` has the field ``cause`` of competing events, too; None takes both.
 
     Raises
     ------
@@ -53,6 +57,7 @@ def check_survival(
         of whom one is known to have had the event first.
     """
     fields = getattr(getattr(y, "dtype", None), "names", None)
+    causes = "cause" in (fields or ()) if causes is None else causes
     wanted = {"event", "time"} | ({"cause"} if causes else set())
     if causes and set(fields or ()) == {"event", "time"}:
         msg = (
@@ -65,6 +70,13 @@ def check_survival(
             f"y has the fields {fields}, not 'event' and 'time'. Give a structured "
             "array with both, in any order."
         )
+        if "cause" in (fields or ()):
+            msg = (
+                f"{type(estimator).__name__} is of one event and y of competing ones, "
+                "which it would take for censored. Take fine_gray or "
+                "cause_specific_cox; or, for hazards of that cause alone, "
+                "Endpoint.survival with the other causes as 0."
+            )
         raise ValueError(msg)
     who = X.index if isinstance(X, pd.DataFrame) else pd.RangeIndex(len(X))
     X = validate_data(estimator, X, dtype=np.float64)

@@ -130,7 +130,7 @@ class DropCorrelated(Selector):
             X, y = validate_data(self, X, y, y_numeric=True)
             strength = np.abs(correlation(X, y))
         elif getattr(getattr(y, "dtype", None), "names", None):
-            X, y = check_survival(self, X, y)
+            X, y = check_survival(self, X, y, causes=None)
             strength = np.abs(concordance(X, y) - 0.5)
         else:
             X, y = validate_data(self, X, y)

@@ -71,7 +71,7 @@ class SelectByConcordance(Selector):
 
     def fit(self, X: ArrayLike, y: np.ndarray) -> "SelectByConcordance":
         """Score the columns of ``X`` against the structured outcome ``y``."""
-        X, y = check_survival(self, X, y)
+        X, y = check_survival(self, X, y, causes=None)
         self._check_n_features()
         return self._keep_best(np.abs(concordance(X, y) - 0.5), self.n_features)
 

@@ -145,13 +145,6 @@ def check_table(features: pd.DataFrame | FoldedFeatures, endpoint: "Endpoint") -
             "Make the table with radlatent.features(frame, block=...)."
         )
         raise SchemaError(msg)
-    if endpoint.kind == "competing":
-        msg = (
-            f"endpoint {endpoint.name!r}: no model takes competing events yet, and one "
-            "of survival would take them for censored. For hazards of that cause alone "
-            "say so: Endpoint.survival, with the other causes as 0."
-        )
-        raise SchemaError(msg)
     problems = outcome_problems(endpoint) + positive_problems(endpoint)
     if problems:
         raise SchemaError(f"endpoint {endpoint.name!r}: " + "; ".join(problems) + ".")

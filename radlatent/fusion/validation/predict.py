@@ -93,6 +93,18 @@ def _predict_survival(fitted, test, endpoint, train):
     return pd.DataFrame(part)
 
 
+def _predict_competing(fitted, test, endpoint, train):
+    part = _predict_survival(fitted, test, endpoint, train)
+    part.insert(3, "cause", endpoint.frame["cause"].loc[test.index].to_numpy())
+    part.insert(4, "positive", endpoint.positive)
+    if hasattr(fitted, "predict_incidence"):
+        days = _days(endpoint.frame)
+        found = fitted.predict_incidence(test, days)[0].T
+        named = {f"incidence_{d:g}": p for d, p in zip(days, found, strict=True)}
+        part = part.assign(**named)
+    return part
+
+
 def _predict_numbers(fitted, test, endpoint, train):
     part = {"patient_id": test.index}
     part |= {"value": endpoint.frame["value"].loc[test.index].to_numpy(float)}
@@ -103,7 +115,7 @@ def _predict_numbers(fitted, test, endpoint, train):
 _PREDICT = {
     "class": _predict_classes,
     "survival": _predict_survival,
-    "competing": _predict_survival,
+    "competing": _predict_competing,
     "continuous": _predict_numbers,
 }
 

@@ -20,6 +20,7 @@ from radlatent.errors import LeakageError, SchemaError
 from radlatent.features.folded import FoldedFeatures
 from radlatent.fusion.metrics.continuous import residuals
 from radlatent.fusion.metrics.evaluate import evaluate
+from radlatent.fusion.metrics.incidence import incidence_by_risk
 from radlatent.fusion.metrics.roc import roc_curve
 from radlatent.fusion.metrics.survival_curves import kaplan_meier
 from radlatent.fusion.validation.inputs import (
@@ -103,6 +104,8 @@ class Result:
             table = residuals(self.predictions)
             return figures.observed_predicted(table, ax, **kwargs)
 
+        if "cause" in self.predictions:
+            return incidence_by_risk(self.predictions).plot(ax, **kwargs)
         if "risk" in self.predictions:
             return kaplan_meier(self.predictions).plot(ax, **kwargs)
         kwargs.setdefault("metrics", self.metrics)

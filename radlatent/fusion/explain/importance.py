@@ -60,7 +60,7 @@ def permutation_importance(
     DataFrame
         ``name, block, n_columns, metric, loss, lower, upper, level, n, n_fits,
         method``, the largest loss first: the mean over folds and orders of the metric
-        ("auc", of survival "c_harrell", of numbers "r2") of a fold's test patients less
+        ("auc", of times "c_harrell", of numbers "r2") of a fold's test patients less
         that after the permutation. ``lower`` and ``upper`` hold the middle 95% of these
         losses: they tell how much a loss varies from fold to fold and order to order,
         and are no confidence interval. ``n_fits`` counts the folds that define the
@@ -135,7 +135,7 @@ def _scores(fitted, rows, test, endpoint):
     """Return AUC (macro average), C or R2 of each copy of the test patients."""
     ones, n_copies = np.ones((1, len(test))), len(rows) // len(test)
     truth = np.asarray(outcome_of(endpoint, test.index))
-    if endpoint.kind == "survival":
+    if endpoint.is_timed:
         empty = np.empty((len(test), 0)), np.empty(0)
         risks = [Risks(r, *empty) for r in np.split(fitted.predict(rows), n_copies)]
         return np.concatenate([c_harrell(truth, one, ones) for one in risks])

@@ -236,6 +236,14 @@ def events_of(features: pd.DataFrame, endpoint: "Endpoint") -> pd.DataFrame:
             "events: take coefficient_shares or permutation_importance of ridge()."
         )
         raise SchemaError(msg)
+    if endpoint.kind == "competing":
+        msg = (
+            f"endpoint {endpoint.name!r} is of competing events, which have a hazard "
+            "of each cause and one of the subdistribution: take fine_gray() or "
+            "cause_specific_cox(), or, for hazards of that cause alone, "
+            "Endpoint.survival with the other causes as 0."
+        )
+        raise SchemaError(msg)
     frame = endpoint.frame
     absent = frame.index.difference(features.index)
     if len(absent):

@@ -239,7 +239,9 @@ def events_of(
     if isinstance(run, ContinuousRun):
         return None, ""
     if isinstance(run, SurvivalRun):
-        return int(run.truth["event"].sum()), "; events"
+        competing = "cause" in run.truth.dtype.names
+        role = "; events of the cause of interest" if competing else "; events"
+        return int(run.truth["event"].sum()), role
     sizes = np.bincount(run.truth, minlength=len(run.classes))
     event = 1 if len(sizes) == 2 else int(sizes.argmin())
     role = "positive" if len(sizes) == 2 else "smallest"

@@ -26,12 +26,15 @@ from radlatent.errors import SchemaError
 from radlatent.features.endpoint import groups_of, strata_of
 from radlatent.features.folds import deal, whose_rows
 from radlatent.features.join import has_values, select_blocks
+from radlatent.fusion.solvers.calibrated import uncalibrated
+from radlatent.fusion.solvers.competing import FineGray
 from radlatent.fusion.solvers.cox import CoxRegression
 from radlatent.fusion.solvers.linear import PenalizedLinear
 
 __all__ = [
     "FLOOR",
     "LateFusion",
+    "LateFusionCompeting",
     "LateFusionNumbers",
     "LateFusionSurvival",
     "late_fusion",
@@ -48,7 +51,7 @@ def late_fusion(
     n_folds: int = 5,
     C: float = 1.0,
     random_state: int | None = 0,
-) -> "LateFusion | LateFusionNumbers | LateFusionSurvival":
+) -> "LateFusion | LateFusionNumbers | LateFusionSurvival | LateFusionCompeting":
     """Return an unfitted model that fuses a model for each block.
 
     Parameters
@@ -66,8 +69,9 @@ def late_fusion(
 
     Returns
     -------
-    LateFusion, LateFusionNumbers, LateFusionSurvival
-        The first if all models are classifiers, the second if all are regressors.
+    LateFusion, LateFusionNumbers, LateFusionCompeting, LateFusionSurvival
+        The first if all models are classifiers, the second if all are regressors, the
+        third if all tell incidences of competing events.
 
     Examples
     --------
@@ -76,9 +80,14 @@ def late_fusion(
     LateFusion(models={...})
     """
     kinds = {is_classifier: LateFusion, is_regressor: LateFusionNumbers}
+    kinds |= {_tells_incidence: LateFusionCompeting}
     fitting = (k for asked, k in kinds.items() if all(map(asked, models.values())))
     kind = next(fitting, LateFusionSurvival)
     return kind(dict(models), n_folds=n_folds, C=C, random_state=random_state)
+
+
+def _tells_incidence(model):
+    return hasattr(model, "predict_incidence")
 
 
 class _Late(BaseEstimator):
@@ -114,9 +123,10 @@ class _Late(BaseEstimator):
         for at, (block, model) in enumerate(self.models.items()):
             chosen = has[block]
             rows, outcome = tables[block][chosen], y[chosen]
-            parts = self._deal(rows, strata[chosen])
+            # curves of survival do not change a risk
+            ranks, parts = uncalibrated(model), self._deal(rows, strata[chosen])
             said = cross_val_predict(
-                model, rows, outcome, cv=parts, method=self._method
+                ranks, rows, outcome, cv=parts, method=self._method
             )
             scores[chosen, at] = check_array(self._score(said))
             self.models_[block] = clone(model).fit(rows, outcome)
@@ -353,6 +363,66 @@ class LateFusionSurvival(_Late):
         Shape (n_patients, n_times); NaN after the follow-up of training.
         """
         return self.fuse_.predict_survival(self._scores(X), times)
+
+
+class LateFusionCompeting(_Late):
+    """Risks of a model for each block, weighed by Fine and Gray's regression.
+
+    Parameters
+    ----------
+    models
+        Block, or pattern of blocks, to an unfitted model of competing events; see
+        `late_fusion`.
+    n_folds, C, random_state
+        As in `LateFusionSurvival`.
+
+    Attributes
+    ----------
+    models_, columns_
+        As in `LateFusion`.
+    weights_
+        Series by block: log ratio of the subdistribution hazard of the cause of
+        interest for one standard deviation of its risk.
+    fuse_
+        The ``FineGray``.
+
+    Raises
+    ------
+    SchemaError
+        As in `LateFusion`.
+    ValueError
+        No block tells patients apart.
+
+    Notes
+    -----
+    As `LateFusionSurvival`. Each block says its risk of the cause of interest; the
+    incidence of the others is a regression on the same risks.
+
+    References
+    ----------
+    Wolpert 1992, doi:10.1016/S0893-6080(05)80023-1; Fine & Gray 1999,
+    doi:10.1080/01621459.1999.10474144
+    """
+
+    _method, _kind = "predict", "survival"
+
+    def fit(self, X: pd.DataFrame, y: np.ndarray) -> "LateFusionCompeting":
+        """Fit on features by patient and an array with ``event, time, cause``."""
+        scores = self._fit_blocks(X, y, y["event"].astype(bool), 1)
+        self.fuse_ = FineGray(1 / (self.C * len(scores))).fit(scores, y)
+        self.weights_ = pd.Series(self.fuse_.coef_, [*self.models_], name="weight")
+        return self
+
+    def _score(self, risks):
+        return np.asarray(risks)[:, None]
+
+    def predict(self, X: pd.DataFrame) -> np.ndarray:
+        """Return the log ratio of the subdistribution hazard (higher = worse)."""
+        return self.fuse_.predict(self._scores(X))
+
+    def predict_incidence(self, X: pd.DataFrame, times: ArrayLike) -> np.ndarray:
+        """Return the probability of each event until each time, as `FineGray` does."""
+        return self.fuse_.predict_incidence(self._scores(X), times)
 
 
 def _check_counts(has, strata, n_folds, kind):

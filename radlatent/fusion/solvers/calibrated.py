@@ -8,14 +8,20 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import Pipeline
 
 from radlatent.features.folds import whose_rows
 from radlatent.fusion.solvers.cox import CoxRegression
 from radlatent.fusion.solvers.weibull import WeibullRegression
 
-__all__ = ["SurvivalPipeline", "calibrate", "predict_unseen"]
+__all__ = [
+    "Calibrated",
+    "SurvivalPipeline",
+    "calibrate",
+    "predict_unseen",
+    "uncalibrated",
+]
 
 
 def predict_unseen(
@@ -55,7 +61,16 @@ def predict_unseen(
     return found
 
 
-class SurvivalPipeline(Pipeline):
+class Calibrated(Pipeline):
+    """A Pipeline whose probabilities are of curves, which take five more fits."""
+
+
+def uncalibrated(model: BaseEstimator) -> BaseEstimator:
+    """Return a model that gives the same risks and fits no curve; its steps are it."""
+    return Pipeline(model.steps) if isinstance(model, Calibrated) else model
+
+
+class SurvivalPipeline(Calibrated):
     """A Pipeline that gives risks and, calibrated, probabilities.
 
     Attributes

@@ -13,7 +13,11 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from radlatent.fusion.metrics.censoring import censoring_steps, over
-from radlatent.fusion.solvers.calibrated import calibrate, predict_unseen
+from radlatent.fusion.solvers.calibrated import (
+    Calibrated,
+    calibrate,
+    predict_unseen,
+)
 from radlatent.fusion.solvers.cox import Baseline, CoxRegression, descend
 from radlatent.fusion.solvers.survival import Linear, SurvivalModel, check_survival
 
@@ -346,7 +350,7 @@ def cloglog(chance: np.ndarray) -> np.ndarray:
     return np.log(-np.log1p(-np.clip(chance, 1e-15, 1 - 1e-15)))
 
 
-class CompetingPipeline(Pipeline):
+class CompetingPipeline(Calibrated):
     """A Pipeline that gives risks and, calibrated, probabilities of each cause.
 
     Attributes

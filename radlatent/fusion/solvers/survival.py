@@ -128,7 +128,9 @@ class Linear(SurvivalModel):
             raise ValueError(msg)
         self.center_ = X.mean(axis=0)
         centered = X - self.center_
-        kept = ~pd.DataFrame(centered.T).duplicated().to_numpy()
+        # as bytes, a zero being one zero: a frame of patients takes 14 ms, in each fit
+        columns = [column.tobytes() for column in centered.T + 0.0]
+        kept = ~pd.Series(columns).duplicated().to_numpy()
         kept &= np.ptp(X, axis=0) > 0
         if not kept.any():
             msg = f"all {X.shape[1]} columns are constant; there is nothing to fit."

@@ -17,6 +17,7 @@ from radlatent.features.folded import FoldedFeatures
 from radlatent.fusion.metrics.compare import compare
 from radlatent.fusion.metrics.evaluate import evaluate
 from radlatent.fusion.models.classes import logistic
+from radlatent.fusion.models.competing import fine_gray
 from radlatent.fusion.models.survival import cox
 from radlatent.fusion.validation.inputs import check_inputs, with_text_ids
 from radlatent.fusion.validation.leakage import NOT_TOLD, origin_of_fits
@@ -190,7 +191,8 @@ def added_value(
     both = side_by_side(known, new, splits)
     tables = (known, new, both, residual(known, new, splits))
     if model is None:
-        model = cox() if endpoint.kind == "survival" else logistic()
+        defaults = {"survival": cox, "competing": fine_gray}
+        model = defaults.get(endpoint.kind, logistic)()
     found = [
         cross_validate(
             model, table, endpoint, folds, name=_NAME, blocks=name, jobs=jobs

@@ -92,8 +92,9 @@ def subgroups(
     Estimate and interval are those of `evaluate`, on the patients of the group alone.
 
     The test asks whether groups differ more than groups drawn by chance would. Patients
-    of one outcome (of one class; with, or without the event) exchange their groups, so
-    that each group keeps its size and its share of events; of numbers, all do. With d_g
+    of one outcome (of one class; with, or without the event; with one of several
+    causes) exchange their groups, so that each group keeps its size and its share of
+    events; of numbers, all do. With d_g
     the metric of group g minus its mean over permutations, and v_g its variance over
     them::
 
@@ -275,7 +276,8 @@ def _row(run, metric, inside, plan, rng):
 def _outcome(run):
     """Return what patients exchange their groups within."""
     if isinstance(run, SurvivalRun):
-        return run.truth["event"].astype(int)
+        competing = "cause" in run.truth.dtype.names
+        return run.truth["cause"] if competing else run.truth["event"].astype(int)
     # of a continuous outcome all patients are exchanged
     return np.zeros(len(run.patients), dtype=int) if _is_number(run) else run.truth
 

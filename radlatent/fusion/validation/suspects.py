@@ -82,8 +82,7 @@ def _outcomes(table, endpoint):
     y = outcome_of(endpoint, table.index.tolist())
     sides = _SIDES[endpoint.kind](y)
     y, ordered = _as_times(y) if endpoint.kind == "continuous" else (y, "")
-    survival = endpoint.kind == "survival"
-    ordered = "orders the times of the events" if survival else ordered
+    ordered = "orders the times of the events" if endpoint.is_timed else ordered
     for column in table:
         values = table[column].to_numpy()
         known = ~np.isnan(values)
@@ -123,11 +122,18 @@ def _events(y):
     return {"events from censored patients": y["event"]}
 
 
+def _causes(y):
+    happened = y["cause"] > 0
+    return {"the event of interest from all else": y["event"]} | (
+        {} if happened.all() else {"events from censored patients": happened}
+    )
+
+
 #: Kind of outcome to what may be separated from the rest.
 _SIDES = {
     "class": _classes,
     "survival": _events,
-    "competing": _events,
+    "competing": _causes,
     "continuous": lambda y: {},
 }
 

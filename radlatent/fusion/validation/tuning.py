@@ -26,7 +26,7 @@ from radlatent.fusion.metrics.classes import auc
 from radlatent.fusion.metrics.continuous import r2
 from radlatent.fusion.metrics.survival import c_harrell
 from radlatent.fusion.solvers.boosted import GrownOnce
-from radlatent.fusion.solvers.calibrated import SurvivalPipeline
+from radlatent.fusion.solvers.calibrated import Calibrated
 from radlatent.fusion.validation.inputs import outcome_of
 from radlatent.parallel import map_tasks
 from radlatent.schema import nearest
@@ -102,8 +102,8 @@ class Tuned(MetaEstimatorMixin, BaseEstimator):
 
     The steps of a Pipeline before the first that has a candidate are fitted once for
     each inner fold, and one fit of boosted trees serves all numbers of them. What is
-    found is what scikit-learn's GridSearchCV finds. The curve of a `SurvivalPipeline`
-    is fitted for the chosen candidate only, as it does not rank.
+    found is what scikit-learn's GridSearchCV finds. Curves of a `SurvivalPipeline`, or
+    a `CompetingPipeline`, are fitted for the chosen candidate only: they do not rank.
 
     Parameters
     ----------
@@ -211,6 +211,12 @@ class Tuned(MetaEstimatorMixin, BaseEstimator):
         check_is_fitted(self)
         return self.best_estimator_.predict_survival(X, times)
 
+    @available_if(_offers("predict_incidence"))
+    def predict_incidence(self, X: pd.DataFrame, times: ArrayLike) -> np.ndarray:
+        """Return probabilities of competing events, (n_causes, n_patients, n_times)."""
+        check_is_fitted(self)
+        return self.best_estimator_.predict_incidence(X, times)
+
     def score(self, X: pd.DataFrame, y: ArrayLike) -> float:
         """Return what candidates are ranked by: the AUC, Harrell's C, or R2."""
         return rank_score(self, X, y)
@@ -264,8 +270,8 @@ def _divide(model, grid):
     names = [name for name, _ in model.steps]
     changed = [name.split("__")[0] for name in grid]
     start = min(names.index(name) if name in names else 0 for name in changed)
-    # the curve of a SurvivalPipeline takes five more fits and does not rank
-    kind = Pipeline if type(model) is SurvivalPipeline else type(model)
+    # the curves of survival take five more fits and do not rank
+    kind = Pipeline if isinstance(model, Calibrated) else type(model)
     rest = kind(model.steps[start:])
     return clone(Pipeline(model.steps[:start])) if start else None, rest
 
@@ -355,12 +361,14 @@ def tune(
     SchemaError
         The model has no such setting, or a setting has no candidate.
 
-    Notes ----- Candidates are ranked by the mean over inner folds of the AUC (of
-    several classes the macro average), of Harrell's C, or of R2; ties go to the first.
-    The chosen one is fitted again on all training patients. Fitted inside
-    ``cross_validate``, no tested patient takes part: the table tells the AUC of the
-    search, not that of its best candidate. There every inner fold is a task of its own,
-    for ``jobs`` and for progress.
+    Notes
+    -----
+    Candidates are ranked by the mean over inner folds of the AUC (of several classes
+    the macro average), of Harrell's C, or of R2; ties go to the first. The chosen one
+    is fitted again on all training patients. Fitted inside ``cross_validate``, no
+    tested patient takes part: the table tells the AUC of the search, not that of its
+    best candidate. There every inner fold is a task of its own, for ``jobs`` and for
+    progress.
 
     References
     ----------

@@ -96,7 +96,8 @@ class Result:
     def plot(self, ax=None, **kwargs):
         """Draw ROC curves, survival by group of risk, or observed against predicted.
 
-        On ``ax``, which is returned.
+        Of competing events the incidence by group of risk. On ``ax``, which is
+        returned.
         """
         from radlatent import figures
 
@@ -149,7 +150,8 @@ def cross_validate(
     model
         A scikit-learn classifier with ``predict_proba``, a regressor for numbers, or,
         for survival, an estimator that is fitted on a structured array (``event,
-        time``) and whose ``predict`` is a risk; most often a Pipeline. It stays
+        time``, of competing events ``cause`` too) and whose ``predict`` is a risk (and
+        ``predict_incidence`` probabilities); most often a Pipeline. It stays
         unfitted. Whatever is fitted must be inside it; with ``tune`` around it,
         validation is nested.
     features
@@ -185,7 +187,9 @@ def cross_validate(
     further fit. Survival probabilities are told for 19 days: the 5 to 95 % quantiles of
     the times of events. They are NaN on days after ``trained_until``, the last one on
     which a training patient was followed: no hazard is known there, and nothing is
-    scored (``evaluate``).
+    scored (``evaluate``). Of competing events they are ``incidence_<day>``, the
+    probability to have had the one of interest by then; ``cause`` says which came
+    first, and ``positive`` which is of interest.
     """
     features, folds = with_text_ids(features, folds)
     check_model(model, endpoint)

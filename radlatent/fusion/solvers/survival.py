@@ -56,28 +56,7 @@ def check_survival(
         (with the index of ``X`` where it is a DataFrame), no event, or no two patients
         of whom one is known to have had the event first.
     """
-    fields = getattr(getattr(y, "dtype", None), "names", None)
-    causes = "cause" in (fields or ()) if causes is None else causes
-    wanted = {"event", "time"} | ({"cause"} if causes else set())
-    if causes and set(fields or ()) == {"event", "time"}:
-        msg = (
-            f"{type(estimator).__name__} is of competing events, and y has no field "
-            "'cause'. Make the endpoint with Endpoint.competing, or take cox."
-        )
-        raise ValueError(msg)
-    if set(fields or ()) != wanted:
-        msg = (
-            f"y has the fields {fields}, not 'event' and 'time'. Give a structured "
-            "array with both, in any order."
-        )
-        if "cause" in (fields or ()):
-            msg = (
-                f"{type(estimator).__name__} is of one event and y of competing ones, "
-                "which it would take for censored. Take fine_gray or "
-                "cause_specific_cox; or, for hazards of that cause alone, "
-                "Endpoint.survival with the other causes as 0."
-            )
-        raise ValueError(msg)
+    fields = _fields(estimator, y, causes)
     who = X.index if isinstance(X, pd.DataFrame) else pd.RangeIndex(len(X))
     X = validate_data(estimator, X, dtype=np.float64)
     if len(X) != len(y):
@@ -103,6 +82,33 @@ def check_survival(
         )
         raise ValueError(msg)
     return X, checked
+
+
+def _fields(estimator, y, causes):
+    """Return the fields of an outcome, or raise where it is one of another kind."""
+    fields = getattr(getattr(y, "dtype", None), "names", None)
+    found, one = set(fields or ()), {"event", "time"}
+    causes = "cause" in found if causes is None else causes
+    if found == one | ({"cause"} if causes else set()):
+        return fields
+    if found == one:
+        msg = (
+            f"{type(estimator).__name__} is of competing events, and y has no field "
+            "'cause'. Make the endpoint with Endpoint.competing, or take cox."
+        )
+    elif found == one | {"cause"}:
+        msg = (
+            f"{type(estimator).__name__} is of one event and y of competing ones, "
+            "which it would take for censored. Take fine_gray or cause_specific_cox; "
+            "or, for hazards of that cause alone, Endpoint.survival with the other "
+            "causes as 0."
+        )
+    else:
+        msg = (
+            f"y has the fields {fields}, not 'event' and 'time'. Give a structured "
+            "array with both, in any order."
+        )
+    raise ValueError(msg)
 
 
 class SurvivalModel(BaseEstimator):

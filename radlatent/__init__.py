@@ -35,6 +35,7 @@
 ``load_segmenter``  a segmenter from a folder, or several as one
 ``SegmenterEnsemble``  several that draw together
 ``LatentEncoder``   latent features that do not repeat the hand-crafted ones
+``PcaEncoder``      principal components with the same interface
 ``Box``, ``Projections``  what an encoder looks at
 ``Network``, ``Training``, ``Schedule``  what it is made of, how it is trained
 ``encode_folds``    an encoder for every fold, and the features of each
@@ -198,6 +199,7 @@ _HOMES = {
         "FoldedFeatures",
         "LatentEncoder",
         "Network",
+        "PcaEncoder",
         "Projections",
         "Schedule",
         "Training",

@@ -4,6 +4,7 @@
 :class:`LatentEncoder`, :class:`Network`       a **cases** table in, features out
 :class:`Box`, :class:`Projections`             what it looks at
 :class:`Training`, :class:`Schedule`           how it is trained
+:class:`PcaEncoder`                            principal components, the same way
 :func:`load_encoder`                           from a folder
 :func:`encode_folds`, :class:`FoldedFeatures`  an encoder for every fold
 :func:`declare_fitted_on`                      of features from another cohort
@@ -26,6 +27,7 @@ _HOMES = {
     "folds": ("FoldedEncoding", "encode_folds"),
     "inputs": ("Box", "Projections"),
     "network": ("Network",),
+    "pca": ("PcaEncoder",),
     "certificate.folded": ("FoldedRedundancy", "redundancy_folds"),
     "certificate.redundancy": ("Redundancy", "redundancy"),
     "space.explained": ("ExplainedVariance", "explained_variance"),

@@ -9,11 +9,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from radlatent.cohort import Cohort
-from radlatent.features.origin import cohort_label, mark_fitted
+from radlatent.latent.base import (
+    KIND,
+    RECORD,
+    CaseEncoder,
+    cohort_of,
+    fill_in,
+    told_of,
+)
 from radlatent.latent.checks import check_fit, check_handcrafted
 from radlatent.latent.inputs import Box, Projections
 from radlatent.latent.network import (
@@ -22,19 +28,21 @@ from radlatent.latent.network import (
     build_model,
     latent_names,
 )
+from radlatent.latent.pca import PcaEncoder
 from radlatent.latent.prepared import (
     PreparedCases,
     cases_of,
     hold_out,
     prepare_cases,
 )
-from radlatent.latent.results import Encoding, Posterior, Reconstructions, Traversal
+from radlatent.latent.results import Posterior, Reconstructions, Traversal
 from radlatent.latent.source import (
     CaseSource,
     apply_scaling,
     fit_scaling,
     fit_statistics,
 )
+from radlatent.latent.space.explained import warn_of
 from radlatent.nn import (
     Sizes,
     Sources,
@@ -45,39 +53,9 @@ from radlatent.nn import (
     train,
 )
 from radlatent.nn.training.checkpoint import checkpoint_of
-from radlatent.provenance import versions
-from radlatent.records import (
-    Kind,
-    parameters_from,
-    parameters_of,
-    read_model,
-    write_model,
-)
-from radlatent.schema import check_features, failures_table
+from radlatent.records import parameters_from, parameters_of, read_model
 
 __all__ = ["LatentEncoder", "load_encoder"]
-
-#: The version is raised when the meaning of the files changes.
-_KIND = Kind(
-    "an encoder",
-    version=1,
-    keys=frozenset(
-        {
-            "class",
-            "parameters",
-            "columns",
-            "statistics",
-            "scaling",
-            "classes",
-            "fitted_on",
-            "best_epoch",
-            "history",
-            "failures",
-        }
-    ),
-    tensors="model.safetensors",
-)
-_RECORD = "encoder.json"
 
 #: Name to what makes a parameter that is no plain value.
 _PARAMETERS = {kind.__name__: kind for kind in (Box, Projections, Network)}
@@ -87,7 +65,7 @@ _PARAMETERS["Training"] = Training.of
 _TOGETHER = 2**22
 
 
-class LatentEncoder(TransformerMixin, BaseEstimator):
+class LatentEncoder(CaseEncoder):
     """Latent features of images that say what hand-crafted features do not.
 
     Parameters
@@ -107,6 +85,9 @@ class LatentEncoder(TransformerMixin, BaseEstimator):
 
     Attributes
     ----------
+    explained_
+        `ExplainedVariance` of the training patients, and of those that were kept out
+        for validation.
     history_
         One row an epoch and split: the parts of the loss, seconds.
     statistics_
@@ -191,7 +172,9 @@ class LatentEncoder(TransformerMixin, BaseEstimator):
         settings = self.settings() | {"inputs": self.inputs}
         check_fit(cases, handcrafted, y, settings)
         prepared = prepare_cases(cases, self.inputs)
-        return self.fit_prepared(prepared, y, handcrafted, checkpoint=checkpoint)
+        self.fit_prepared(prepared, y, handcrafted, checkpoint=checkpoint)
+        warn_of(self.explained_)
+        return self
 
     def fit_prepared(
         self,
@@ -240,39 +223,11 @@ class LatentEncoder(TransformerMixin, BaseEstimator):
         self.best_epoch_ = trained.best_epoch
         self.failures_ = prepared.failures
         self.fitted_on_ = {
-            "cohort": _cohort_of(prepared.cases),
+            "cohort": cohort_of(prepared.cases),
             "patients": sorted(prepared.cases["patient_id"].unique()),
         }
+        self.explained_ = self.explain(prepared, index, handcrafted)
         return self
-
-    def transform(self, X: pd.DataFrame | Cohort) -> pd.DataFrame:
-        """Return the **features** table of latent means, a row for every case.
-
-        Parameters
-        ----------
-        X
-            A cohort, or a **cases** table with paths that can be opened. A case that
-            cannot be read is a row of NaN; `encode` says why.
-        """
-        return self.encode(X).features
-
-    def encode(self, X: pd.DataFrame | Cohort, *, jobs: int | None = None) -> Encoding:
-        """Return latent features and what became of every case.
-
-        Parameters
-        ----------
-        X
-            As in `transform`.
-        jobs
-            Processes that read the files.
-        """
-        check_is_fitted(self)
-        cases = cases_of(X)
-        prepared = prepare_cases(cases, self.inputs, jobs=jobs)
-        features = self.encode_prepared(prepared).mean.reindex(cases.index)
-        features = check_features(features.rename_axis("case_id"))
-        features = mark_fitted(features, self.block, self.fitted_on_, cases)
-        return Encoding(features, prepared.failures)
 
     @torch.no_grad()
     def encode_prepared(self, prepared: PreparedCases) -> Posterior:
@@ -282,22 +237,6 @@ class LatentEncoder(TransformerMixin, BaseEstimator):
         found = [self.model_.encode(minibatch.x) for minibatch in batches]
         sides = [q.mean for q in found], [log_variance_of(q) for q in found]
         return Posterior(*(self._table(side, prepared) for side in sides))
-
-    def reconstruct(
-        self, X: pd.DataFrame | Cohort, *, handcrafted: pd.DataFrame | None = None
-    ) -> Reconstructions:
-        """Return what the decoder makes of the posterior means, beside the originals.
-
-        Parameters
-        ----------
-        X
-            As in `transform`.
-        handcrafted
-            The **features** table by case, where the decoder takes it.
-        """
-        check_is_fitted(self)
-        prepared = prepare_cases(cases_of(X), self.inputs)
-        return self.reconstruct_prepared(prepared, handcrafted)
 
     @torch.no_grad()
     def reconstruct_prepared(
@@ -347,38 +286,21 @@ class LatentEncoder(TransformerMixin, BaseEstimator):
         about = self.inputs.channels, self.inputs.voxel_mm
         return Traversal(images, steps.numpy(), names, *about)
 
-    @property
-    def block(self) -> str:
-        """The block of the features, ``<modality>_latent``."""
-        return "_".join(self.inputs.modalities) + "_latent"
-
     def get_feature_names_out(self, input_features: object = None) -> np.ndarray:
         """Return the names of the columns of `transform`."""
         names = latent_names(self.network or Network(), self.n_latent)
         return np.array([f"{self.block}__{name}" for name in names], dtype=object)
 
-    def save(self, folder: str | Path) -> None:
-        """Write ``encoder.json`` and ``model.safetensors``; `rl.load_encoder` reads."""
-        write_model(Path(folder) / _RECORD, _KIND, *self.state())
-
     def state(self) -> tuple[dict, dict[str, np.ndarray]]:
         """Return what JSON can hold of a fitted encoder, and the model's tensors."""
         check_is_fitted(self)
-        scaling, history = self.scaling_, self.history_.astype(object)
+        scaling = self.scaling_
         if scaling is not None:
             scaling = scaling.rename_axis("feature").reset_index().to_dict("list")
-        record = {
-            "class": type(self).__name__,
-            "parameters": parameters_of(self),
-            "columns": self.get_feature_names_out().tolist(),
-            "statistics": self.statistics_.reset_index().to_dict("list"),
+        record = told_of(self) | {
             "scaling": scaling,
             "classes": self.classes_,
-            "fitted_on": self.fitted_on_,
             "best_epoch": self.best_epoch_,
-            "history": history.where(history.notna(), None).to_dict("records"),
-            "failures": self.failures_.to_dict("records"),
-            "versions": versions(),
         }
         return record, arrays_of(self.model_)
 
@@ -391,20 +313,13 @@ class LatentEncoder(TransformerMixin, BaseEstimator):
         AttributeError, KeyError, RuntimeError, TypeError, ValueError
             They are of something else.
         """
-        if record["class"] != cls.__name__:
-            msg = f"class {record['class']!r} is not one of {[cls.__name__]}"
-            raise ValueError(msg)
         encoder = cls(**parameters_from(record["parameters"], _PARAMETERS))
-        encoder.statistics_ = pd.DataFrame(record["statistics"]).set_index("channel")
+        fill_in(encoder, record)
         scaling = record["scaling"]
         if scaling is not None:
             scaling = pd.DataFrame(scaling).set_index("feature")
         encoder.scaling_, encoder.classes_ = scaling, record["classes"]
-        encoder.fitted_on_ = record["fitted_on"]
         encoder.best_epoch_ = record["best_epoch"]
-        encoder.history_ = pd.DataFrame(record["history"])
-        columns = failures_table().columns
-        encoder.failures_ = pd.DataFrame(record["failures"], None, columns, object)
         encoder.model_ = encoder.build().eval()
         fill(encoder.model_, tensors)
         return encoder
@@ -482,12 +397,11 @@ class LatentEncoder(TransformerMixin, BaseEstimator):
         return hasattr(self, "model_")
 
 
-def _cohort_of(cases):
-    return cohort_label(cases["cohort"].unique()) if "cohort" in cases else ""
+_CLASSES = {kind.__name__: kind for kind in (LatentEncoder, PcaEncoder)}
 
 
-def load_encoder(folder: str | Path) -> LatentEncoder:
-    """Return the encoder that `LatentEncoder.save` wrote.
+def load_encoder(folder: str | Path) -> LatentEncoder | PcaEncoder:
+    """Return the encoder that ``save`` wrote.
 
     Parameters
     ----------
@@ -501,4 +415,12 @@ def load_encoder(folder: str | Path) -> LatentEncoder:
     SchemaError
         They are not of an encoder, or do not belong to each other.
     """
-    return read_model(Path(folder) / _RECORD, _KIND, LatentEncoder.of)
+    return read_model(Path(folder) / RECORD, KIND, _of)
+
+
+def _of(record, tensors):
+    kind = _CLASSES.get(record["class"])
+    if kind is None:
+        msg = f"class {record['class']!r} is not one of {list(_CLASSES)}"
+        raise ValueError(msg)
+    return kind.of(record, tensors)

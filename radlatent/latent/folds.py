@@ -5,6 +5,7 @@ fold leave, ready for ``cross_validate``.
 """
 
 import json
+import logging
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -20,6 +21,7 @@ from radlatent.features.folded import FoldedFeatures
 from radlatent.features.origin import mark_in_sample
 from radlatent.latent.checks import check_fit
 from radlatent.latent.prepared import PreparedCases, cases_of, prepare_cases
+from radlatent.latent.space.explained import METHODS
 from radlatent.nn.training.devices import one_thread
 from radlatent.parallel import map_tasks
 from radlatent.provenance import content_key, versions
@@ -32,7 +34,12 @@ if TYPE_CHECKING:
 __all__ = ["FoldedEncoding", "encode_folds"]
 
 #: Raised when the content of a kept result changes, so that old ones are not read.
-_FORMAT = 1
+_FORMAT = 2
+
+#: Columns of the summary, in the order of `METHODS`.
+_TESTED = ("explained_test", "pca_test", "own_mean_test")
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -49,7 +56,8 @@ class FoldedEncoding:
         ``repeat, fold`` and the history of that fold's training.
     errors
         ``repeat, fold, case_id, tested, mean_squared_error``: how well each case is
-        reconstructed, and whether it is a test case of the fold.
+        reconstructed, and whether it is a test case of the fold; and the sums of
+        squares of `ExplainedVariance`: ``total, encoder, pca, own_mean``.
     """
 
     features: FoldedFeatures
@@ -59,7 +67,12 @@ class FoldedEncoding:
 
     @property
     def summary(self) -> pd.DataFrame:
-        """One row a fold: epochs, seconds, errors of training and test cases."""
+        """One row a fold: epochs, seconds, errors of training and test cases.
+
+        ``explained_train, explained_test`` are shares of the variance; ``pca_test`` is
+        that of as many principal components of the same training cases,
+        ``own_mean_test`` that of painting each case with its own mean.
+        """
         keys = ["repeat", "fold"]
         told = self.history[self.history["split"] == "train"].groupby(keys)
         table = told.agg(epochs=("epoch", "size"), seconds=("seconds", "sum"))
@@ -69,7 +82,27 @@ class FoldedEncoding:
         )
         table["error_train"] = means[False]
         table["error_test"] = means[True]
+        sums = self.errors.groupby([*keys, "tested"])[["total", *METHODS]].sum()
+        shares = 1 - sums[list(METHODS)].div(sums["total"], axis=0)
+        seen, new = (shares.xs(side, level="tested") for side in (False, True))
+        table["explained_train"] = seen["encoder"]
+        for name, method in zip(_TESTED, METHODS, strict=True):
+            table[name] = new[method]
         return table.reset_index()
+
+    @property
+    def verdict(self) -> str:
+        """Whether the encoders explain more of test patients than PCA does."""
+        table = self.summary
+        new, pca = table["explained_test"], table["pca_test"]
+        said = "Generalises" if new.mean() > pca.mean() else "No better than PCA"
+        return (
+            f"{said}: on test patients {new.mean():.2f} of the variance is explained, "
+            f"on training patients {table['explained_train'].mean():.2f}; as many "
+            f"principal components {pca.mean():.2f}, the mean of each case "
+            f"{table['own_mean_test'].mean():.2f} (means over folds; better than PCA "
+            f"in {(new > pca).sum()} of {len(table)})."
+        )
 
     def __repr__(self) -> str:
         return f"FoldedEncoding({self.features!r}, {len(self.failures)} failures)"
@@ -93,7 +126,7 @@ def encode_folds(
     Parameters
     ----------
     encoder
-        A `LatentEncoder`; it stays unfitted.
+        A `LatentEncoder` or `PcaEncoder`; it stays unfitted.
     cohort
         A cohort, or a **cases** table with paths that can be opened.
     folds
@@ -145,7 +178,10 @@ def encode_folds(
             for (r, f), why in outcome.failures.items()
         ]
         raise RadlatentError("encoders failed: " + "; ".join(lines))
-    return _gather(outcome.results, prepared, cases, splits)
+    found = _gather(outcome.results, prepared, cases, splits)
+    if not (encoder.is_rival or found.verdict.startswith("Generalises")):
+        _log.warning("encoders: %s", found.verdict)
+    return found
 
 
 def _splits(folds, cases):
@@ -199,11 +235,11 @@ def _encode_fold(encoder, prepared, train, handcrafted, classes, checkpoint):
             description="",
         )
         means = encoder.encode_prepared(prepared).mean
-        errors = encoder.reconstruct_prepared(prepared, handcrafted).errors
+        found = encoder.explain(prepared, pd.Index(train), handcrafted).cases
     return {
         "columns": list(means.columns),
         "values": means.to_numpy().tolist(),
-        "errors": errors.tolist(),
+        "errors": found.drop(columns=["patient_id", "held_out"]).to_dict("list"),
         "history": encoder.history_.astype(object)
         .where(encoder.history_.notna(), None)
         .to_dict("records"),
@@ -221,9 +257,8 @@ def _gather(results, prepared: PreparedCases, cases, splits):
         fitted_on[repeat, fold] = tuple(sorted(train.unique()))
         where = {"repeat": repeat, "fold": fold}
         histories.append(pd.DataFrame(result["history"]).assign(**where))
-        told = {"case_id": read, "mean_squared_error": result["errors"]}
-        told |= {"tested": ~np.isin(read, splits[repeat, fold])}
-        errors.append(pd.DataFrame(told).assign(**where))
+        told = {"case_id": read, "tested": ~np.isin(read, splits[repeat, fold])}
+        errors.append(pd.DataFrame(told | result["errors"]).assign(**where))
     first = ["repeat", "fold"]
     history, error = (
         pd.concat(parts, ignore_index=True).pipe(

@@ -8,6 +8,7 @@ __all__ = [
     "METRIC_NAMES",
     "certificate",
     "comparison",
+    "encoders",
     "extraction",
     "failures",
     "flow",
@@ -243,6 +244,33 @@ def sample_size(table: pd.DataFrame) -> pd.DataFrame:
             "Events": table["n_events_had"],
         }
     )
+
+
+def encoders(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the share of variance that encoders explain, over folds.
+
+    Parameters
+    ----------
+    table
+        The **encoders** table; of a run of before, which did not measure it, a row a
+        fold is returned as it is.
+    """
+    if "explained_test" not in table:
+        return plain(table)
+    names = {
+        "explained_test": "Encoder, test patients",
+        "pca_test": "PCA, test patients",
+        "own_mean_test": "Mean of each case, test patients",
+        "explained_train": "Encoder, training patients",
+    }
+    found = table[list(names)].agg(["mean", "min", "max"]).T.map(_number)
+    found = found.set_axis(["Explained (mean)", "Least fold", "Largest fold"], axis=1)
+    found.insert(0, "Of the variance of boxes", list(names.values()))
+    n_better = int((table["explained_test"] > table["pca_test"]).sum())
+    means = table[["explained_test", "pca_test"]].mean()
+    said = "Better than PCA" if means.iloc[0] > means.iloc[1] else "No better than PCA"
+    found[f"{said}, folds"] = [f"{n_better} of {len(table)}", "", "", ""]
+    return found.reset_index(drop=True)
 
 
 def certificate(table: pd.DataFrame) -> pd.DataFrame:

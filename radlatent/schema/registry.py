@@ -138,10 +138,17 @@ _MEASURED = {
 #: Latent features.
 _LATENT = {
     "encoders": Table(
-        "a row a fold: epochs and errors of its encoder",
+        "a row a fold: epochs of its encoder, errors, and variance explained",
         _FOLD
         | {"epochs": "int"}
         | _all("float", "seconds", "error_train", "error_test"),
+        # runs of before do not tell
+        also={
+            "explained_train": "float",
+            "explained_test": "float",
+            "pca_test": "float",
+            "own_mean_test": "float",
+        },
     ),
     "certificate": Table(
         "what hand-crafted features know of latent ones: a row an estimator",

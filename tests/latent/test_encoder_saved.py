@@ -92,6 +92,16 @@ class TestRoundTrip:
         ]
         pd.testing.assert_series_equal(*errors, check_exact=True)
 
+    def test_what_it_explains_comes_back_and_older_files_lack_it(
+        self, folder, prepared
+    ):
+        wanted = fitted(prepared).summary
+        pd.testing.assert_frame_equal(load_encoder(folder).summary, wanted)
+        older = load_encoder(edited(folder, explained=None))
+        with pytest.raises(SchemaError, match="did not measure what it explains"):
+            _ = older.summary
+        older.encode_prepared(prepared)
+
     def test_what_it_tells_of_itself_is_enough(self, prepared, handcrafted):
         encoder = fitted(prepared, handcrafted=handcrafted)
         again = LatentEncoder.of(*encoder.state())

@@ -113,6 +113,25 @@ def test_errors_and_history_are_told_by_fold(encoding, cohort, folds):
     )
 
 
+def test_what_test_patients_show_is_told_beside_pca(encoding, cohort, folds, caplog):
+    summary = encoding.summary.set_index("fold")
+    tested = encoding.errors.query("fold == 1 and tested")
+    for name, method in (("explained_test", "encoder"), ("pca_test", "pca")):
+        share = 1 - tested[method].sum() / tested["total"].sum()
+        assert summary.loc[1, name] == pytest.approx(share)
+    # two epochs are no match for components
+    assert encoding.verdict.startswith("No better than PCA: on test patients")
+    linear = rl.PcaEncoder(BOX, n_latent=3)
+    found = rl.encode_folds(linear, cohort, folds).summary
+    assert "No better" not in caplog.text
+    pd.testing.assert_series_equal(
+        found["explained_test"], found["pca_test"], check_names=False, rtol=1e-4
+    )
+    assert found["pca_test"].tolist() == pytest.approx(
+        summary["pca_test"].tolist(), rel=1e-3
+    )
+
+
 def test_cross_validation_takes_the_features_of_the_folds(
     encoding, cohort, folds, handcrafted
 ):

@@ -2,6 +2,7 @@ import pandas as pd
 
 from radlatent.report import tables
 from radlatent.report.latex import latex
+from radlatent.report.sections import TABLES
 
 
 def test_unknown_metrics_keep_their_name(class_run):
@@ -43,6 +44,21 @@ def test_comparisons_print_differences_and_p():
     ]
     assert printed["p"].tolist() == ["< 0.001", "0.46"]
     assert printed["Model"].tolist() == ["b on ct", "c on ct"]
+
+
+def test_encoders_no_better_than_pca_are_told():
+    told = {"repeat": [0, 0], "fold": [0, 1], "explained_train": [0.9, 0.8]}
+    told |= {"explained_test": [0.4, 0.2], "pca_test": [0.5, 0.15]}
+    table = pd.DataFrame(told | {"own_mean_test": [0.1, 0.3], "epochs": [5, 5]})
+    printed = tables.encoders(table)
+    assert printed["Explained (mean)"].tolist() == ["0.300", "0.325", "0.200", "0.850"]
+    assert printed.iloc[0, -1] == "1 of 2"
+    plan = next(one for one in TABLES if one.name == "encoders")
+    assert "Warning" in plan.captioned(printed)
+    better = tables.encoders(table.assign(pca_test=0.1))
+    assert "Warning" not in plan.captioned(better)
+    before = tables.encoders(table[["repeat", "fold", "epochs"]])
+    assert before["Epochs"].tolist() == [5, 5]
 
 
 def test_a_wide_table_is_cut_and_loses_no_column():

@@ -10,20 +10,27 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from sklearn.decomposition import PCA
 
 from radlatent.errors import SchemaError
 from radlatent.latent.results import Reconstructions
+from radlatent.latent.space.principal import fit_principal
 
 if TYPE_CHECKING:
     from radlatent.cohort import Cohort
     from radlatent.latent.encoder import LatentEncoder
 
-__all__ = ["ExplainedVariance", "explained_variance"]
+__all__ = [
+    "METHODS",
+    "ExplainedVariance",
+    "explained_of",
+    "explained_variance",
+    "warn_of",
+]
 
 _log = logging.getLogger(__name__)
 
-_METHODS = ("encoder", "pca", "own_mean")
+#: What is compared, columns of the sums of squares.
+METHODS = ("encoder", "pca", "own_mean")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -36,7 +43,7 @@ class ExplainedVariance:
         By ``case_id``: ``patient_id, held_out``, and sums of squares over the mask:
         ``total`` about the mean of the training voxels of each channel; ``encoder``,
         ``pca`` (as many components) and ``own_mean`` (each case painted with its own
-        mean) of what they leave.
+        mean) of what they leave. ``mean_squared_error`` is that of the encoder.
     n_components
         Of ``pca``.
     """
@@ -53,8 +60,8 @@ class ExplainedVariance:
         """
         rows = []
         for held_out, part in self.cases.groupby("held_out"):
-            sums = part.groupby("patient_id")[["total", *_METHODS]].sum()
-            for method in _METHODS:
+            sums = part.groupby("patient_id")[["total", *METHODS]].sum()
+            for method in METHODS:
                 share = 1 - sums[method].sum() / sums["total"].sum()
                 each = 1 - sums[method] / sums["total"]
                 about = {"method": method, "held_out": bool(held_out)}
@@ -66,17 +73,39 @@ class ExplainedVariance:
     def verdict(self) -> str:
         """Whether the encoder explains more of new patients than PCA does."""
         rows = self.summary.set_index(["held_out", "method"])["explained"]
-        new, pca, seen = (
-            rows[True, "encoder"],
-            rows[True, "pca"],
-            rows[False, "encoder"],
-        )
-        said = "Generalises" if new > pca else "No better than PCA on new patients"
+        seen = rows[False, "encoder"]
+        if (True, "encoder") not in rows:
+            return (
+                f"Not known: {seen:.2f} of the variance of training patients is "
+                "explained, and no patient was held out."
+            )
+        new, pca = rows[True, "encoder"], rows[True, "pca"]
+        said = "Generalises" if self.is_better else "No better than PCA on new patients"
         return (
             f"{said}: {new:.2f} of the variance explained, {seen:.2f} of training "
             f"patients; {self.n_components} principal components {pca:.2f}, "
             f"the mean of each case {rows[True, 'own_mean']:.2f}."
         )
+
+    @property
+    def is_better(self) -> bool:
+        """Whether more is explained of held-out patients than by PCA.
+
+        False where none is held out: nobody knows.
+        """
+        sums = self.cases[self.cases["held_out"]]
+        return bool(sums["encoder"].sum() < sums["pca"].sum())
+
+    def state(self) -> dict:
+        """Return what JSON can hold of it."""
+        cases = self.cases.rename_axis("case_id").reset_index().to_dict("list")
+        return {"cases": cases, "n_components": self.n_components}
+
+    @classmethod
+    def of(cls, told: dict) -> "ExplainedVariance":
+        """Return what `state` told of."""
+        cases = pd.DataFrame(told["cases"]).set_index("case_id")
+        return cls(cases, told["n_components"])
 
     def __repr__(self) -> str:
         return f"ExplainedVariance({self.verdict})"
@@ -124,14 +153,36 @@ def explained_variance(
             "patients were kept out of."
         )
         raise SchemaError(msg)
-    n = min(len(encoder.get_feature_names_out()), int((~held_out).sum()) - 1)
-    found = ExplainedVariance(_sums(made, held_out, n), n)
-    if not found.verdict.startswith("Generalises"):
-        _log.warning("explained_variance: %s", found.verdict)
+    found = explained_of(made, held_out, len(encoder.get_feature_names_out()))
+    warn_of(found)
     return found
 
 
-def _sums(made: Reconstructions, held_out, n):
+def warn_of(found: ExplainedVariance) -> None:
+    """Log the verdict where an encoder explains no more of new patients than PCA."""
+    if found.cases["held_out"].any() and not found.is_better:
+        _log.warning("explained variance: %s", found.verdict)
+
+
+def explained_of(
+    made: Reconstructions, held_out: np.ndarray, n_latent: int
+) -> ExplainedVariance:
+    """Return what reconstructions explain, beside principal components.
+
+    Parameters
+    ----------
+    made
+        Of the cases that the encoder was fitted on, and of others.
+    held_out
+        Which are others, shape (n_cases,); two cases or more are not.
+    n_latent
+        Number of latent features, and of components as far as cases allow.
+    """
+    n = min(n_latent, int((~held_out).sum()) - 1)
+    return ExplainedVariance(_sums(made, held_out, n), n)
+
+
+def _sums(made, held_out, n):
     """Return sums of squares by case."""
     mask, values = made.masks.astype(bool), made.originals * made.masks
     axes = tuple(range(2, values.ndim))
@@ -141,11 +192,14 @@ def _sums(made: Reconstructions, held_out, n):
     level = sums[train].sum(axis=0) / np.maximum(counts[train].sum(axis=0), 1)
     own = sums / np.maximum(counts, 1)
     flat = values.reshape(len(values), -1)
-    pca = PCA(n, svd_solver="full").fit(flat[train])
-    painted = pca.inverse_transform(pca.transform(flat)).reshape(values.shape)
+    pca = fit_principal(flat[train], n)
+    painted = pca.images(pca.scores(flat)).reshape(values.shape)
     parts = {"total": level, "encoder": made.decoded, "pca": painted, "own_mean": own}
     table = pd.DataFrame({"patient_id": made.cases["patient_id"], "held_out": held_out})
     for name, guess in parts.items():
         squares = np.where(mask, (made.originals - guess) ** 2, 0)
         table[name] = squares.reshape(len(values), -1).sum(axis=1, dtype=float)
+    table["mean_squared_error"] = table["encoder"] / counts.reshape(
+        len(values), -1
+    ).sum(1)
     return table

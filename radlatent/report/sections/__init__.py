@@ -24,6 +24,7 @@ SECTIONS = {
     "external": "External validation",
     "importance": "Importance",
     "features": "Features",
+    "encoders": "Latent features",
     "certificate": "Redundancy certificate",
     "quality": "Mask quality",
     "failures": "Failures",

@@ -81,6 +81,19 @@ TABLES = (
         tables.sample_size,
     ),
     Table(
+        "encoders",
+        "encoders",
+        "Share of the variance of boxes (1 - SSE / SST, inside of the masks, about the "
+        "mean of training voxels) that is reconstructed from latent features, over "
+        "folds; PCA has as many components and the same training patients.",
+        tables.encoders,
+        notes={
+            "No better than PCA": "Warning: on patients whom they never saw, the "
+            "encoders explain no more than principal components do: what they learned "
+            "beyond these is of their training patients."
+        },
+    ),
+    Table(
         "certificate",
         "certificate",
         "What hand-crafted features know of latent ones, on test patients: means over "

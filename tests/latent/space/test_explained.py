@@ -8,7 +8,7 @@ import pytest
 
 from radlatent.errors import SchemaError
 from radlatent.latent.results import Reconstructions
-from radlatent.latent.space.explained import explained_variance
+from radlatent.latent.space.explained import ExplainedVariance, explained_variance
 
 N, SIZE = 30, (4, 4, 4)
 CASES = pd.DataFrame(
@@ -49,6 +49,9 @@ def test_an_encoder_of_its_training_patients_only_is_told(rng, caplog):
     assert rows["n_patients"].tolist() == [20] * 3 + [10] * 3
     assert found.verdict.startswith("No better than PCA on new patients")
     assert "No better than PCA" in caplog.text
+    again = ExplainedVariance.of(found.state())
+    pd.testing.assert_frame_equal(again.cases, found.cases)
+    assert again.verdict == found.verdict
 
 
 def test_one_that_holds_on_new_patients_is_not_told(rng, caplog):

@@ -43,6 +43,7 @@ NEEDS_TORCH = (
     "latent/encoder.py",
     "latent/folds.py",
     "latent/network.py",
+    "latent/pca.py",
     "latent/random_search/plan.py",
     "latent/random_search/result.py",
     "latent/random_search/search.py",

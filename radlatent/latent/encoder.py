@@ -199,13 +199,7 @@ class LatentEncoder(CaseEncoder):
         uses_y = network.classification_weight > 0 or network.n_salient > 0
         known = y.loc[prepared.cases.index].dropna() if uses_y else []
         self.classes_ = np.unique(known).tolist()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            model = self.build()
-            width = training.schedule.width
-            discriminator = build_discriminator(
-                network, self._sizes(), self.kappa, width
-            )
+        model, discriminator = self._untrained(seed)
         sources = Sources(*(part and self._source(part, used, y) for part in parts))
         trained = train(
             model,
@@ -338,6 +332,15 @@ class LatentEncoder(CaseEncoder):
         """Return the untrained model for the cases that were given to ``fit``."""
         weights = {"beta": self.beta, "kappa": self.kappa}
         return build_model(self.network or Network(), self._sizes(), **weights)
+
+    def _untrained(self, seed):
+        """Return model and discriminator; draws of before are given back."""
+        width = (self.training or Training()).schedule.width
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = self.build()
+            about = self.network or Network(), self._sizes(), self.kappa
+            return model, build_discriminator(*about, width)
 
     def _sizes(self):
         return Sizes(

@@ -11,6 +11,10 @@
 :func:`score`                               a cohort judged by rules
 :func:`split_lesions`                       a case a connected component of a mask
 :func:`shape_attributes`                     area, length, tilt ...: numbers of a shape
+:func:`sequence_consistency`,                frames that jump, against references;
+`reference_limits`,                         made consistent by the least change, what
+`regularize_sequence`, `smooth_sequence`,   becomes of the ejection fraction
+`ejection_fraction`
 :func:`degrade`, `degradation_mix`          errors of known size
 :class:`LabelMap`, `MaskFile`               labels of structures; files of a cohort
 :class:`ShapePrior`, `Frame`,               a VAE or NVAE of slices, how it is built,
@@ -46,6 +50,10 @@ _HOMES = {
     "split": ("SplitCohort", "split_lesions"),
     "attributes.measure": ("shape_attributes",),
     "attributes.sets": ("ATTRIBUTE_SETS",),
+    "sequences.consistency": ("reference_limits", "sequence_consistency"),
+    "sequences.ejection": ("ejection_fraction",),
+    "sequences.regularize": ("Regularized", "regularize_sequence"),
+    "sequences.smoothing": ("smooth_sequence",),
     "degradation.apply": ("degrade",),
     "degradation.draws": (
         "KINDS",

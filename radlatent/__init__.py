@@ -5,6 +5,7 @@
 ``check``           every problem of a cohort's tables and files, at once
 ``index``           the manifest of a folder of images in a known layout
 ``simulate``        a cohort with a known answer
+``simulate_hearts``  beating hearts in an apical view, as drawn and as they are
 ``simulate_lesions``  tables of patients with many lesions, and a known answer
 ``extract``         hand-crafted features of every case
 ``describe_features``  the dictionary: what every column is
@@ -113,7 +114,15 @@ import importlib
 import importlib.metadata
 
 _HOMES = {
-    "cohort": ("Cohort", "Endpoint", "check", "index", "simulate", "simulate_lesions"),
+    "cohort": (
+        "Cohort",
+        "Endpoint",
+        "check",
+        "index",
+        "simulate",
+        "simulate_hearts",
+        "simulate_lesions",
+    ),
     "handcrafted": (
         "describe_features",
         "draw_perturbations",

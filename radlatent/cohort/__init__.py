@@ -7,7 +7,8 @@
 - `read_given`: a cohort of tables that were measured elsewhere, without images.
 - `shared_images`, `shared_values`: patients who have one image.
 - `simulate`: write a cohort with a known answer; `simulate_thighs`: thighs with twelve
-  muscles and fat in them; `simulate_lesions`: tables of patients with many lesions.
+  muscles and fat in them; `simulate_lesions`: tables of patients with many lesions;
+  `simulate_hearts`: beating hearts in an apical view, with and without errors.
 """
 
 from radlatent.cohort.card import EndpointCard
@@ -17,6 +18,7 @@ from radlatent.cohort.layouts.indexing import LAYOUTS, index
 from radlatent.cohort.manifest import Cohort
 from radlatent.cohort.preflight import Check, check
 from radlatent.cohort.problems import Problems
+from radlatent.cohort.simulation.heart import SimulatedHearts, simulate_hearts
 from radlatent.cohort.simulation.scattered import SimulatedLesions, simulate_lesions
 from radlatent.cohort.simulation.simulate import simulate
 from radlatent.cohort.simulation.thigh import simulate_thighs
@@ -32,6 +34,7 @@ __all__ = [
     "Given",
     "Outcomes",
     "Problems",
+    "SimulatedHearts",
     "SimulatedLesions",
     "check",
     "index",
@@ -39,6 +42,7 @@ __all__ = [
     "shared_images",
     "shared_values",
     "simulate",
+    "simulate_hearts",
     "simulate_lesions",
     "simulate_thighs",
 ]

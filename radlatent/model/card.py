@@ -102,6 +102,17 @@ def _data(about):
     if units:
         told = ", ".join(f"{name} in {one['unit']}" for name, one in units.items())
         said.append(f"Images: {told}; the settings of the extraction are in the model.")
+    latent = about.way.get("study", {}).get("latent")
+    if latent:
+        names = " and ".join(latent["modalities"])
+        said.append(
+            f"Encoder: {latent['n_latent']} latent features of {names}, fitted on all "
+            "of these patients; its files are in encoder/. For the validation one was "
+            "fitted in every fold."
+        )
+    masks = [name for name, _ in about.way.get("masks", [])]
+    if masks:
+        said.append(f"Masks: made by {', then '.join(masks)}.")
     origin = about.origin or "[not recorded]"
     said.append(f"Where the features come from: {origin}.")
     said.append("[not recorded: eligibility, centers, dates, treatments, protocol]")

@@ -3,8 +3,8 @@
 A features table, or a cohort, enters; a table with a row a patient leaves.
 """
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +48,8 @@ class FinalModel:
         or without validation.
     estimator
         The estimator of scikit-learn that was fitted; None of a model that was read.
+    files
+        Name to content of files that are kept with it: those of the encoder of a study.
     """
 
     about: About
@@ -55,6 +57,7 @@ class FinalModel:
     domain: Domain
     conformal: Conformal | Errors | None = None
     estimator: object | None = None
+    files: Mapping[str, bytes] = field(default_factory=dict)
 
     @property
     def columns(self) -> list[str]:
@@ -247,7 +250,8 @@ class FinalModel:
         parts = {name: getattr(self, name) for name in _PARTS}
         told = card_of(self.about, self.domain, self.conformal)
         cards = {"card.md": as_markdown(told), "card.html": as_html(told)}
-        write_folder(Path(folder), asdict(self.about), parts, cards)
+        files = {name: text.encode() for name, text in cards.items()}
+        write_folder(Path(folder), asdict(self.about), parts, files | {**self.files})
 
     def __repr__(self) -> str:
         about = self.about
@@ -272,10 +276,11 @@ def load_model(folder: str | Path) -> FinalModel:
     SchemaError
         A file was changed, is lost or is too many, or they are of no model.
     """
-    about, parts = read_folder(Path(folder))
+    about, parts, files = read_folder(Path(folder))
     try:
         told = {k: tuple(v) if isinstance(v, list) else v for k, v in about.items()}
-        return FinalModel(About(**told), *(parts[name] for name in _PARTS))
+        own = {name: parts[name] for name in _PARTS}
+        return FinalModel(About(**told), **own, files=files)
     except (KeyError, TypeError) as error:
         msg = f"{folder} does not hold a final model that can be rebuilt: {error}"
         raise SchemaError(msg) from error

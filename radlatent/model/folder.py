@@ -28,6 +28,12 @@ _RECORD, _SUMS = "model.json", "SHA256SUMS"
 _LINE = re.compile(r"(?P<digest>[0-9a-f]{64})  (?P<name>[\w./-]+)")
 _TREES = re.compile(r"trees_\d+\.json")
 
+#: As `radlatent.load_encoder` reads them.
+_ENCODER = ("encoder/encoder.json", "encoder/model.safetensors")
+
+#: All that a folder may hold beside trees and the list of hashes.
+_NAMES = {_RECORD, "model.safetensors", "card.md", "card.html", *_ENCODER}
+
 _KIND = Kind(
     of="a final model",
     version=1,
@@ -42,7 +48,7 @@ def write_folder(
     folder: Path,
     about: Mapping[str, object],
     parts: Mapping[str, object],
-    cards: Mapping[str, str],
+    files: Mapping[str, bytes],
 ) -> None:
     """Write a model into a folder that is absent or empty.
 
@@ -54,8 +60,8 @@ def write_folder(
         What JSON can hold, with ``versions``.
     parts
         Name to part, or None.
-    cards
-        Name to text, for people.
+    files
+        Name to content of those beside it: cards for people, an encoder.
 
     Raises
     ------
@@ -73,17 +79,16 @@ def write_folder(
     told = {name: _told(part, name, tensors, beside) for name, part in parts.items()}
     record = {"versions": about["versions"], "about": dict(about), "parts": told}
     write_model(folder / _RECORD, _KIND, record, tensors)
-    for name, content in beside.items():
+    for name, content in (beside | dict(files)).items():
+        (folder / name).parent.mkdir(exist_ok=True)
         replace_bytes(folder / name, content)
-    for name, text in cards.items():
-        replace_text(folder / name, text)
     names = sorted(p.relative_to(folder).as_posix() for p in _files(folder))
     lines = [f"{file_hash(folder / name)}  {name}\n" for name in names]
     replace_text(folder / _SUMS, "".join(lines))
 
 
-def read_folder(folder: Path) -> tuple[dict, dict[str, object]]:
-    """Return record and parts of a model.
+def read_folder(folder: Path) -> tuple[dict, dict[str, object], dict[str, bytes]]:
+    """Return record, parts and the files of the encoder of a model.
 
     Raises
     ------
@@ -101,7 +106,10 @@ def read_folder(folder: Path) -> tuple[dict, dict[str, object]]:
         }
         return record["about"], parts
 
-    return read_model(folder / _RECORD, _KIND, build)
+    about, parts = read_model(folder / _RECORD, _KIND, build)
+    inside = [name for name in _ENCODER if (folder / name).is_file()]
+    files = {name: (folder / name).read_bytes() for name in inside}
+    return about, parts, files
 
 
 def _files(folder):
@@ -123,7 +131,8 @@ def _check_files(folder):
     told = _sums(folder / _SUMS)
     found = {p.relative_to(folder).as_posix(): p for p in _files(folder)}
     del found[_SUMS]
-    problems = [f"{name} is not a file of the model" for name in found.keys() - told]
+    known = {name for name in told if name in _NAMES or _TREES.fullmatch(name)}
+    problems = [f"{name} is not a file of the model" for name in found.keys() - known]
     problems += [f"{name} is not there" for name in told.keys() - found.keys()]
     for name in sorted(found.keys() & told.keys()):
         if found[name].is_symlink():

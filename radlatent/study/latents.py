@@ -4,6 +4,8 @@ A `Work` and its hand-crafted features by case enter; features by case and fold,
 the certificate, leave.
 """
 
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -20,6 +22,7 @@ __all__ = [
     "encode",
     "encoder_of",
     "handcrafted_of",
+    "is_used",
     "latent_tables",
 ]
 
@@ -55,6 +58,13 @@ def columns_of(spec: LatentSpec) -> list[str]:
     """Return the columns that the encoder will give."""
     block = "_".join(spec.modalities)
     return [f"{block}_latent__mu{k:03d}" for k in range(spec.n_latent)]
+
+
+def is_used(spec: LatentSpec, blocks: Sequence[str]) -> bool:
+    """Return whether names or patterns of blocks take latent features in."""
+    columns = columns_of(spec)
+    names = [columns[0].split("__")[0], *columns]
+    return any(fnmatchcase(name, pattern) for name in names for pattern in blocks)
 
 
 def handcrafted_of(spec: LatentSpec, features: pd.DataFrame) -> pd.DataFrame:

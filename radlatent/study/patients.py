@@ -56,7 +56,7 @@ def gather(
     features: pd.DataFrame,
     walls: pd.DataFrame,
     places: pd.DataFrame,
-    latent: FoldedFeatures | None,
+    latent: FoldedFeatures | pd.DataFrame | None,
 ) -> Patients:
     """Return one row a patient: features, latent ones, covariates, derived ones.
 
@@ -71,7 +71,7 @@ def gather(
     places
         Where lesions lie, as from `radlatent.study.images.locate`.
     latent
-        Latent features by case and fold; None without an encoder.
+        Latent features by case and fold, or of one encoder; None without any.
 
     Raises
     ------
@@ -91,12 +91,13 @@ def gather(
         others += _change(plan.delta, table, cases, how, patients.index)
         return _ratios(plan, join(patients, *others))
 
-    folded = None
-    if latent is not None:
+    def with_latent(table):
         # cases that no encoder saw keep their rows
-        folded = latent.map(
-            lambda table: of_patients(join(features, table.reindex(features.index)))
-        )
+        return of_patients(join(features, table.reindex(features.index)))
+
+    if isinstance(latent, pd.DataFrame):
+        return Patients(with_latent(latent), None)
+    folded = None if latent is None else latent.map(with_latent)
     return Patients(of_patients(features), folded)
 
 

@@ -16,7 +16,8 @@ from radlatent.errors import SchemaError
 from radlatent.model import FinalModel, load_model
 from radlatent.model.table import CLINICAL, with_remarks
 from radlatent.schema import nearest
-from radlatent.study.final.way import check_modalities, plan_of, settings_of
+from radlatent.study.final.encoder import encode_new
+from radlatent.study.final.way import check_card, plan_of, settings_of
 from radlatent.study.images import locate, measure, measure_heart
 from radlatent.study.patients import gather
 from radlatent.study.work import Work
@@ -67,7 +68,8 @@ def predict(
     ------
     CohortError, SchemaError
         With everything that needs mending: the folder of the model is not what was
-        written, a modality is absent or in another unit, tables or columns are absent.
+        written, a modality is absent or in another unit, masks were not made by what
+        made those of training, tables or columns are absent.
     """
     if not isinstance(model, FinalModel):
         model = load_model(model)
@@ -78,7 +80,9 @@ def predict(
         table = _read_table(Path(patients))
         return model.predict(table, level=level)
     way = _way(model, "images", "a table")
-    _check_units(way, patients)
+    card = patients.card if isinstance(patients, Cohort) else read_card(patients)
+    # other modalities, units and masks are refused before an image is opened
+    remark = check_card(way, card)
     settings = settings_of(way)
     allowed = {m: one.setting.geometryTolerance for m, one in settings.items()}
     where = {"root": root, "jobs": jobs, "cache": cache}
@@ -86,7 +90,8 @@ def predict(
     found.raise_if_any(allow=allow_failures)
     cohort = _only(found.cohort, settings)
     about = {"jobs": jobs, "level": level, "settings": settings, "cache": cache}
-    return _predict_work(model, cohort, about)
+    said = _predict_work(model, cohort, about)
+    return with_remarks(said, pd.Series(remark, said.index, dtype=str))
 
 
 def _way(model, source, other):
@@ -97,12 +102,6 @@ def _way(model, source, other):
         msg = f"the columns of this model are {known}: give {other} of new patients."
         raise SchemaError(msg)
     return way
-
-
-def _check_units(way, patients):
-    """Refuse other modalities and units before an image is opened."""
-    card = patients.card if isinstance(patients, Cohort) else read_card(patients)
-    check_modalities(way, card.name, card.modalities)
 
 
 def _only(cohort, modalities):
@@ -167,9 +166,11 @@ def _predict_work(model, source, about):
         work = Work(plan, cohort, None, None, *where, **own)
         heart, extraction = measure_heart(work), measure(work)
         places = locate(work, extraction.features)
-    found = gather(work, extraction.features, heart.features, places, None)
+        latent, unread = encode_new(work, extraction.features, model.files)
+    found = gather(work, extraction.features, heart.features, places, latent)
     said = model.predict(found.table, sites=work.sites, level=about["level"])
-    return _with_reasons(said, extraction.failures, cohort.included)
+    failures = pd.concat([extraction.failures, unread], ignore_index=True)
+    return _with_reasons(said, failures, cohort.included)
 
 
 def _with_reasons(said, failures, cases):

@@ -10,7 +10,8 @@ from tempfile import TemporaryDirectory
 
 from radlatent.errors import SchemaError
 from radlatent.model import FinalModel, check_keepable, fit
-from radlatent.study import models
+from radlatent.study import latents, models
+from radlatent.study.final.encoder import fit_on_all
 from radlatent.study.final.way import way_of
 from radlatent.study.images import locate, measure, measure_heart
 from radlatent.study.patients import gather
@@ -41,7 +42,7 @@ def fit_study(
     root, jobs, allow_failures
         As of `radlatent.run`.
     cache
-        Folder of finished cases; ``cache`` in the folder of a run serves.
+        Folder of finished cases and encoders; ``cache`` in the folder of a run serves.
     purpose
         What the model is for, and for whom, as its card says it.
 
@@ -49,7 +50,8 @@ def fit_study(
     -------
     FinalModel
         Its performance is that of the study's own cross-validation, and it knows the
-        way from images, or from tables, to its columns.
+        way from images, or from tables, to its columns. An encoder (``latent``) is
+        fitted in every fold for the validation, and once on all patients for new ones.
 
     Raises
     ------
@@ -69,12 +71,15 @@ def fit_study(
         heart = measure_heart(work)
         rehearse(work, heart.features)
         features = measure(work).features
-        places = locate(work, features)
-    patients = gather(work, features, heart.features, places, None)
-    [result] = models.validate(work, patients)
-    chosen = patients.select(spec.blocks)
+        sides = (work, features, heart.features, locate(work, features))
+        encoding = latents.encode(work, features)
+        patients = gather(*sides, encoding and encoding.features)
+        [result] = models.validate(work, patients)
+        latent, files = fit_on_all(work, features)
+    chosen = gather(*sides, latent).select(spec.blocks)
     found = fit(model, chosen, work.endpoint, result=result, purpose=purpose)
-    return replace(found, about=replace(found.about, way=way_of(work)))
+    about = replace(found.about, way=way_of(work))
+    return replace(found, about=about, files=files)
 
 
 def _of_one_model(plan, path):
@@ -91,11 +96,7 @@ def _of_one_model(plan, path):
         )
         raise SchemaError(msg)
     spec = plan.models[(plan.final or 1) - 1]
-    if plan.latent:
-        msg = (
-            f"{path}: encoders (latent) are fitted fold by fold, and are not kept with "
-            "a model yet; leave latent out."
-        )
-        raise SchemaError(msg)
     one = {"models": (spec,), "final": None, "compare_with": 1}
+    if plan.latent and not latents.is_used(plan.latent, spec.blocks):
+        one["latent"] = None
     return plan.model_copy(update=one | {"external": None, "masks": None})

@@ -180,12 +180,3 @@ def test_a_study_of_survival_as_well(folder, tmp_path):
     said = rl.predict(tmp_path / "cox", folder / "new")
     assert said.filter(like="survival_").notna().all(axis=None)
     assert said["risk"].notna().all()
-
-
-@pytest.mark.slow
-def test_an_encoder_is_not_kept_yet(folder):
-    text = (folder / "logistic.yml").read_text("utf-8")
-    latent = "latent: {modalities: [pet], size_mm: [8, 8, 8], spacing_mm: [4, 4, 4]}\n"
-    (folder / "latent.yml").write_text(text + latent, "utf-8")
-    with pytest.raises(SchemaError, match="not kept with a model yet"):
-        rl.fit_study(folder / "latent.yml")

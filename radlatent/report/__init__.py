@@ -1,6 +1,7 @@
 """PAPER: the tables of a run become publication tables, figures and one page.
 
 - `report`: write tables, figures and ``index.html`` of a run folder.
+- `write`: the same of `Result` objects of a notebook, without a study file.
 - `page_of`, `Table`, `Picture`: the page of an analysis.
 - `table_one`: the patients by outcome.
 - `checklist`, `check_reporting`: CLEAR, METRICS, IBSI, TRIPOD+AI from the evidence.
@@ -13,6 +14,7 @@ from radlatent.report.analysis import Picture, page_of
 from radlatent.report.checklists import check_reporting, checklist
 from radlatent.report.methods import methods_paragraph
 from radlatent.report.page import report
+from radlatent.report.results import write
 from radlatent.report.sections import Table
 from radlatent.report.table_one import table_one
 from radlatent.report.tables import performance
@@ -29,6 +31,7 @@ __all__ = [
     "read_features",
     "report",
     "table_one",
+    "write",
     "write_extraction",
     "write_table",
 ]

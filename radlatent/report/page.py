@@ -7,7 +7,10 @@ import base64
 import io
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
+
+import pandas as pd
 
 from radlatent import figures
 from radlatent.errors import SchemaError
@@ -30,7 +33,7 @@ from radlatent.report.tables import flow
 from radlatent.schema import TABLES as SCHEMA
 from radlatent.schema import read_run, write_table
 
-__all__ = ["report"]
+__all__ = ["drawn", "remove_stale", "report", "tabulated"]
 
 _RESOLUTION_DPI = 150
 
@@ -74,11 +77,11 @@ def report(folder: str | Path) -> Path:
     for name in ("tables", "figures"):
         check_folder(folder / name, what="report")
     data = read_run(folder / "data", record["outputs"])
-    _remove_stale(folder)
+    remove_stale(folder)
     short = with_short_blocks(data)
     shown = {
-        "tables": _tables(short, folder),
-        "figures": _figures(short, folder),
+        "tables": tabulated(short, folder),
+        "figures": drawn(short, folder),
         "checklists": _checklists(record, data, folder),
         "paragraphs": methods_paragraph(record, data).splitlines(),
         "outcome": outcome(record, data),
@@ -133,7 +136,7 @@ def _write_unrounded(data, folder):
         write_table(data[name], homes.get(name, folder / "tables") / f"{name}.csv")
 
 
-def _remove_stale(folder):
+def remove_stale(folder: Path) -> None:
     """Remove what an earlier report of the folder wrote, and nothing else."""
     names = "|".join({one.name for one in (*TABLES, *FIGURES)} | _PERSONS)
     ours = re.compile(rf"({names}|flow|checklist_\w+)(_\d+)?\.(png|pdf|csv|tex)")
@@ -144,8 +147,8 @@ def _remove_stale(folder):
                 path.unlink()
 
 
-def _tables(data, folder):
-    """Write every table; return what the page prints of each."""
+def tabulated(data: Mapping[str, pd.DataFrame], folder: Path) -> list[dict]:
+    """Write every table of a run; return what the page prints of each."""
     here = folder / "tables"
     if "flow" in data:
         write_printed(flow(data["flow"]), here / "flow", "Patients and cases.")
@@ -154,7 +157,7 @@ def _tables(data, folder):
     ]
 
 
-def _figures(data, folder):
+def drawn(data: Mapping[str, pd.DataFrame], folder: Path) -> list[dict]:
     """Write every figure as PNG and PDF; return what the page needs of each."""
     shown = []
     for name, figure, caption, rows in planned(data):

@@ -15,10 +15,11 @@ from radlatent.fusion import (
     validate_externally,
 )
 from radlatent.report import table_one
+from radlatent.report.results import curves
 from radlatent.study.images import locate, measure, measure_heart
 from radlatent.study.models import build, tell_origin
 from radlatent.study.patients import Patients, gather
-from radlatent.study.tables import by_groups, characteristics, curves
+from radlatent.study.tables import by_groups, characteristics
 from radlatent.study.work import Work
 
 __all__ = ["check_columns", "validate_once"]
@@ -105,7 +106,7 @@ def _tables(there, other, results):
     told = characteristics(there, other)
     if told.shape[1]:
         found["table_one"] = table_one(told, there.endpoint)
-    found |= curves(there.endpoint, predictions) | by_groups(there, predictions)
+    found |= curves(predictions) | by_groups(there, predictions)
     if "calibration" in found and there.endpoint.kind == "class":
         moved = recalibrate_in_the_large(predictions)
         found["recalibrated"] = evaluate(moved)

@@ -3,38 +3,24 @@
 A `Work`, features by patient and results enter; name to table leaves.
 """
 
-import logging
-
 import pandas as pd
 
-from radlatent.cohort import Endpoint
-from radlatent.errors import SchemaError
 from radlatent.fusion import (
     Result,
-    calibration_curve,
     compare,
-    confusion,
-    kaplan_meier,
-    net_benefit,
     permutation_importance,
     permute_outcomes,
-    residuals,
-    roc_curve,
     study_size,
     subgroups,
-    survival_auc_curve,
-    survival_calibration,
-    survival_net_benefit,
     suspects,
 )
 from radlatent.report import table_one
+from radlatent.report.results import curves
 from radlatent.study.models import build
 from radlatent.study.patients import Patients
 from radlatent.study.work import Work, groups_of
 
-__all__ = ["by_groups", "characteristics", "curves", "run_tables"]
-
-_log = logging.getLogger(__name__)
+__all__ = ["by_groups", "characteristics", "run_tables"]
 
 
 def run_tables(
@@ -57,7 +43,7 @@ def run_tables(
         found["table_one"] = table_one(told, endpoint)
     if len(results) > 1:
         found["compared"] = _compared(plan, predictions)
-    found |= curves(endpoint, predictions) | by_groups(work, predictions)
+    found |= curves(predictions) | by_groups(work, predictions)
     classes = endpoint.strata.nunique() if endpoint.kind == "class" else 0
     if endpoint.kind == "survival" or classes == 2:
         found["sample_size"] = study_size(patients.table, endpoint)
@@ -104,57 +90,6 @@ def _used(plan, patients):
 def _compared(plan, predictions):
     spec = plan.models[plan.compare_with - 1]
     return compare(predictions, reference=(spec.label, spec.told))
-
-
-def curves(endpoint: Endpoint, predictions: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Return the tables behind the figures of predictions, name to table."""
-    draw = {"class": _of_classes, "continuous": _of_numbers}
-    return draw.get(endpoint.kind, _of_survival)(endpoint, predictions)
-
-
-def _of_classes(endpoint, predictions):
-    found = {"roc": roc_curve(predictions), "confusion": confusion(predictions)}
-    if endpoint.strata.nunique() == 2:
-        found["calibration"] = calibration_curve(predictions)
-        found["net_benefit"] = net_benefit(predictions)
-    return found
-
-
-def _of_numbers(_, predictions):
-    return {
-        "residuals": residuals(predictions),
-        "calibration": calibration_curve(predictions),
-    }
-
-
-def _of_survival(_, predictions):
-    groups = kaplan_meier(predictions)
-    found = {
-        "kaplan_meier": groups.curves,
-        "risk_groups": groups.summary,
-        "survival_auc": survival_auc_curve(predictions),
-    }
-    on_a_day = {
-        "survival_calibration": survival_calibration,
-        "net_benefit": survival_net_benefit,
-    }
-    for name, make in on_a_day.items():
-        parts = [*_where_known(make, predictions)]
-        if parts:
-            found[name] = pd.concat(parts, ignore_index=True)
-    return found
-
-
-def _where_known(make, predictions):
-    """Yield a table of each model that predicts survival on the day that is asked for.
-
-    What one model does not tell is no reason to lose the report of all.
-    """
-    for _, part in predictions.groupby(["model", "blocks"], sort=False):
-        try:
-            yield make(part)
-        except SchemaError as error:
-            _log.warning("no %s: %s", make.__name__, error)
 
 
 def _importance(work, patients, results):

@@ -15,7 +15,13 @@ import pandas as pd
 import yaml
 
 from radlatent.cohort.from_dicom.outcomes import read_outcomes
-from radlatent.cohort.from_dicom.plan import UNDRAWN, Planned, patterns_of, plan
+from radlatent.cohort.from_dicom.plan import (
+    UNDRAWN,
+    Planned,
+    days_of,
+    patterns_of,
+    plan,
+)
 from radlatent.cohort.from_dicom.protocol import person_of, protocol_of, scanner_of
 from radlatent.cohort.from_dicom.pseudonyms import plain_names, pseudonyms
 from radlatent.cohort.layouts.given import Outcomes
@@ -174,11 +180,9 @@ def _check_out(out):
 
 def _names(dicom, out, keep_names):
     sites = {one.tag("InstitutionName") for one in dicom}
-    days = {}
-    for one in dicom:
-        day = one.study_date
-        known = days.get(one.patient_id, "")
-        days[one.patient_id] = min(filter(None, (day, known)), default="")
+    days = {one.patient_id: "" for one in dicom}
+    for (patient, _), day in days_of(dicom.series).items():
+        days[patient] = min(filter(None, (day, days[patient])), default="")
     if keep_names:
         return plain_names(days, sites)
     place = out.resolve()

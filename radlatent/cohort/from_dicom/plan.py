@@ -148,7 +148,8 @@ def plan(
     if site not in SITES:
         raise SchemaError(f"site is {site!r}; known are {list(SITES)}.")
     people = None if names.first is None else People(every)
-    found = [_named(series, names, patterns, site, people) for series in every]
+    about = (names, patterns, site, people, days_of(every))
+    found = [_named(series, *about) for series in every]
     if people and people.n_cleaned:
         _log.warning(
             "%d names of structures held names of people, which were taken out",
@@ -163,21 +164,40 @@ def plan(
     return [replace(one, problem=_problem(one, drawn[one.name])) for one in found]
 
 
-def _named(series, names, patterns, site, people):
+def days_of(every: Sequence["DicomSeries"]) -> dict[tuple[str, str], str]:
+    """Return patient and StudyInstanceUID to the day of the study.
+
+    What makes files anonymous may move the dates of each series by themselves: the
+    earliest is that of all.
+    """
+    found = {}
+    for series in every:
+        key = series.patient_id, series.tag("StudyInstanceUID")
+        known = found.get(key, "")
+        found[key] = min(filter(None, (series.study_date, known)), default="")
+    return found
+
+
+def _modality(series, patterns):
+    told = series.tag("SeriesDescription")
+    fitting = (name for name, pattern in patterns.items() if pattern.search(told))
+    return next(fitting, series.modality)
+
+
+def _named(series, names, patterns, site, people, days):
     patient = series.patient_id
+    day = days[patient, series.tag("StudyInstanceUID")]
     drawn = [one.name for one in series.structures]
     if people:
         drawn = [people.clean(patient, name) for name in drawn]
     place = names.sites[series.tag("InstitutionName")]
     if site == "scanner":
         place = "_".join(filter(None, (place, slug(scanner_of(series)))))
-    told = series.tag("SeriesDescription")
-    fitting = (name for name, pattern in patterns.items() if pattern.search(told))
     return Planned(
         series,
         names.patients[patient],
-        slug(names.timepoint(patient, series.study_date)),
-        next(fitting, series.modality),
+        slug(names.timepoint(patient, day)),
+        _modality(series, patterns),
         place,
         tuple(slug(name) or "roi" for name in drawn),
         hides=people is not None,

@@ -16,7 +16,12 @@ import numpy as np
 import pandas as pd
 
 from radlatent.errors import DicomError, GeometryError, SchemaError
-from radlatent.imaging.dicom.headers import Header, is_dicom, read_header
+from radlatent.imaging.dicom.headers import (
+    Header,
+    first_bytes,
+    is_dicom,
+    read_header,
+)
 from radlatent.imaging.dicom.regions import Drawn, Region, RegionSet
 from radlatent.imaging.dicom.rtstruct import read_structures
 from radlatent.imaging.dicom.seg import read_segments
@@ -37,15 +42,27 @@ _IMAGES = {
 _RTSTRUCT = "1.2.840.10008.5.1.4.1.1.481.3"
 _SEG = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
 
+#: The first bytes of what holds files, and of what is packed.
+_PACKED = {b"PK\x03\x04": "a ZIP archive", b"\x1f\x8b": "a gzip file"}
+
 #: Many frames a file.
 _ENHANCED = {
     "1.2.840.10008.5.1.4.1.1.2.1": "enhanced CT",
     "1.2.840.10008.5.1.4.1.1.4.1": "enhanced MR",
     "1.2.840.10008.5.1.4.1.1.130": "enhanced PET",
+    "1.2.840.10008.5.1.4.1.1.2.2": "legacy converted enhanced CT",
+    "1.2.840.10008.5.1.4.1.1.4.4": "legacy converted enhanced MR",
+    "1.2.840.10008.5.1.4.1.1.128.1": "legacy converted enhanced PET",
 }
 _ENHANCED_REMEDY = (
     "is not read: it holds all slices in one file. Convert it, for instance with "
     "dcm2niix, or have it exported as single slices."
+)
+
+
+_OTHER_FRAME = (
+    "it was drawn in another frame of reference (FrameOfReferenceUID) than the series "
+    "has, and is put where its coordinates say: look at it"
 )
 
 
@@ -61,11 +78,14 @@ class Structure:
         Of the RTSTRUCT or SEG file.
     region
         The region in it.
+    frames
+        FrameOfReferenceUID that the file names.
     """
 
     name: str
     header: Header
     region: Region = field(repr=False)
+    frames: frozenset[str] = field(default=frozenset(), repr=False)
 
     @property
     def path(self) -> Path:
@@ -177,7 +197,10 @@ class DicomSeries:
             raise GeometryError(msg) from error
         array = drawn.array.astype(np.uint8)
         mask = Volume(array, grid.spacing_mm, grid.origin, grid.direction)
-        return mask, drawn.notes
+        frame = self.tag("FrameOfReferenceUID")
+        if not frame or not structure.frames or frame in structure.frames:
+            return mask, drawn.notes
+        return mask, (*drawn.notes, _OTHER_FRAME)
 
     def masks(self) -> dict[str, Volume]:
         """Return the masks of all structures by name; notes are logged."""
@@ -282,7 +305,7 @@ def read_dicom(
     if suv is not None and suv not in METHODS:
         raise SchemaError(f"suv is {suv!r}; known are {[*METHODS]} and None.")
     if not folder.is_dir():
-        raise DicomError(f"{folder} is no folder. Give the folder of DICOM files.")
+        raise DicomError(f"{folder} is no folder{_instead(folder)}.")
     images, drawn, left_out = _sorted_out(folder)
     if not images:
         reasons = "; ".join(f"{path.name}: {why}" for path, why in left_out[:3])
@@ -304,6 +327,24 @@ def read_dicom(
 _LEFT_OUT = ["path", "reason"]
 
 
+def _instead(path):
+    """Return what a file is that was given in the place of a folder, and what to do."""
+    if not path.is_file():
+        return ". Give the folder of DICOM files"
+    return (
+        f", {_packed(path) or 'but a file'}. Give the folder of DICOM files; they are "
+        "found in all folders below it, without a DICOMDIR"
+    )
+
+
+def _packed(path):
+    start = first_bytes(path)
+    for sign, what in _PACKED.items():
+        if start.startswith(sign):
+            return f"but {what}: unpack it first"
+    return ""
+
+
 def _pattern(roi):
     try:
         return re.compile(r".*" if roi is None else roi, re.DOTALL)
@@ -318,7 +359,9 @@ def _sorted_out(folder):
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         try:
             if not is_dicom(path):
-                left_out.append((path, "no DICOM file (no DICM after 128 bytes)"))
+                packed = _packed(path).removeprefix("but ")
+                why = packed or "no DICOM file (no DICM after 128 bytes)"
+                left_out.append((path, why))
                 continue
             header = read_header(path)
         except DicomError as error:
@@ -341,6 +384,8 @@ def _sorted_out(folder):
 def _why(kind, header):
     if kind in _IMAGES:
         return "has no SeriesInstanceUID"
+    if not kind and header.path.name.upper() == "DICOMDIR":
+        return "DICOMDIR: a list of files, which are found without it"
     if kind in _ENHANCED:
         return f"{_ENHANCED[kind]} {_ENHANCED_REMEDY}"
     return f"{header.text('Modality') or 'no modality'}: no CT, MR, PET, RTSTRUCT, SEG"
@@ -366,7 +411,8 @@ def _structures(images, drawn, pattern, left_out):
             match = pattern.search(region.name)
             if match:
                 name = match[1] if pattern.groups and match[1] else match[0]
-                structure = Structure(name.strip() or region.name, header, region)
+                name = name.strip() or region.name
+                structure = Structure(name, header, region, regions.frames)
                 found.setdefault(keys[0], []).append(structure)
     return found
 

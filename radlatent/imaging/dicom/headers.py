@@ -18,12 +18,14 @@ from pathlib import Path
 import pydicom
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.multival import MultiValue
+from pydicom.uid import ImplicitVRLittleEndian
 
 from radlatent.errors import DicomError
 
 __all__ = [
     "DAMAGED",
     "Header",
+    "first_bytes",
     "is_dicom",
     "open_dataset",
     "read_header",
@@ -60,6 +62,7 @@ SOPClassUID SOPInstanceUID Modality ImageType Rows Columns NumberOfFrames
 SamplesPerPixel PhotometricInterpretation BitsAllocated BitsStored HighBit
 PixelRepresentation PixelSpacing ImagePositionPatient ImageOrientationPatient
 SliceThickness GantryDetectorTilt RescaleSlope RescaleIntercept NumberOfSlices
+LossyImageCompression
 """
 
 #: Whose it is and what it was made for.
@@ -198,7 +201,19 @@ class _Bounded:
 
 
 def is_dicom(path: str | os.PathLike) -> bool:
-    """Return whether a file says that it is DICOM, by its preamble.
+    """Return whether a file says that it is DICOM, by its preamble or its first tag.
+
+    Raises
+    ------
+    DicomError
+        It cannot be read.
+    """
+    start = first_bytes(path)
+    return start[128:] == b"DICM" or _is_bare(start)
+
+
+def first_bytes(path: str | os.PathLike) -> bytes:
+    """Return the first 132 bytes of a file.
 
     Raises
     ------
@@ -207,9 +222,17 @@ def is_dicom(path: str | os.PathLike) -> bool:
     """
     try:
         with Path(path).open("rb") as file:
-            return file.read(132)[128:] == b"DICM"
+            return file.read(132)
     except OSError as error:
         raise DicomError(f"{path}: cannot be read ({error.strerror}).") from error
+
+
+def _is_bare(start):
+    """Return whether tags begin at once, as in files of before 1996: (0008,00xx)."""
+    if len(start) < 132 or start[:2] != b"\x08\0" or start[3] or start[2] > 0x18:
+        return False
+    explicit = start[4:6] in (b"UL", b"CS", b"DA", b"TM", b"UI")
+    return explicit or int.from_bytes(start[4:8], "little") <= 64
 
 
 @contextlib.contextmanager
@@ -254,16 +277,21 @@ def open_dataset(
     """
     with tolerant(path), Path(path).open("rb") as file:
         bounded = _Bounded(file)
-        meta = pydicom.filereader.read_file_meta_info(path)
+        bare = _is_bare(first_bytes(path))
+        meta = {} if bare else pydicom.filereader.read_file_meta_info(path)
         if str(meta.get("TransferSyntaxUID", "")) == _DEFLATED:
             msg = (
                 f"{path}: is deflated as a whole, which is not read. Write it plainly, "
                 "for instance with dcmtk: dcmconv +te IN OUT."
             )
             raise DicomError(msg)
-        yield pydicom.dcmread(
-            bounded, stop_before_pixels=not pixels, specific_tags=tags
+        dataset = pydicom.dcmread(
+            bounded, stop_before_pixels=not pixels, specific_tags=tags, force=bare
         )
+        if bare:
+            # what was agreed upon where it was sent from is not told: little endian
+            dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+        yield dataset
 
 
 def read_header(path: str | os.PathLike) -> Header:

@@ -6,6 +6,7 @@ MR, where Philips needs them.
 """
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,10 @@ import SimpleITK as sitk
 from pydicom.uid import SecondaryCaptureImageStorage
 
 from radlatent.errors import DicomError
-from radlatent.imaging.dicom.headers import open_dataset
+from radlatent.imaging.dicom.headers import Header, open_dataset
 from radlatent.imaging.itk import silence
 
-__all__ = ["read_pixels"]
+__all__ = ["check_syntax", "read_pixels"]
 
 _PLAIN = {
     "1.2.840.10008.1.2": "<",
@@ -66,9 +67,31 @@ def read_pixels(path: Path) -> np.ndarray:
             return _plain(path, dataset, shape, _PLAIN[syntax])
         if syntax in _PACKED:
             return _unpacked(path, dataset, shape)
+    raise _unread(path, syntax)
+
+
+def check_syntax(headers: Sequence[Header]) -> None:
+    """Refuse files whose pixels are packed in a way that is not read.
+
+    Parameters
+    ----------
+    headers
+        Of the files.
+
+    Raises
+    ------
+    DicomError
+        Of one the transfer syntax is unknown.
+    """
+    for header in headers:
+        if header.syntax not in _PLAIN and header.syntax not in _PACKED:
+            raise _unread(header.path, header.syntax)
+
+
+def _unread(path, syntax):
     name = pydicom.uid.UID(syntax).name
     msg = f"{path}: its transfer syntax is {name!r}, which is not read. {_REMEDY}"
-    raise DicomError(msg)
+    return DicomError(msg)
 
 
 def _shape(path, dataset):

@@ -73,7 +73,8 @@ class Segment:
             A frame cannot be unpacked.
         """
         array = np.zeros(grid.shape, bool)
-        beyond, file = 0, _opened(self.path)
+        about = self.path.stat()
+        beyond, file = 0, _opened(self.path, about.st_mtime_ns, about.st_size)
         for frame in file.frames:
             if frame.segment in (self.number, _ALL):
                 pixels = file.pixels(frame, self.number)
@@ -112,7 +113,7 @@ class _File:
 
 
 @functools.lru_cache(maxsize=1)
-def _opened(path):
+def _opened(path, changed, size):
     """Return a file; the last one is kept while its segments are drawn."""
     with open_dataset(path) as dataset:
         return _File(path, dataset)

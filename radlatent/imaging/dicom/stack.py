@@ -13,7 +13,7 @@ import numpy as np
 
 from radlatent.errors import DicomError, GeometryError
 from radlatent.imaging.dicom.headers import Header
-from radlatent.imaging.dicom.pixels import read_pixels
+from radlatent.imaging.dicom.pixels import check_syntax, read_pixels
 from radlatent.imaging.volume import Geometry, Volume
 
 __all__ = ["JITTER_MM", "Stack", "stack"]
@@ -141,6 +141,9 @@ def stack(headers: Sequence[Header]) -> Stack:
     _check_tilt(headers, places, along, axes)
     distance = _distance(headers, along, notes)
     _note_absent(headers, notes)
+    if any(header.text("LossyImageCompression") == "01" for header in headers):
+        notes.append("values were packed with losses (LossyImageCompression)")
+    check_syntax(headers)
     grid = Geometry(
         (len(headers), rows, columns), (distance, *spacing), tuple(places[0]), axes
     )

@@ -248,25 +248,33 @@ def _start(headers):
     """Return when the first bed was scanned, and the tag that tells it."""
     first = headers[0]
     start = _moment(first, "SeriesDate", "SeriesTime")
+    if start is None:
+        _refuse(first, "SeriesDate or SeriesTime is missing")
     scans = [
-        _moment(header, "AcquisitionDate", "AcquisitionTime")
+        _on_day(start, _moment(header, "AcquisitionDate", "AcquisitionTime"))
         for header in headers
         if header.text("AcquisitionTime")
     ]
     private = first.text("GEScanDateTime")
-    if start is None:
-        _refuse(first, "SeriesDate or SeriesTime is missing")
     earliest = min(filter(None, scans), default=start)
     if start <= earliest + _SECOND:
         return start, "SeriesTime"
     if private:
-        return _parsed(first, "GEScanDateTime", private), "GE's (0009,100D)"
+        moment = _parsed(first, "GEScanDateTime", private)
+        return _on_day(start, moment), "GE's (0009,100D)"
     # one that was reconstructed again has the time of that, and the values have not
     _refuse(
         first,
         f"SeriesTime ({start}) is after the first acquisition ({earliest}): it is not "
         "when the scan began",
     )
+
+
+def _on_day(start, moment):
+    """Return a moment of a scan; where its date was moved, on the day of the series."""
+    if moment is None or abs(moment.date() - start.date()) <= timedelta(days=1):
+        return moment
+    return datetime.combine(start.date(), moment.time())
 
 
 def _injection(header, start, most):

@@ -257,3 +257,46 @@ def test_files_that_are_left_out_are_told(write, out, caplog):
     rl.convert(rl.read_dicom(write.folder), out)
     assert "1 files left out" in caplog.text
     assert "enhanced MR is not read" in caplog.text
+
+
+def test_series_of_a_study_are_of_one_day_though_dates_were_moved(write, out):
+    study(write, WHO[0], regions=("GTV_1",))
+    for path in write.folder.glob("*_pet[0-9]*"):
+        one = pydicom.dcmread(path)
+        one.StudyDate = one.SeriesDate = "20190302"
+        one.save_as(path)
+    cohort = rl.convert(rl.read_dicom(write.folder), out).cohort
+    assert cohort.cases["timepoint"].tolist() == ["day0"]
+    assert cohort.files("p001_day0_GTV_1", "pet")
+    assert cohort.files("p001_day0_GTV_1", "ct")
+
+
+def test_names_in_other_alphabets_name_cases_and_files(write, out):
+    study(write, WHO[0], regions=("a", "b"))
+    for path in write.folder.glob("*_rt*"):
+        one = pydicom.dcmread(path)
+        one.SpecificCharacterSet = "ISO_IR 192"
+        for region, name in zip(
+            one.StructureSetROISequence, ("Läsion 1", "肿瘤"), strict=True
+        ):
+            region.ROIName = name
+        one.save_as(path)
+    done = rl.convert(rl.read_dicom(write.folder), out)
+    assert set(done.cohort.cases["lesion_id"]) == {"Läsion_1", "肿瘤"}
+    rl.check(out, deep=True).raise_if_any()
+
+
+def test_a_pet_without_weight_is_left_out_with_the_reason(write, out):
+    for patient in WHO:
+        study(write, patient, regions=("GTV_1",))
+    for path in write.folder.glob(f"{WHO[0]}_*_pet[0-9]*"):
+        one = pydicom.dcmread(path)
+        del one.PatientWeight
+        one.save_as(path)
+    done = rl.convert(rl.read_dicom(write.folder), out)
+    [why] = done.failures["message"]
+    assert "PatientWeight is missing" in why
+    assert len(done.cohort.included) == 2
+    case = done.failures["case_id"][0]
+    assert done.cohort.files(case, "pet") is None
+    assert done.cohort.files(case, "ct")

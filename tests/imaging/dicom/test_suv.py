@@ -74,6 +74,13 @@ def test_a_series_that_was_made_again_has_another_time(suv):
         suv(SeriesTime="140000")
 
 
+def test_dates_that_were_moved_by_themselves_are_no_fault(suv):
+    moved = suv(SeriesDate="20210612", AcquisitionDate="20191101")
+    assert moved.factor == pytest.approx(EXPECTED)
+    with pytest.raises(DicomError, match="after the first acquisition"):
+        suv(SeriesDate="20210612", SeriesTime="140000", AcquisitionDate="20191101")
+
+
 def test_ge_keeps_the_time_of_the_scan_in_a_private_tag(suv):
     private = {(9, 0x10): "GEMS_PETD_01", (9, 0x100D): "20200102110000.00"}
     made = suv(SeriesTime="140000", private=private)

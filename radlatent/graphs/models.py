@@ -20,11 +20,12 @@ from radlatent.fusion.solvers.survival import SurvivalModel, check_survival
 from radlatent.graphs.network import KINDS, LesionNetwork, NetworkSizes
 from radlatent.graphs.sets import Scaling, Sets, read_sets
 from radlatent.graphs.source import GraphSource
+from radlatent.nn.training.checkpoint import checkpoint_of
 from radlatent.nn.training.devices import one_thread
 from radlatent.nn.training.fit import train
 from radlatent.nn.training.settings import Sources, Training
 from radlatent.nn.training.state import arrays_of, fill
-from radlatent.provenance import versions
+from radlatent.provenance import content_key, versions
 
 __all__ = ["LesionGraphClassifier", "LesionGraphSurvival", "load_lesion_graph"]
 
@@ -71,7 +72,7 @@ class _LesionGraph(BaseEstimator):
         self.training = training
         self.random_state = random_state
 
-    def _fit(self, X, y, n_outputs):
+    def _fit(self, X, y, n_outputs, checkpoint=None):
         """Fit the networks; ``y`` as in `GraphBatch`, by the rows of ``X``."""
         self._check()
         # one order of patients, whatever that of the table
@@ -82,16 +83,34 @@ class _LesionGraph(BaseEstimator):
         self.names_, self.columns_ = sets.names, sets.columns
         self.scaling_ = Scaling.learn(sets)
         source = self._source(sets, y[order])
-        self.networks_ = []
+        about = None if checkpoint is None else self._key(sets, y[order])
+        self.networks_, states = [], []
         for number in range(self.n_networks):
             seed = [self.random_state, number]
             seed = int(np.random.SeedSequence(seed).generate_state(1)[0])
             network = self._build(n_outputs, seed)
             training = self.training or _TRAINING
+            if checkpoint is not None:
+                states.append(Path(checkpoint) / f"network{number}.safetensors")
+            state = checkpoint_of(states[-1] if states else None, [about, number])
             with one_thread():
-                train(network, Sources(source), training, random_state=seed)
+                train(
+                    network,
+                    Sources(source),
+                    training,
+                    random_state=seed,
+                    checkpoint=state,
+                )
             self.networks_.append(network)
+        for path in states:
+            path.unlink(missing_ok=True)
         return self
+
+    def _key(self, sets, y):
+        """Return what a training depends on."""
+        parts = [sets.lesions, sets.places, sets.patients, y]
+        arrays = content_key(*(array.tobytes().hex() for array in parts))
+        return [records.parameters_of(self), sets.names, sets.columns, arrays]
 
     def _check(self):
         wrong = []
@@ -193,10 +212,22 @@ class LesionGraphClassifier(ClassifierMixin, _LesionGraph):
     columns changes nothing. Not the model of Thiery et al. 2023: `radlatent.graphs`.
     """
 
-    def fit(self, X: pd.DataFrame, y: pd.Series) -> "LesionGraphClassifier":
-        """Fit to classes."""
+    def fit(
+        self, X: pd.DataFrame, y: pd.Series, *, checkpoint: str | Path | None = None
+    ) -> "LesionGraphClassifier":
+        """Fit to classes.
+
+        Parameters
+        ----------
+        X, y
+            Rows of `LesionGraphs.table`, and their classes.
+        checkpoint
+            A folder that is written to as training goes on and from which a training
+            that was killed goes on; its files are deleted at the end.
+        """
         self.classes_, codes = np.unique(np.asarray(y), return_inverse=True)
-        return self._fit(X, codes.astype(np.int64), len(self.classes_))
+        codes = codes.astype(np.int64)
+        return self._fit(X, codes, len(self.classes_), checkpoint)
 
     def predict_proba(self, X: pd.DataFrame) -> np.ndarray:
         """Return probabilities, shape (n_patients, n_classes)."""
@@ -219,12 +250,22 @@ class LesionGraphSurvival(_LesionGraph, SurvivalModel):
     Probabilities come from a ``SurvivalPipeline`` around it.
     """
 
-    def fit(self, X: pd.DataFrame, y: np.ndarray) -> "LesionGraphSurvival":
-        """Fit to a structured outcome (``event``, ``time`` in days)."""
+    def fit(
+        self, X: pd.DataFrame, y: np.ndarray, *, checkpoint: str | Path | None = None
+    ) -> "LesionGraphSurvival":
+        """Fit to a structured outcome (``event``, ``time`` in days).
+
+        Parameters
+        ----------
+        X, y
+            Rows of `LesionGraphs.table`, and their outcomes.
+        checkpoint
+            As of `LesionGraphClassifier.fit`.
+        """
         # what is missing is of lesions that are not there; the outcome is checked
         _, y = check_survival(BaseEstimator(), X[[]].assign(one=0.0), y)
         signed = np.where(y["event"], y["time"], -y["time"]).astype(np.float32)
-        self._fit(X, signed, 1)
+        self._fit(X, signed, 1, checkpoint)
         risks = self._outputs(X)[..., 0]
         self.center_ = risks.mean(1)
         self.scale_ = np.where(risks.std(1) > 0, risks.std(1), 1.0)

@@ -1,5 +1,9 @@
 """Models of sets of lesions: invariance, odd patients, folders, folds."""
 
+import signal
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -173,3 +177,48 @@ def test_two_lesions_next_to_each_other_are_found():
     best = roc_auc_score(y[test], made.truth["linear_predictor"][test])
     # a mean of lesions says nothing: 0.5
     assert found - 0.5 > 0.8 * (best - 0.5)
+
+
+_KILLED = """
+import os, sys
+import numpy as np
+import pandas as pd
+from radlatent.graphs import LesionGraphClassifier
+from radlatent.latent import Training
+from radlatent.nn.training import fit
+
+kept, left = fit._Loop.run_epoch, {"epochs": 9}
+
+def run_epoch(loop, seed):
+    kept(loop, seed)
+    left["epochs"] -= 1
+    if not left["epochs"]:
+        os.kill(os.getpid(), 9)
+
+fit._Loop.run_epoch = run_epoch
+X, y = pd.read_parquet(sys.argv[1]), pd.read_csv(sys.argv[2], index_col=0).squeeze()
+training = Training(epochs=6, learning_rate=1e-2)
+told = {"n_networks": 2, "width": 8, "training": training}
+LesionGraphClassifier(**told).fit(X, y, checkpoint=sys.argv[3])
+"""
+
+
+def test_a_killed_training_goes_on_to_the_same(X, y, tmp_path):
+    """SIGKILL in the second network; what is kept is not of the end."""
+    X.attrs = {}
+    X.to_parquet(tmp_path / "X.parquet")
+    y.to_csv(tmp_path / "y.csv")
+    there = [str(tmp_path / name) for name in ("X.parquet", "y.csv", "state")]
+    done = subprocess.run([sys.executable, "-c", _KILLED, *there], check=False)
+    assert done.returncode == -signal.SIGKILL
+    left = sorted(path.name for path in (tmp_path / "state").glob("*.safetensors"))
+    assert left[:1] == ["network0.safetensors"]
+    training = Training(epochs=6, learning_rate=1e-2)
+    model = quick(n_networks=2, training=training)
+    other = clone(model).set_params(random_state=3)
+    with pytest.raises(SchemaError, match="another training"):
+        other.fit(X, y, checkpoint=tmp_path / "state")
+    resumed = clone(model).fit(X, y, checkpoint=tmp_path / "state")
+    assert not list((tmp_path / "state").glob("*.safetensors"))
+    straight = clone(model).fit(X, y)
+    np.testing.assert_array_equal(resumed.predict_proba(X), straight.predict_proba(X))

@@ -56,6 +56,7 @@ from radlatent.figures.latents.training import (
 )
 from radlatent.figures.latents.trials import search
 from radlatent.figures.masks.features import feature_shift, feature_stability
+from radlatent.figures.masks.lesions import lesion_map
 from radlatent.figures.masks.quality import (
     correction_effect,
     dice_agreement,
@@ -99,6 +100,7 @@ __all__ = [
     "kaplan_meier",
     "latent_map",
     "learning_curve",
+    "lesion_map",
     "mask_overlay",
     "metric_by_patients",
     "observed_predicted",

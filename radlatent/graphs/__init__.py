@@ -7,7 +7,8 @@
 :class:`LesionGraphSurvival`                       risks of patients from their sets
 `load_lesion_graph`                                a fitted one from a folder
 :class:`LesionBag`                                 a forest of single lesions that vote
-`lesion_effects`                                   what each lesion does to a prediction
+`lesion_effects`, `draw_effects`                   what each lesion does to a
+                                                   prediction, and where it lies
 =================================================  ====================================
 
 A graph attention network with attention to lesions, and two simpler siblings without
@@ -20,7 +21,7 @@ import importlib
 
 _HOMES = {
     "bag": ("LesionBag",),
-    "effects": ("lesion_effects",),
+    "effects": ("draw_effects", "lesion_effects"),
     "lesions": ("LesionGraphs",),
     "models": ("LesionGraphClassifier", "LesionGraphSurvival", "load_lesion_graph"),
 }

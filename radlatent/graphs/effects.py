@@ -5,13 +5,15 @@ A fitted model and a table of `LesionGraphs.table` enter; a row a lesion leaves.
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from scipy.spatial.distance import pdist
 from sklearn.base import BaseEstimator
 
 from radlatent.errors import SchemaError
 from radlatent.graphs.sets import BLOCK, PLACE, lesion_column, read_sets
+from radlatent.imaging import Volume
 
-__all__ = ["lesion_effects"]
+__all__ = ["draw_effects", "lesion_effects"]
 
 
 def lesion_effects(
@@ -72,6 +74,47 @@ def lesion_effects(
         return pd.DataFrame(columns=columns)
     found = pd.concat(parts).sort_values(["patient_id", "lesion"], kind="stable")
     return found.reset_index(drop=True)
+
+
+def draw_effects(effects: pd.DataFrame, volume: Volume, ax: Axes | None = None) -> Axes:
+    """Draw the lesions of a patient on the maximum-intensity projection of the image.
+
+    Parameters
+    ----------
+    effects
+        Rows of one patient, from `lesion_effects`.
+    volume
+        The image, whose axes are those of the world, in any order of its rows and
+        slices: seen from the front.
+    ax
+        Where to draw, None for the current Axes.
+
+    Raises
+    ------
+    SchemaError
+        The image is oblique: its slices are no transverse planes.
+    """
+    from radlatent import figures
+
+    turned = np.abs(volume.direction)
+    if not np.allclose(turned, np.eye(3)[::-1], atol=1e-3):
+        msg = (
+            "draw_effects: the axes of the image are not those of the world "
+            f"(direction {volume.direction.round(3).tolist()}). Bring it onto a grid "
+            "of transverse slices, or draw without it: figures.lesion_map."
+        )
+        raise SchemaError(msg)
+    projection = volume.array.max(axis=1)
+    last = np.array(volume.shape) - 1
+    # edges of voxels, not their centers
+    ends = volume.to_world(np.stack([-0.5 * np.ones(3), last + 0.5]))
+    (left, _, low), (right, _, high) = ends
+    if left > right:
+        projection, left, right = projection[:, ::-1], right, left
+    if low > high:
+        projection, low, high = projection[::-1], high, low
+    told = {"projection": projection, "extent_mm": (left, right, low, high)}
+    return figures.lesion_map(effects, ax, **told)
 
 
 def _predictor(fitted, positive):

@@ -5,7 +5,6 @@ A fitted model and a table of `LesionGraphs.table` enter; a row a lesion leaves.
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from scipy.spatial.distance import pdist
 from sklearn.base import BaseEstimator
 
@@ -88,6 +87,11 @@ def draw_effects(effects: pd.DataFrame, volume: Volume, ax: Axes | None = None) 
         slices: seen from the front.
     ax
         Where to draw, None for the current Axes.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        As of ``figures.lesion_map``.
 
     Raises
     ------

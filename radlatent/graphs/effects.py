@@ -75,7 +75,7 @@ def lesion_effects(
     return found.reset_index(drop=True)
 
 
-def draw_effects(effects: pd.DataFrame, volume: Volume, ax: Axes | None = None) -> Axes:
+def draw_effects(effects: pd.DataFrame, volume: Volume, ax=None):
     """Draw the lesions of a patient on the maximum-intensity projection of the image.
 
     Parameters

@@ -76,6 +76,7 @@ NEEDS_TORCH = (
     "segmentation/networks/build.py",
     "segmentation/networks/from_monai.py",
     "segmentation/networks/hrnet.py",
+    "segmentation/networks/plain_unet.py",
     "segmentation/networks/transunet.py",
     "segmentation/objective.py",
     "segmentation/prepare.py",

@@ -44,7 +44,8 @@ _Network = Annotated[
     str,
     typer.Option(
         metavar="NAME",
-        help="unet, unet3d, res_unet, attention_unet, swin_unetr, hrnet or transunet.",
+        help="unet, plain_unet, unet3d, res_unet, attention_unet, swin_unetr, hrnet "
+        "or transunet.",
     ),
 ]
 _Width = Annotated[

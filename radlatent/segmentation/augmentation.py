@@ -20,6 +20,8 @@ __all__ = ["Augmentation", "Augmented", "augment"]
 _MOST_ANISOTROPIC = 3.0
 #: Voxels between the nodes of elastic shifts.
 _NODE = 16
+#: Nodes of a bias field along each axis: it changes once or twice across an image.
+_BIAS_NODES = 3
 
 
 class Augmented(NamedTuple):
@@ -50,6 +52,14 @@ class Augmentation:
         Largest standard deviation of Gaussian noise, in those of the image.
     low_resolution
         Smallest and largest share of the voxels that are kept along each axis.
+    contrast
+        Smallest and largest factor of the intensities about their mean; 1 and 1 leave
+        out. nnU-Net takes 0.65 and 1.5.
+    brightness
+        Largest shift of the intensities, in their standard deviations; 0 leaves out.
+    bias_field
+        Standard deviation, at the nodes of a coarse grid, of the logarithm of a smooth
+        factor, as coils of a scanner have it; 0 leaves out.
     flips
         Whether each axis is mirrored in half of the cases.
     probability
@@ -57,8 +67,9 @@ class Augmentation:
 
     Notes
     -----
-    The ranges are nnU-Net's, with one probability for all (theirs: 0.1 to 0.3). nnU-Net
-    mirrors by default; we do not, since organs have a left and a right.
+    Ranges that do something by default are nnU-Net's, with one probability for all
+    (theirs: 0.1 to 0.3). nnU-Net mirrors by default; we do not, since organs have a
+    left and a right.
 
     References
     ----------
@@ -71,6 +82,9 @@ class Augmentation:
     gamma: tuple[float, float] = (0.7, 1.5)
     noise: float = 0.3
     low_resolution: tuple[float, float] = (0.5, 1.0)
+    contrast: tuple[float, float] = (1.0, 1.0)
+    brightness: float = 0.0
+    bias_field: float = 0.0
     flips: bool = False
     probability: float = 0.2
 
@@ -83,10 +97,10 @@ class Augmentation:
         """Return what is wrong with the settings."""
         found = [
             f"{name} is {value!r}; give 0 or more"
-            for name in ("rotation_deg", "elastic", "noise")
+            for name in ("rotation_deg", "elastic", "noise", "brightness", "bias_field")
             if not (value := getattr(self, name)) >= 0
         ]
-        for name in ("scale", "gamma", "low_resolution"):
+        for name in ("scale", "gamma", "low_resolution", "contrast"):
             pair = getattr(self, name)
             if len(pair) != 2 or not 0 < pair[0] <= pair[1]:
                 found.append(f"{name} is {pair!r}; give two numbers above 0, ascending")
@@ -125,7 +139,8 @@ def augment(
     Returns
     -------
     Augmented
-        What comes from beyond the image is 0, background. Distances are those of the
+        What comes from beyond the image is background and as dark as its darkest voxel,
+        as of images that are smaller than the field. Distances are those of the
         maps that enter, moved, and multiplied by the zoom; elastic shifts bend them a
         little.
     """
@@ -134,6 +149,8 @@ def augment(
         x, target, distance = _moved(x, target, distance, place)
     x = _low_resolution(x, augmentation)
     x = _noisy(x, augmentation)
+    x = _contrasted(x, augmentation)
+    x = _biased(x, augmentation)
     return Augmented(_gamma(x, augmentation), target, distance)
 
 
@@ -210,7 +227,9 @@ def _moved(x, target, distance, place):
     """Return copies in which some cases were resampled; labels from the nearest."""
     x, target = x.clone(), target.clone()
     rows, grid = place.rows, place.grid.to(x.dtype)
-    x[rows] = F.grid_sample(x[rows], grid, align_corners=False)
+    low = x[rows].amin(tuple(range(1, x.ndim)), keepdim=True)
+    # beyond the image torch takes 0, which of a standardized image is its mean
+    x[rows] = F.grid_sample(x[rows] - low, grid, align_corners=False) + low
     labels = target[rows].unsqueeze(1).to(x.dtype)
     labels = F.grid_sample(labels, grid, mode="nearest", align_corners=False)
     target[rows] = labels.squeeze(1).to(target.dtype)
@@ -245,6 +264,36 @@ def _noisy(x, augmentation):
     sd = _column(_between(0.0, augmentation.noise, (len(rows),)), x)
     own = part.std(dim=tuple(range(1, x.ndim)), correction=0, keepdim=True)
     return x.index_copy(0, rows, part + sd * own * torch.randn_like(part))
+
+
+def _contrasted(x, augmentation):
+    if tuple(augmentation.contrast) == (1.0, 1.0) and not augmentation.brightness:
+        return x
+    rows = _chosen(x, augmentation.probability)
+    if not len(rows):
+        return x
+    # slices beside a slice change as it does
+    part, axes = x[rows], tuple(range(1, x.ndim))
+    deviation, mean = torch.std_mean(part, axes, correction=0, keepdim=True)
+    factor = _column(_log_between(*augmentation.contrast, len(rows)), x)
+    most = augmentation.brightness
+    shift = _column(_between(-most, most, (len(rows),)), x) * deviation
+    return x.index_copy(0, rows, (part - mean) * factor + mean + shift)
+
+
+def _biased(x, augmentation):
+    if not augmentation.bias_field:
+        return x
+    rows = _chosen(x, augmentation.probability)
+    if not len(rows):
+        return x
+    part, size = x[rows], x.shape[2:]
+    nodes = torch.randn(len(rows), 1, *(_BIAS_NODES,) * len(size)).to(x.device)
+    mode = "bilinear" if len(size) == 2 else "trilinear"
+    field = F.interpolate(nodes, size=size, mode=mode, align_corners=True)
+    low = part.amin(tuple(range(1, x.ndim)), keepdim=True)
+    part = (part - low) * torch.exp(augmentation.bias_field * field).to(x.dtype) + low
+    return x.index_copy(0, rows, part)
 
 
 def _gamma(x, augmentation):

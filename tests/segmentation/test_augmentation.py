@@ -152,6 +152,62 @@ def test_intensities_change_as_told_and_labels_do_not():
     assert torch.equal(coarse.target, target)
 
 
+def test_beyond_the_image_it_is_as_dark_as_the_darkest_voxel():
+    # a standardized image: 0 is its mean
+    x = torch.rand(3, 2, 24, 24) + 1.0
+    target = torch.ones(3, 24, 24, dtype=torch.long)
+    found = augment(x, target, only(scale=(0.5, 0.5)))
+    low = x.amin((1, 2, 3), keepdim=True)
+    outside = (found.target == 0).unsqueeze(1).expand_as(x)
+    assert outside.float().mean() == pytest.approx(0.75, abs=0.01)
+    assert torch.equal(found.x[outside], low.expand_as(x)[outside])
+    assert (found.x >= low - 1e-6).all()
+
+
+def test_contrast_is_about_the_mean_and_brightness_a_shift():
+    x = torch.randn(64, 3, 16, 16) * 2 + 5
+    target = torch.zeros(64, 16, 16, dtype=torch.long)
+    mean, sd = x.mean((1, 2, 3)), x.std((1, 2, 3))
+    found = augment(x, target, only(contrast=(0.5, 2.0))).x
+    torch.testing.assert_close(found.mean((1, 2, 3)), mean)
+    factor = found.std((1, 2, 3)) / sd
+    assert 0.5 <= factor.min() < 0.65
+    assert 1.6 < factor.max() <= 2.0
+    found = augment(x, target, only(brightness=0.5)).x
+    torch.testing.assert_close(found.std((1, 2, 3)), sd)
+    shift = (found.mean((1, 2, 3)) - mean) / sd
+    assert -0.51 < shift.min() < -0.35
+    assert 0.35 < shift.max() < 0.51
+
+
+@pytest.mark.parametrize("size", [(32, 32), (8, 16, 16)])
+def test_a_bias_field_is_a_smooth_factor_the_same_for_all_channels(size):
+    x = torch.rand(32, 2, *size) + 3.0
+    x[:, :, 0] = 1.0  # the darkest stays
+    target = torch.zeros(32, *size, dtype=torch.long)
+    found = augment(x, target, only(bias_field=0.2)).x
+    factor = ((found - 1) / (x - 1))[:, :, 1:]
+    torch.testing.assert_close(factor[:, 0], factor[:, 1])
+    assert torch.equal(found[:, :, 0], x[:, :, 0])
+    assert factor.log().std() == pytest.approx(0.2 * 0.7, abs=0.05)
+    # from voxel to voxel at most what two nodes apart differ by
+    assert factor.log().diff(dim=-1).abs().max() < 0.2 * 8 * 2 / size[-1]
+
+
+def test_what_is_left_out_draws_nothing():
+    """A seed gives what it gave before a change was thought of."""
+    x, target = torch.randn(8, 1, 16, 16), torch.zeros(8, 16, 16, dtype=torch.long)
+    states = []
+    for settings in (only(noise=0.3), only(noise=0.3, brightness=0.1)):
+        torch.manual_seed(1)
+        augment(x, target, settings)
+        states.append(torch.get_rng_state())
+    torch.manual_seed(1)
+    augment(x, target, only(noise=0.3, contrast=(1.0, 1.0), bias_field=0.0))
+    assert torch.equal(torch.get_rng_state(), states[0])
+    assert not torch.equal(states[0], states[1])
+
+
 def test_touches_the_share_of_cases_that_is_told():
     x = torch.randn(400, 1, 4, 4)
     target = torch.zeros(400, 4, 4, dtype=torch.long)
@@ -165,6 +221,14 @@ def test_touches_the_share_of_cases_that_is_told():
 
 def test_problems_are_told_together():
     assert Augmentation().problems() == []
-    faulty = Augmentation(rotation_deg=-1, scale=(2, 1), low_resolution=(0.5, 2.0))
+    faulty = Augmentation(
+        rotation_deg=-1,
+        scale=(2, 1),
+        low_resolution=(0.5, 2.0),
+        contrast=(0.0, 1.0),
+        brightness=-1.0,
+        bias_field=float("nan"),
+    )
     found = " ".join(faulty.problems())
-    assert all(name in found for name in ("rotation_deg", "scale", "low_resolution"))
+    names = ("rotation_deg", "scale", "low_resolution", "contrast", "brightness")
+    assert all(name in found for name in (*names, "bias_field"))

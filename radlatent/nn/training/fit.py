@@ -19,6 +19,13 @@ from radlatent.nn.discriminator import accuracy, discriminator_loss, shuffled
 from radlatent.nn.training.devices import Methods, launched
 from radlatent.nn.training.settings import Sources, Trained, Training
 from radlatent.nn.training.state import Checkpoint, pack, unpack
+from radlatent.nn.training.weights import (
+    borrowed,
+    copy_of,
+    mean_of,
+    optimizer_of,
+    rate_at,
+)
 from radlatent.parallel import progress_bar
 
 __all__ = ["train"]
@@ -102,26 +109,15 @@ def _check_settings(sources, training, discriminator):
         raise RadlatentError(msg)
 
 
-def _optimizer(model, training):
-    shared = {
-        "lr": training.learning_rate,
-        "weight_decay": training.weight_decay,
-        "eps": training.eps,
-    }
-    # one pass over the weights, a third of the time on a CPU
-    if training.optimizer == "adamax":
-        return torch.optim.Adamax(model.parameters(), foreach=True, **shared)
-    return torch.optim.AdamW(model.parameters(), fused=True, **shared)
-
-
 class _Loop:
     """Model, discriminator and optimizers between two epochs."""
 
     def __init__(self, fabric, model, sources, training, discriminator):
         self.fabric, self.training, self.sources = fabric, training, sources
         self.plain, self.critic = model, discriminator
-        optimizer = _optimizer(model, training)
+        optimizer = optimizer_of(model, training)
         self.model, self.optimizer = fabric.setup(Methods(model), optimizer)
+        self.mean = mean_of(model, training.averaging)
         if discriminator is not None:
             rate = training.schedule.learning_rate
             critic_adam = torch.optim.Adam(
@@ -132,7 +128,7 @@ class _Loop:
             )
         self.epoch, self.history = 0, []
         self.best, self.best_epoch, self.best_loss = None, 0, np.inf
-        self.good, self.good_epoch = _copy(model), -1
+        self.good, self.good_epoch = copy_of(model), -1
 
     def run_epoch(self, random_state):
         """Train for one epoch and add its rows to the history."""
@@ -168,14 +164,7 @@ class _Loop:
         torch.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1)[0]))
 
     def _set_rate(self):
-        training = self.training
-        n_rising = min(training.warm_up_epochs, training.epochs - 1)
-        if self.epoch < n_rising:
-            rate = training.learning_rate * (self.epoch + 1) / (n_rising + 1)
-        else:
-            done = (self.epoch - n_rising) / (training.epochs - n_rising)
-            share = 0.5 * (1 + np.cos(np.pi * done))
-            rate = training.floor + (training.learning_rate - training.floor) * share
+        rate = rate_at(self.epoch, self.training)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
 
@@ -221,6 +210,8 @@ class _Loop:
             error_if_nonfinite=False,
         )
         self.optimizer.step()
+        if self.mean is not None:
+            self.mean.update_parameters(self.plain)
         means.add({"total": total} | parts)
 
     def _guarded_step(self, minibatch, means):
@@ -295,6 +286,10 @@ class _Loop:
         }
 
     def _validate(self):
+        with borrowed(self.mean, self.plain):
+            self._validate_now()
+
+    def _validate_now(self):
         source, means = self.sources.validation, _Means()
         self.model.eval()
         # without the discriminator: its term is no measure that stands still
@@ -310,13 +305,13 @@ class _Loop:
         if row["total"] < self.best_loss:
             self.best_loss, self.best_epoch = row["total"], self.epoch
             if self.training.patience is not None:
-                self.best = _copy(self.plain)
+                self.best = copy_of(self.plain)
         elif self.training.patience is None:
             self.best_epoch = self.epoch
 
     def _keep_good(self):
         """Keep the weights that the epoch starts from, unless they are spoilt."""
-        weights = _copy(self.plain)
+        weights = copy_of(self.plain)
         # the last step of an epoch may spoil them after its loss was taken
         if all(bool(torch.isfinite(value).all()) for value in weights.values()):
             self.good, self.good_epoch = weights, self.epoch - 1
@@ -346,6 +341,8 @@ class _Loop:
         """Give the model its best weights, and stop training it."""
         if self.best is not None:
             self.plain.load_state_dict(self.best)
+        elif self.mean is not None:
+            self.plain.load_state_dict(self.mean.module.state_dict())
         self.plain.to("cpu").eval()
 
     def state(self):
@@ -368,6 +365,8 @@ class _Loop:
 
     def _kept(self):
         modules, optimizers = {"model": self.plain}, {"optimizer": self.optimizer}
+        if self.mean is not None:
+            modules["mean"] = self.mean
         if self.critic is not None:
             modules["critic"] = self.critic
             optimizers["critic_optimizer"] = self.critic_optimizer
@@ -405,7 +404,3 @@ class _Means:
         n = torch.full_like(sums[0], self.n)
         *sums, n = fabric.all_reduce(torch.stack([*sums, n]), reduce_op="sum").tolist()
         return {name: total / n for name, total in zip(self.sums, sums, strict=True)}
-
-
-def _copy(module):
-    return {k: v.detach().to("cpu", copy=True) for k, v in module.state_dict().items()}

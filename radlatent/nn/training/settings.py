@@ -99,6 +99,10 @@ class Training:
         Learning rate that the cosine falls to.
     warm_up_epochs
         First epochs, over which the learning rate rises in equal steps.
+    averaging
+        Share that a running mean of the weights keeps at every step: 0.99 is a mean of
+        about the last hundred steps. Validation and the trained model have the mean; 0
+        takes the weights themselves.
     """
 
     epochs: int = 200
@@ -116,6 +120,7 @@ class Training:
     eps: float = 1e-8
     floor: float = 0.0
     warm_up_epochs: int = 0
+    averaging: float = 0.0
 
     @classmethod
     def of(cls, *, schedule: Mapping, **told) -> "Training":
@@ -138,11 +143,11 @@ class Training:
             found.append(
                 f"optimizer is {self.optimizer!r}; give one of {get_args(Optimizer)}"
             )
-        if not 0 <= self.validation_fraction < 1:
-            found.append(
-                f"validation_fraction is {self.validation_fraction!r}; give 0 or more, "
-                "less than 1"
-            )
+        found += [
+            f"{name} is {value!r}; give 0 or more, less than 1"
+            for name in ("validation_fraction", "averaging")
+            if not 0 <= (value := getattr(self, name)) < 1
+        ]
         return found + self.schedule.problems()
 
 

@@ -2,7 +2,7 @@
 
 - build: the registry, and a network of a name, size and width.
 - from_monai: U-Nets and Swin UNETR as MONAI has them.
-- hrnet, transunet: what MONAI lacks, one network a file.
+- hrnet, plain_unet, transunet: what MONAI lacks, one network a file.
 """
 
 __all__ = []

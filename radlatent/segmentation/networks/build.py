@@ -14,6 +14,7 @@ from radlatent.nn.blocks import CHANNELS_LAST, strides_of
 from radlatent.schema.yaml import nearest
 from radlatent.segmentation.networks.from_monai import attention_unet, swin_unetr, unet
 from radlatent.segmentation.networks.hrnet import HRNet
+from radlatent.segmentation.networks.plain_unet import PlainUNet
 from radlatent.segmentation.networks.transunet import TransUNet
 
 __all__ = [
@@ -77,6 +78,10 @@ def _swin_unetr(in_channels, n_classes, size, width):
     return swin_unetr(in_channels, n_classes, width, dimensions=len(size))
 
 
+def _plain_unet(in_channels, n_classes, size, width):
+    return PlainUNet(in_channels, n_classes, width)
+
+
 def _hrnet(in_channels, n_classes, size, width):
     return HRNet(in_channels, n_classes, width)
 
@@ -85,6 +90,14 @@ def _hrnet(in_channels, n_classes, size, width):
 NETWORKS = {
     "unet": NetworkFacts(
         (2,), 24, 64, 16, "Ronneberger et al. 2015, arXiv:1505.04597; MONAI", _unet
+    ),
+    "plain_unet": NetworkFacts(
+        (2,),
+        16,
+        64,
+        16,
+        "Ronneberger et al. 2015, arXiv:1505.04597; radlatent",
+        _plain_unet,
     ),
     "unet3d": NetworkFacts(
         (3,), 16, 64, 16, "Çiçek et al. 2016, arXiv:1606.06650; MONAI", _unet

@@ -327,6 +327,90 @@ class TestPatience:
             train(Slope(), Sources(Cases(4)), Training(patience=3))
 
 
+class TestAveraging:
+    """w goes down by the rate at every step, so that its running mean is known."""
+
+    @staticmethod
+    def expected(n, share, rate=0.1):
+        moved = -np.cumsum(cosine(n, rate))
+        mean = moved[0]
+        for w in moved[1:]:
+            mean = share * mean + (1 - share) * w
+        return mean
+
+    def test_the_trained_model_has_the_mean_of_its_weights(self):
+        model = Slope()
+        training = Training(epochs=6, learning_rate=0.1, averaging=0.7)
+        trained = train(model, Sources(Cases(3)), training)
+        assert model.w.item() == pytest.approx(self.expected(6, 0.7), rel=1e-5)
+        # steps start from the weights themselves
+        steps = -np.diff(totals(trained))
+        np.testing.assert_allclose(steps, cosine(6)[:5], rtol=1e-5)
+
+    def test_without_it_the_last_weights_are_taken(self):
+        models = [Squares() for _ in range(2)]
+        for model, share in zip(models, (0.0, 0.9), strict=True):
+            training = Training(epochs=2, learning_rate=0.1, averaging=share)
+            train(model, Sources(Cases(9)), training)
+        assert not same(*models)
+
+    def test_validation_is_of_the_mean_and_so_are_the_best_weights(self):
+        def total(w, progress):
+            return w if torch.is_grad_enabled() else (w + 0.35) ** 2
+
+        model = Slope(total)
+        training = Training(
+            epochs=40,
+            learning_rate=0.1,
+            patience=3,
+            validation_fraction=0.5,
+            averaging=0.5,
+        )
+        trained = train(model, Sources(Cases(2), Cases(2)), training)
+        losses = totals(trained, "validation")
+        best = int(np.argmin(losses))
+        moved = -np.cumsum(cosine(40))
+        mean, means = moved[0], [moved[0]]
+        for w in moved[1:]:
+            mean = 0.5 * mean + 0.5 * w
+            means.append(mean)
+        expected = (np.array(means[: len(losses)]) + 0.35) ** 2
+        np.testing.assert_allclose(losses, expected, rtol=1e-4, atol=1e-7)
+        assert model.w.item() == pytest.approx(means[best], rel=1e-5)
+
+    def test_statistics_of_batch_norm_are_averaged_too(self):
+        class Normed(Squares):
+            def __init__(self):
+                super().__init__()
+                self.norm = torch.nn.BatchNorm1d(16, affine=False, momentum=1.0)
+
+            def loss(self, minibatch, *, progress):
+                z = self.norm(minibatch.x.flatten(1)) @ self.w
+                return Loss(z**2, {"z": z**2}, z[:, None])
+
+        cases, model = Cases(6), Normed()
+        train(model, Sources(cases), Training(epochs=2, averaging=0.25))
+        # the same cases in another order: the mean of twice the same
+        whole = cases.x.flatten(1).mean(dim=0)
+        torch.testing.assert_close(model.norm.running_mean, whole)
+
+    def test_a_training_that_was_killed_goes_on_with_its_mean(self):
+        training = Training(
+            epochs=6, minibatch_size=3, learning_rate=0.1, averaging=0.8
+        )
+        whole, kept = Squares(), []
+        train(
+            whole,
+            Sources(Cases(9)),
+            training,
+            checkpoint=Checkpoint(keep=kept.append),
+        )
+        again = Squares()
+        start = Checkpoint(start=kept[2])
+        train(again, Sources(Cases(9)), training, checkpoint=start)
+        assert same(whole, again)
+
+
 class TestSchedules:
     def test_phases_train_the_discriminator_on_all_cases_while_the_model_stands(self):
         model = Slope()
@@ -527,6 +611,7 @@ class TestRefusals:
             clip_norm=float("nan"),
             patience=0,
             validation_fraction=1.0,
+            averaging=1.0,
             schedule=schedule,
             n_devices=0,
         )
@@ -535,7 +620,8 @@ class TestRefusals:
         for name in (
             "epochs is 0", "minibatch_size is 2.5", "learning_rate is -1.0",
             "weight_decay is -1.0", "clip_norm is nan", "patience is 0",
-            "validation_fraction is 1.0", "n_devices is 0", "kind is 'phrases'",
+            "validation_fraction is 1.0", "averaging is 1.0", "n_devices is 0",
+            "kind is 'phrases'",
             "every is 0", "schedule: learning_rate is 0.0", "noise is -1.0",
         ):  # fmt: skip
             assert name in str(caught.value)

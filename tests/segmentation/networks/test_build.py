@@ -63,7 +63,7 @@ def test_a_case_alone_gets_what_it_gets_in_company(name):
     torch.testing.assert_close(together[1:2], alone, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["unet", "hrnet", "transunet"])
+@pytest.mark.parametrize("name", ["unet", "plain_unet", "hrnet", "transunet"])
 def test_learns_a_square(name):
     network = small(name, 1, 2).train()
     target = torch.zeros(4, 32, 48, dtype=torch.long)

@@ -158,6 +158,7 @@ PARAMETERS = {
     "tolerance_mm": "distance up to which surfaces count as the same",
     "tolerance_voxels": "how far apart corners of one grid may lie",
     "train": "features of the patients a model was fitted on",
+    "unpenalized": "blocks or columns whose coefficients have no penalty",
     "volume": "column with the volume of a lesion",
     "walls": "what wall_thickness returned",
     "weight": "of bodies",

@@ -16,7 +16,13 @@ from radlatent.errors import SchemaError
 from radlatent.features.origin import keep_origins
 from radlatent.schema import check_features, nearest, split_column
 
-__all__ = ["block_coverage", "has_values", "join", "select_blocks"]
+__all__ = [
+    "block_coverage",
+    "columns_that_fit",
+    "has_values",
+    "join",
+    "select_blocks",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -120,8 +126,27 @@ def select_blocks(features: pd.DataFrame, blocks: str | Iterable[str]) -> pd.Dat
     >>> list(select_blocks(features, "*_latent"))
     ['ct_latent__mu0']
     """
+    chosen = columns_that_fit(check_features(features).columns, blocks)
+    return keep_origins(features[chosen], features)
+
+
+def columns_that_fit(columns: Iterable[str], blocks: str | Iterable[str]) -> list[str]:
+    """Return the names of columns that `select_blocks` keeps, in their order.
+
+    Parameters
+    ----------
+    columns
+        Of a **features** table.
+    blocks
+        As in `select_blocks`.
+
+    Raises
+    ------
+    SchemaError
+        A name or a pattern fits no block, or no column.
+    """
     patterns = [blocks] if isinstance(blocks, str) else list(blocks)
-    block_of = {column: split_column(column)[0] for column in check_features(features)}
+    block_of = {column: split_column(column)[0] for column in columns}
     # blocks have no "__", so that a pattern with it can only mean columns
     fits = {
         pattern: {
@@ -142,7 +167,7 @@ def select_blocks(features: pd.DataFrame, blocks: str | Iterable[str]) -> pd.Dat
         msg = f"no {what} fits {unknown}{hint} (the table has the blocks {blocks})."
         raise SchemaError(msg)
     chosen = set().union(*fits.values())
-    return keep_origins(features[[c for c in block_of if c in chosen]], features)
+    return [column for column in block_of if column in chosen]
 
 
 def has_values(table: pd.DataFrame) -> pd.Series:

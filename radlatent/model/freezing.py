@@ -29,7 +29,7 @@ from radlatent.fusion.solvers.cox import CoxRegression
 from radlatent.fusion.solvers.forest import SurvivalForest
 from radlatent.fusion.solvers.linear import PenalizedLinear, ScaledSVR
 from radlatent.fusion.solvers.signs import SignAverage, SignAverageClassifier
-from radlatent.fusion.solvers.sparse import SparseLogistic
+from radlatent.fusion.solvers.sparse import SparingLogistic, SparseLogistic
 from radlatent.fusion.solvers.weibull import WeibullRegression
 from radlatent.fusion.steps.combat import Combat
 from radlatent.fusion.validation.tuning import Tuned
@@ -209,8 +209,9 @@ def _(fitted: LogisticRegression) -> Linear:
     return Linear(fitted.coef_, fitted.intercept_)
 
 
-@freeze.register
-def _(fitted: SparseLogistic) -> Linear:
+@freeze.register(SparingLogistic)
+@freeze.register(SparseLogistic)
+def _(fitted: SparingLogistic | SparseLogistic) -> Linear:
     return Linear(fitted.coef_, fitted.intercept_)
 
 

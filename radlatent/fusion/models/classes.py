@@ -5,6 +5,8 @@ both takes ``kind``: "class" (the last step is ``classify``) or "continuous"
 (``regress``).
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
@@ -18,7 +20,7 @@ from radlatent.features.folds import whose_rows
 from radlatent.fusion.models.prepare import Preparation, pipeline
 from radlatent.fusion.solvers.boosted import Boosted, BoostedNumbers
 from radlatent.fusion.solvers.linear import ScaledSVR
-from radlatent.fusion.solvers.sparse import SparseLogistic
+from radlatent.fusion.solvers.sparse import SparingLogistic, SparseLogistic
 from radlatent.schema import nearest
 
 __all__ = ["boosted", "forest", "logistic", "svm"]
@@ -41,6 +43,7 @@ def logistic(
     C: float = 1.0,
     penalty: str = "ridge",
     l1_ratio: float = 0.5,
+    unpenalized: str | Sequence[str] = (),
     prepare: Preparation | dict | None = None,
 ) -> Pipeline:
     """Return penalized logistic regression behind impute, scale and select.
@@ -59,6 +62,9 @@ def logistic(
         both (`SparseLogistic`).
     l1_ratio
         Share of the elastic net that is lasso; the other penalties do not use it.
+    unpenalized
+        Blocks, patterns or columns, such as ["clinical"], whose coefficients have no
+        penalty and that no selection leaves out: glmnet's ``penalty.factor`` of 0.
     prepare
         A `Preparation`, or its fields.
 
@@ -72,11 +78,16 @@ def logistic(
         hint = nearest(penalty, _PENALTIES)
         msg = f"unknown penalty {penalty!r}{hint} (known are {_PENALTIES})."
         raise SchemaError(msg)
+    shared = {"n_features": n_features, "prepare": prepare}
+    if len(unpenalized):
+        ratios = {"ridge": 0.0, "lasso": 1.0, "elastic_net": l1_ratio}
+        classify = SparingLogistic(C, ratios[penalty], unpenalized)
+        return pipeline("classify", classify, unpenalized=unpenalized, **shared)
     # the default of 100 iterations is too few for a weak penalty on many columns
     classify = LogisticRegression(C=C, max_iter=10_000)
     if penalty != "ridge":
         classify = SparseLogistic(C, l1_ratio if penalty == "elastic_net" else 1.0)
-    return pipeline("classify", classify, n_features=n_features, prepare=prepare)
+    return pipeline("classify", classify, **shared)
 
 
 def svm(

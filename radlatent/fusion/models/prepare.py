@@ -5,6 +5,7 @@ Imputation, scaling and selection are inside it, so that ``cross_validate`` fits
 training patients only.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import pandas as pd
@@ -22,6 +23,8 @@ from radlatent.fusion.steps.combat import Combat
 from radlatent.fusion.steps.filters import (
     DropCorrelated,
     DropNearConstant,
+    Selector,
+    Sparing,
     StableColumns,
 )
 from radlatent.fusion.steps.selection import (
@@ -153,6 +156,7 @@ def pipeline(
     *,
     n_features: int | None = None,
     prepare: Preparation | dict | None = None,
+    unpenalized: str | Sequence[str] = (),
 ) -> Pipeline:
     """Return a model behind impute, scale and select, and what else ``prepare`` says.
 
@@ -167,6 +171,8 @@ def pipeline(
         Columns to keep, None for all.
     prepare
         A `Preparation`, or its fields.
+    unpenalized
+        Blocks, patterns or columns that no filter and no selection looks at.
 
     Raises
     ------
@@ -177,8 +183,16 @@ def pipeline(
     kind = "continuous" if is_regressor(model) else "class"
     kind = "survival" if survival else kind
     steps = [*plan.before_outcome(), *plan.by_outcome(n_features, kind=kind)]
-    if not survival:
+    if len(unpenalized):
+        steps = [
+            (step, Sparing(one, unpenalized) if isinstance(one, Selector) else one)
+            for step, one in steps
+        ]
+    if not survival and not len(unpenalized):
         return Pipeline([*steps, (name, model)])
-    kind = CompetingPipeline if isinstance(model, ByCause) else SurvivalPipeline
-    # tables between steps, so that errors can name patients and columns
+    if not survival:
+        kind = Pipeline
+    else:
+        kind = CompetingPipeline if isinstance(model, ByCause) else SurvivalPipeline
+    # tables between steps, so that columns and patients can be told by name
     return kind([*steps, (name, model)]).set_output(transform="pandas")

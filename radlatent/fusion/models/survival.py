@@ -5,6 +5,8 @@ structured outcome (``event``, ``time`` in days); ``predict`` gives risks (highe
 earlier event), ``predict_survival`` probabilities to be free of the event.
 """
 
+from collections.abc import Sequence
+
 from sklearn.pipeline import Pipeline
 
 from radlatent.fusion.models.prepare import Preparation, pipeline
@@ -23,6 +25,7 @@ def cox(
     n_features: int | None = None,
     penalty_strength: float = 0.1,
     l1_ratio: float = 0.0,
+    unpenalized: str | Sequence[str] = (),
     prepare: Preparation | dict | None = None,
 ) -> SurvivalPipeline:
     """Return penalized Cox regression behind impute, scale and select.
@@ -35,6 +38,9 @@ def cox(
         Weight of the penalty on standardized columns, as in `CoxRegression`.
     l1_ratio
         0 ridge, 1 lasso, between them elastic net.
+    unpenalized
+        Blocks, patterns or columns, such as ["clinical"], whose coefficients have no
+        penalty and that no selection leaves out: glmnet's ``penalty.factor`` of 0.
     prepare
         A `Preparation`, or its fields.
 
@@ -44,8 +50,9 @@ def cox(
     preparation, did not see (`SurvivalPipeline`): five parts, in each of which a
     `Combat` with ``unseen="error"`` needs patients of every site beside it.
     """
-    model = CoxRegression(penalty_strength, l1_ratio)
-    return pipeline("risk", model, n_features=n_features, prepare=prepare)
+    model = CoxRegression(penalty_strength, l1_ratio, unpenalized)
+    about = {"n_features": n_features, "prepare": prepare, "unpenalized": unpenalized}
+    return pipeline("risk", model, **about)
 
 
 def aft(

@@ -4,11 +4,12 @@ Columns and a structured outcome enter; risks (higher = worse) and survival
 probabilities leave. Columns are penalized as they come: standardize them before.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
 
 from radlatent.fusion.solvers.concordance import concordance
 from radlatent.fusion.solvers.survival import (
@@ -17,9 +18,17 @@ from radlatent.fusion.solvers.survival import (
     Linear,
     check_survival,
     not_converged,
+    unpenalized_columns,
 )
 
-__all__ = ["Baseline", "CoxRegression", "breslow", "descend"]
+__all__ = [
+    "Baseline",
+    "CoxRegression",
+    "NotConverged",
+    "Penalty",
+    "breslow",
+    "descend",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +109,9 @@ class CoxRegression(Linear):
         patient: lambda (l1_ratio |b|_1 + (1 - l1_ratio) |b|_2^2 / 2), as in glmnet.
     l1_ratio
         0 ridge, 1 lasso, between them elastic net.
+    unpenalized
+        Blocks, patterns or columns of ``X`` that have no penalty, as those of glmnet
+        with a ``penalty.factor`` of 0.
 
     Attributes
     ----------
@@ -126,22 +138,31 @@ class CoxRegression(Linear):
     (penalty); Beck & Teboulle 2009, doi:10.1137/080716542 (steps)
     """
 
-    def __init__(self, penalty_strength: float = 0.1, l1_ratio: float = 0.0):
+    def __init__(
+        self,
+        penalty_strength: float = 0.1,
+        l1_ratio: float = 0.0,
+        unpenalized: str | Sequence[str] = (),
+    ):
         self.penalty_strength = penalty_strength
         self.l1_ratio = l1_ratio
+        self.unpenalized = unpenalized
 
     def fit(self, X: ArrayLike, y: np.ndarray) -> "CoxRegression":
         """Fit columns ``X`` to the structured outcome ``y``.
 
         Raises
         ------
+        SchemaError
+            No column is what ``unpenalized`` says.
         ValueError
             As `check_survival`; without penalty the columns order all events; or the
             fit does not converge.
         """
         X, y = check_survival(self, X, y)
+        free = unpenalized_columns(self)
         centered, kept = self._center(X)
-        self.coef_[kept] = descend(self, centered, _efron(y))
+        self.coef_[kept] = descend(self, centered, _efron(y), free[kept])
         risk = centered @ self.coef_[kept]
         if self.penalty_strength == 0 and concordance(risk[:, None], y)[0] == 1:
             each = np.abs(concordance(X, y) - 0.5) == 0.5
@@ -189,7 +210,25 @@ def _efron(y) -> Callable:
     return loss
 
 
-def descend(model: Linear, X: np.ndarray, loss: Callable) -> np.ndarray:
+@dataclass(frozen=True)
+class Penalty:
+    """What `descend` needs to know of a model: see `CoxRegression`."""
+
+    penalty_strength: float
+    l1_ratio: float
+
+
+class NotConverged(ValueError):
+    """Steps that came to no end."""
+
+
+def descend(
+    model: BaseEstimator | Penalty,
+    X: np.ndarray,
+    loss: Callable,
+    free: np.ndarray | None = None,
+    start: np.ndarray | None = None,
+) -> np.ndarray:
     """Return coefficients by proximal gradient steps (Beck & Teboulle 2009).
 
     Parameters
@@ -200,20 +239,27 @@ def descend(model: Linear, X: np.ndarray, loss: Callable) -> np.ndarray:
         Centered columns, shape (n_patients, n_columns).
     loss
         Takes risks; returns minus the mean log likelihood and its slope by patient.
+    free
+        Which columns have no penalty, shape (n_columns,); None: none of them.
+    start
+        Coefficients to start from, (n_columns,) or, of several risks a patient,
+        (n_columns, n_risks); None starts from 0, with one risk.
 
     Raises
     ------
-    ValueError
-        The steps did not converge.
+    NotConverged
+        The steps did not converge: a ``ValueError``.
     """
-    lasso = model.penalty_strength * model.l1_ratio
-    ridge = model.penalty_strength - lasso
+    coef = ahead = np.zeros(X.shape[1]) if start is None else start
+    each = np.ones(X.shape[1]) if free is None else (~free).astype(float)
+    each = model.penalty_strength * each.reshape(-1, *[1] * (coef.ndim - 1))
+    lasso = model.l1_ratio * each
+    ridge = each - lasso
 
     def smooth(coef):
         value, slope = loss(X @ coef)
-        return value + ridge / 2 * coef @ coef, X.T @ slope + ridge * coef
+        return value + np.vdot(ridge * coef, coef) / 2, X.T @ slope + ridge * coef
 
-    coef = ahead = np.zeros(X.shape[1])
     step, pace = 1.0, 1.0
     for _ in range(MAX_STEPS):
         value, slope = smooth(ahead)
@@ -224,7 +270,7 @@ def descend(model: Linear, X: np.ndarray, loss: Callable) -> np.ndarray:
             to = ahead - step * slope
             to = np.sign(to) * np.maximum(np.abs(to) - step * lasso, 0)
             move = to - ahead
-            bound = value + slope @ move + move @ move / (2 * step)
+            bound = value + np.vdot(slope, move) + np.vdot(move, move) / (2 * step)
             # rounding counts where the move is small
             if smooth(to)[0] <= bound + 1e-14 * abs(value):
                 break
@@ -232,8 +278,8 @@ def descend(model: Linear, X: np.ndarray, loss: Callable) -> np.ndarray:
         if np.abs(move).max() <= TOLERANCE * step:
             return to
         # speed that points uphill is given up
-        pace = 1.0 if move @ (to - coef) < 0 else pace
+        pace = 1.0 if np.vdot(move, to - coef) < 0 else pace
         faster = (1 + np.sqrt(1 + 4 * pace**2)) / 2
         coef, ahead = to, to + (pace - 1) / faster * (to - coef)
         pace = faster
-    raise not_converged(model, f" in {MAX_STEPS} steps")
+    raise NotConverged(not_converged(model, f" in {MAX_STEPS} steps"))

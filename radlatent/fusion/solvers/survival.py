@@ -11,6 +11,8 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from radlatent.errors import SchemaError
+from radlatent.features.join import columns_that_fit
 from radlatent.fusion.solvers.concordance import comparable, concordance
 
 __all__ = [
@@ -20,6 +22,7 @@ __all__ = [
     "SurvivalModel",
     "check_survival",
     "not_converged",
+    "unpenalized_columns",
 ]
 
 #: Slope of the mean log likelihood of a patient that counts as none.
@@ -144,6 +147,29 @@ class Linear(SurvivalModel):
         self.dropped_ = np.flatnonzero(~kept)
         self.coef_ = np.zeros(X.shape[1])
         return centered[:, kept], kept
+
+
+def unpenalized_columns(model: BaseEstimator) -> np.ndarray:
+    """Return which columns of a model have no penalty, shape (n_columns,).
+
+    Parameters
+    ----------
+    model
+        Its columns are known already; ``unpenalized`` names blocks, patterns or columns
+        as for ``select_blocks``, an empty list none.
+
+    Raises
+    ------
+    SchemaError
+        A name fits no column, or the columns have no names.
+    """
+    if not len(model.unpenalized):
+        return np.zeros(model.n_features_in_, dtype=bool)
+    names = getattr(model, "feature_names_in_", None)
+    if names is None:
+        msg = f"unpenalized={model.unpenalized!r} names columns: give a table of them."
+        raise SchemaError(msg)
+    return np.isin(names, columns_that_fit(names, model.unpenalized))
 
 
 def not_converged(model: "Linear", why: str = "") -> ValueError:

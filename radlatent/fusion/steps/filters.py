@@ -4,24 +4,27 @@ Columns of training patients enter; a fitted scikit-learn selector leaves, which
 the same columns of new patients.
 """
 
+from collections.abc import Sequence
 from numbers import Integral
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.stats import rankdata
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.feature_selection import SelectorMixin
+from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from radlatent.errors import SchemaError
 from radlatent.fusion.solvers.concordance import concordance
-from radlatent.fusion.solvers.survival import check_survival
+from radlatent.fusion.solvers.survival import check_survival, unpenalized_columns
 
 __all__ = [
     "DropCorrelated",
     "DropNearConstant",
     "Selector",
+    "Sparing",
     "StableColumns",
     "correlation",
     "share_between",
@@ -66,6 +69,37 @@ class Selector(SelectorMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.target_tags.required = self._needs_classes
         tags.input_tags.allow_nan = self._takes_missing
+        return tags
+
+
+class Sparing(Selector):
+    """A selector that always keeps some columns, and looks at the others only.
+
+    Parameters
+    ----------
+    selector
+        The unfitted selector; its ``n_features`` counts the others.
+    unpenalized
+        Blocks, patterns or columns that are kept.
+    """
+
+    def __init__(self, selector: SelectorMixin, unpenalized: str | Sequence[str] = ()):
+        self.selector = selector
+        self.unpenalized = unpenalized
+
+    def fit(self, X: pd.DataFrame, y: ArrayLike | None = None) -> "Sparing":
+        """Fit a copy of the selector to the columns that are not spared."""
+        self.n_features_in_, self.feature_names_in_ = X.shape[1], np.asarray(X.columns)
+        kept = unpenalized_columns(self)
+        if not kept.all():
+            self.selector_ = clone(self.selector).fit(X.loc[:, ~kept], y)
+            kept[~kept] = self.selector_.get_support()
+        return self._keep(kept)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = get_tags(self.selector).target_tags.required
+        tags.input_tags.allow_nan = get_tags(self.selector).input_tags.allow_nan
         return tags
 
 

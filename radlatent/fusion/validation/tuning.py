@@ -5,12 +5,14 @@ A model and a grid enter, an estimator leaves that searches when it is fitted: i
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from inspect import signature
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone, is_regressor
+from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import BaseCrossValidator, ParameterGrid, PredefinedSplit
 from sklearn.pipeline import Pipeline
 from sklearn.utils import assert_all_finite, column_or_1d, get_tags, indexable
@@ -25,6 +27,7 @@ from radlatent.fusion.metrics.arrays import Risks
 from radlatent.fusion.metrics.classes import auc
 from radlatent.fusion.metrics.continuous import r2
 from radlatent.fusion.metrics.survival import c_harrell
+from radlatent.fusion.models import FAMILIES
 from radlatent.fusion.solvers.boosted import GrownOnce
 from radlatent.fusion.solvers.calibrated import Calibrated
 from radlatent.fusion.validation.inputs import outcome_of
@@ -34,7 +37,14 @@ from radlatent.schema import nearest
 if TYPE_CHECKING:
     from radlatent.features.endpoint import Endpoint
 
-__all__ = ["InnerFolds", "Tuned", "rank_score", "search_folds", "tune"]
+__all__ = [
+    "InnerFolds",
+    "Tuned",
+    "rank_score",
+    "search_folds",
+    "settings_of",
+    "tune",
+]
 
 
 class InnerFolds(BaseCrossValidator):
@@ -110,7 +120,7 @@ class Tuned(MetaEstimatorMixin, BaseEstimator):
     estimator
         The unfitted model.
     param_grid
-        Name of a setting to its candidates.
+        Name of a setting to its candidates, as of `tune`.
     cv
         The `InnerFolds`; None takes five.
 
@@ -119,7 +129,8 @@ class Tuned(MetaEstimatorMixin, BaseEstimator):
     best_estimator_
         The chosen candidate, fitted to all patients; what `Tuned` predicts is its.
     best_params_, best_score_, best_index_
-        Its settings, its mean score, its number among the candidates.
+        Its settings by the names of the grid, its mean score, its number among the
+        candidates.
     cv_results_
         ``params``, and ``mean_test_score`` and ``std_test_score`` over inner folds.
     n_splits_
@@ -146,6 +157,11 @@ class Tuned(MetaEstimatorMixin, BaseEstimator):
         ]
         return self.choose(X, y, scores)
 
+    def _grid(self):
+        """Return the grid by the names that ``set_params`` takes."""
+        names = settings_of(self.estimator)
+        return {names.get(k, k): values for k, values in self.param_grid.items()}
+
     def split(self, X: ArrayLike, y: ArrayLike):
         """Yield the places of training and of test patients of each inner fold."""
         folds = self.cv or InnerFolds()
@@ -157,8 +173,9 @@ class Tuned(MetaEstimatorMixin, BaseEstimator):
         self, X: pd.DataFrame, y: ArrayLike, unseen: pd.DataFrame, truth: ArrayLike
     ) -> list[float]:
         """Return the score of each candidate, fitted to ``X``, on the unseen."""
-        fits, shared = _plan(self.estimator, self.param_grid)
-        first, rest = _divide(self.estimator, self.param_grid)
+        grid = self._grid()
+        fits, shared = _plan(self.estimator, grid)
+        first, rest = _divide(self.estimator, grid)
         if first is not None:
             X = first.fit_transform(X, y)
             unseen = first.transform(unseen)
@@ -175,17 +192,21 @@ class Tuned(MetaEstimatorMixin, BaseEstimator):
         self, X: pd.DataFrame, y: ArrayLike, scores: list[list[float]]
     ) -> "Tuned":
         """Fit the candidate with the best mean of ``scores``, a list an inner fold."""
-        fits, shared = _plan(self.estimator, self.param_grid)
+        grid = self._grid()
+        given = dict(zip(grid, self.param_grid, strict=True))
+        fits, shared = _plan(self.estimator, grid)
         candidates = [settings | lot for settings in fits for lot in shared]
+        named = [{given[k]: v for k, v in lot.items()} for lot in candidates]
         mean = np.mean(scores, axis=0)
-        results = {"params": candidates, "mean_test_score": mean}
+        results = {"params": named, "mean_test_score": mean}
         self.cv_results_ = results | {"std_test_score": np.std(scores, axis=0)}
         self.n_splits_ = len(scores)
         # a score that is not defined in a fold says nothing for a candidate
         self.best_index_ = int(np.argmax(np.nan_to_num(mean, nan=-np.inf)))
         self.best_score_ = mean[self.best_index_]
-        self.best_params_ = candidates[self.best_index_]
-        best = clone(self.estimator).set_params(**clone(self.best_params_, safe=False))
+        self.best_params_ = named[self.best_index_]
+        chosen = candidates[self.best_index_]
+        best = clone(self.estimator).set_params(**clone(chosen, safe=False))
         self.best_estimator_ = best.fit(X, y)
         # what scikit-learn knows of a fitted model, where the model knows it
         for name in ("classes_", "n_features_in_", "feature_names_in_"):
@@ -229,6 +250,41 @@ class Tuned(MetaEstimatorMixin, BaseEstimator):
         tags.target_tags = model.target_tags
         tags.input_tags = model.input_tags
         return tags
+
+
+#: What builders call settings.
+_WORDS = {
+    word
+    for families in FAMILIES.values()
+    for build in families.values()
+    for word in signature(build).parameters
+}
+
+#: Settings of scikit-learn that have the name of another one of a builder.
+_OTHERS = {LogisticRegression: ("penalty", "l1_ratio")}
+
+
+def settings_of(model: BaseEstimator) -> dict[str, str]:
+    """Return the names by which a grid may call settings, to those of ``set_params``.
+
+    Parameters
+    ----------
+    model
+        Unfitted.
+
+    Notes
+    -----
+    Every name of ``model.get_params()``, and the last part of one, where builders use
+    that word and only one of the steps has it: ``C`` for ``classify__C``.
+    """
+    known = model.get_params()
+    found = {name: [name] for name in known}
+    for name in known:
+        owner, _, last = name.rpartition("__")
+        other = last in _OTHERS.get(type(known.get(owner)), ())
+        if owner and last in _WORDS - known.keys() and not other:
+            found.setdefault(last, []).append(name)
+    return {short: names[0] for short, names in found.items() if len(names) == 1}
 
 
 def _checked(y, *, numbers=False):
@@ -349,8 +405,8 @@ def tune(
     model
         An unfitted classifier, regressor or survival estimator, most often a Pipeline.
     grid
-        Name of a setting to its candidates, as of ``model.get_params()``; in a Pipeline
-        ``classify__C``, ``select__n_features``.
+        Name of a setting to its candidates, as its builder calls it, ``C`` or
+        ``n_features``, or as of ``model.get_params()``: ``classify__C``.
     n_folds
         Inner folds, stratified by class, event or groups of similar numbers.
     random_state
@@ -359,7 +415,8 @@ def tune(
     Raises
     ------
     SchemaError
-        The model has no such setting, or a setting has no candidate.
+        The model has no such setting, several steps have one of this name, or a setting
+        has no candidate.
 
     Notes
     -----
@@ -370,6 +427,10 @@ def tune(
     best candidate. There every inner fold is a task of its own, for ``jobs`` and for
     progress.
 
+    What changes which steps there are has no candidates: ``kind``, ``penalty`` of
+    ``logistic``, ``prepare``. Search ``n_features`` of a model that was built with some
+    number of them.
+
     References
     ----------
     Varma & Simon 2006, doi:10.1186/1471-2105-7-91
@@ -377,10 +438,10 @@ def tune(
     Examples
     --------
     >>> from radlatent import logistic
-    >>> tune(logistic(n_features=10), {"classify__C": [0.01, 0.1, 1]}).param_grid
-    {'classify__C': [0.01, 0.1, 1]}
+    >>> tune(logistic(n_features=10), {"C": [0.01, 0.1, 1]}).param_grid
+    {'C': [0.01, 0.1, 1]}
     """
-    known = model.get_params()
+    known = settings_of(model)
     problems = [f"no setting {k!r}{nearest(k, known)}" for k in grid if k not in known]
     problems += [f"{k!r} has no candidate" for k, v in grid.items() if not len(v)]
     if problems or not grid:

@@ -25,6 +25,8 @@ from radlatent.fusion import (
     logistic,
     make_folds,
     outcome_of,
+    ridge,
+    svm,
     tune,
 )
 from radlatent.fusion.solvers.boosted import Boosted
@@ -34,6 +36,7 @@ from radlatent.fusion.validation.tuning import (
     Tuned,
     rank_score,
     search_folds,
+    settings_of,
 )
 
 
@@ -291,3 +294,44 @@ def test_folds_that_cannot_be_searched_are_all_told(make_endpoint, make_features
     tuned = tune(logistic(), {"classify__C": [1, 2]})
     with pytest.raises(SchemaError, match=r"fold 0: 4 patients .* fold 2: 4 patients"):
         cross_validate(tuned, features, endpoint, folds)
+
+
+@pytest.mark.parametrize(
+    ("model", "word", "setting"),
+    [
+        (logistic(n_features=3), "n_features", "select__n_features"),
+        (logistic(), "C", "classify__C"),
+        (svm(), "gamma", "classify__estimator__machine__gamma"),
+        (forest(), "max_features", "classify__max_features"),
+        (boosted(), "max_depth", "classify__max_depth"),
+        (cox(), "penalty_strength", "risk__penalty_strength"),
+        (ridge(unpenalized=["a"]), "penalty_strength", "regress__penalty_strength"),
+    ],
+)
+def test_a_grid_names_settings_as_builders_do(model, word, setting):
+    assert settings_of(model)[word] == setting
+    assert settings_of(model)[setting] == setting
+
+
+def test_both_names_find_the_same():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(60, 4)), np.arange(60) % 2
+    short = tune(logistic(n_features=2), {"C": [0.01, 1.0], "n_features": [1, 2]})
+    long = {"classify__C": [0.01, 1.0], "select__n_features": [1, 2]}
+    short, long = short.fit(X, y), tune(logistic(n_features=2), long).fit(X, y)
+    assert short.best_score_ == long.best_score_
+    assert set(short.best_params_) == {"C", "n_features"}
+    assert [*short.best_params_.values()] == [*long.best_params_.values()]
+    np.testing.assert_array_equal(short.predict_proba(X), long.predict_proba(X))
+
+
+def test_what_is_no_setting_is_told():
+    with pytest.raises(SchemaError, match="no setting 'n_features'"):
+        tune(logistic(), {"n_features": [3]})
+    # scikit-learn's words are others than the builder's
+    with pytest.raises(SchemaError, match="no setting 'penalty'"):
+        tune(logistic(), {"penalty": ["ridge", "lasso"]})
+    with pytest.raises(SchemaError, match="no setting 'l1_ratio'"):
+        tune(logistic(), {"l1_ratio": [0.5]})
+    with pytest.raises(SchemaError, match="no setting 'threshold'"):
+        tune(logistic(), {"threshold": [0.5]})

@@ -29,7 +29,7 @@
 ``cross_validate``           -> ``Result``: predictions, metrics, folds, fits
 ``bootstrap_validate``       optimism-corrected and .632+ estimates, beside it
 ``validate_externally``      a model of one cohort on another
-``recalibrate_in_the_large``  the same with the level of probabilities moved
+``recalibrate_in_the_large``  the same with the level of predictions moved
 ``added_value``              what an embedding adds to hand-crafted features
 ``permute_outcomes``         the same with outcomes of other patients
 ``learning_curve``           a metric against the number of training patients

@@ -209,7 +209,7 @@ def _there(record):
     return record["counts"].get("external") or {}
 
 
-def _external(record):
+def _external(record, tables):
     """Return how the models were tested on another cohort, empty without one."""
     there = _there(record)
     if not there:
@@ -217,7 +217,7 @@ def _external(record):
     return (
         f"External validation: every model was fitted on all patients and tested once "
         f"on {there['patients']} patients of the cohort {there['cohort']}: "
-        f"{outcome_there(record)}."
+        f"{outcome_there(record, tables)}."
     )
 
 
@@ -325,7 +325,7 @@ def _models(record, tables):
                 f"Folds held {split.words}." if split else "",
                 measured,
                 _subgroups(record, tables),
-                _external(record),
+                _external(record, tables),
                 _not_told(tables),
                 _suspects(tables),
             ]

@@ -185,8 +185,8 @@ def _tables(results, *, compared):
         for name in ("predictions", "metrics", "fits")
     }
     found |= curves(found["predictions"])
-    if not compared and _has_two_classes(found["predictions"]):
-        moved = recalibrate_in_the_large(found["predictions"])
+    moved = [] if compared else recalibrate_in_the_large(found["predictions"])
+    if len(moved):
         found["recalibrated"] = evaluate(moved)
     if compared and len(results) > 1:
         try:

@@ -338,7 +338,7 @@ _EXTERNAL = {
 } | {
     "external_recalibrated": replace(
         _KNOWN["metrics"],
-        text="of the other cohort, with probabilities recalibrated in the large",
+        text="of the other cohort, with predictions recalibrated in the large",
         person=False,
     )
 }

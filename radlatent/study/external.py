@@ -107,7 +107,7 @@ def _tables(there, other, results):
     if told.shape[1]:
         found["table_one"] = table_one(told, there.endpoint)
     found |= curves(predictions) | by_groups(there, predictions)
-    if "calibration" in found and there.endpoint.kind == "class":
-        moved = recalibrate_in_the_large(predictions)
+    moved = recalibrate_in_the_large(predictions)
+    if len(moved):
         found["recalibrated"] = evaluate(moved)
     return found

@@ -276,6 +276,17 @@ class TestConformal:
         assert "20 of each class are the fewest" in model.conformal.refusal(0.9)
 
     @pytest.mark.long
+    def test_intervals_cover_as_promised_over_twenty_draws(self, draw_numbers):
+        found = []
+        for seed in range(20):
+            A = draw_numbers(200, seed=100 + seed)
+            X, endpoint = draw_numbers(3000, seed=500 + seed, prefix="n")
+            said, truth = rl.fit(rl.ridge(), *A).predict(X), endpoint.frame["value"]
+            held = (said["lower"] <= truth) & (truth <= said["upper"])
+            found.append(held.mean())
+        assert 0.88 <= np.mean(found) <= 0.92, found
+
+    @pytest.mark.long
     def test_sets_cover_each_class_as_promised_over_twenty_draws(self, draw):
         covered = {"no": [], "yes": []}
         for seed in range(20):

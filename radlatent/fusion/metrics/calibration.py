@@ -5,8 +5,11 @@ classes, the last being positive. ``calibration_curve`` makes a **predictions** 
 of probabilities or of numbers, the table behind a calibration plot.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
+from scipy.optimize import brentq
 from scipy.special import expit, logit
 
 from radlatent.errors import SchemaError
@@ -16,15 +19,26 @@ from radlatent.fusion.metrics.arrays import (
     interval,
     read_runs,
 )
+from radlatent.fusion.metrics.censoring import incidence_steps
 from radlatent.fusion.metrics.continuous import curve_of_numbers
+from radlatent.fusion.metrics.survival import middle_day, survival_at
 
-__all__ = ["calibration_curve", "calibration_intercept", "calibration_slope", "ici"]
+__all__ = [
+    "calibration_curve",
+    "calibration_intercept",
+    "calibration_slope",
+    "ici",
+    "recalibrate_in_the_large",
+]
 
 #: What stands for a probability of 0, and 1 minus it for 1, which have no logit: the
 #: value that R's CalibrationCurves puts there.
 _CLOSEST = 1e-8
 #: A step moves no logit by more than one: these many reach probabilities of 1e-21.
 _STEPS, _CONVERGED = 50, 1e-9
+
+#: Logarithm of the largest factor that a hazard is multiplied by.
+_FARTHEST = 20.0
 
 
 def calibration_intercept(
@@ -102,20 +116,23 @@ def ici(truth: np.ndarray, probability: np.ndarray, weights: np.ndarray) -> np.n
 
 
 def recalibrate_in_the_large(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Return probabilities whose mean is the share of the class among these patients.
+    """Return predictions whose level is that of the outcome among these patients.
 
     Parameters
     ----------
     predictions
-        A **predictions** table; only its models of two classes are used. Each repeat of
-        a model is moved by itself.
+        A **predictions** table; of classes only models of two are used, of survival
+        those that predict it. Each repeat of a model is moved by itself.
 
     Returns
     -------
     DataFrame
-        The same rows with every logit moved by the `calibration_intercept` of the model
-        (never its slope, nor the order of patients), and the ``threshold`` with them.
-        A repeat that lacks a class is left as it is.
+        The same rows; the order of patients stays, and a repeat that lacks a class, an
+        event or a prediction is left as it is. Of classes every logit, and that of the
+        ``threshold``, is moved by the `calibration_intercept` (never its slope). Of
+        survival every cumulative hazard is multiplied by one number, until as many
+        events are expected as observed on the day of ``observed_expected``. Numbers are
+        moved by their mean error.
 
     Notes
     -----
@@ -125,30 +142,60 @@ def recalibrate_in_the_large(predictions: pd.DataFrame) -> pd.DataFrame:
     References
     ----------
     Steyerberg et al. 2004, Stat Med 23:2567, doi:10.1002/sim.1844 (method 2); Van
-    Calster et al. 2019, doi:10.1186/s12916-019-1466-7
+    Calster et al. 2019, doi:10.1186/s12916-019-1466-7; van Houwelingen 2000,
+    doi:10.1002/1097-0258(20001230)19:24<3401::AID-SIM554>3.0.CO;2-2 (survival)
     """
-    parts = []
     keys = ["model", "blocks", "endpoint", "repeat"]
-    for _, rows in predictions.groupby(keys, sort=False):
-        names = [c for c in rows.filter(regex="^probability_") if rows[c].notna().any()]
-        if len(names) != 2:
-            continue
-        classes = [name.removeprefix("probability_") for name in names]
-        positive = rows["positive"].iloc[0] if "positive" in rows else classes[-1]
-        positive = positive if positive in classes else classes[-1]
-        chosen = f"probability_{positive}"
-        [rest] = [name for name in names if name != chosen]
-        truth = (rows["truth"] == positive).to_numpy().astype(int)
-        both = rows[[rest, chosen]].to_numpy(float)
-        [shift] = calibration_intercept(truth, both, np.ones((1, len(rows))))
-        shift = 0.0 if np.isnan(shift) else shift
-        new = expit(_logits(both[:, 1]) + shift)
-        moved = rows.assign(**{chosen: new, rest: 1 - new})
-        if "threshold" in rows:
-            at = rows["threshold"].to_numpy(float)
-            moved["threshold"] = expit(_logits(at) + shift)
-        parts.append(moved)
+    found = [_moved(rows) for _, rows in predictions.groupby(keys, sort=False)]
+    parts = [rows for rows in found if rows is not None]
     return pd.concat(parts, ignore_index=True) if parts else predictions.iloc[:0]
+
+
+def _moved(rows):
+    """Return the rows of one repeat, None of a model that has no such level."""
+    if "predicted" in rows and rows["predicted"].notna().all():
+        shift = (rows["value"] - rows["predicted"]).mean()
+        return rows.assign(predicted=rows["predicted"] + shift)
+    if "risk" in rows and rows["risk"].notna().all():
+        return _moved_survival(rows)
+    names = [c for c in rows.filter(regex="^probability_") if rows[c].notna().any()]
+    if len(names) != 2:
+        return None
+    classes = [name.removeprefix("probability_") for name in names]
+    positive = rows["positive"].iloc[0] if "positive" in rows else classes[-1]
+    positive = positive if positive in classes else classes[-1]
+    chosen = f"probability_{positive}"
+    [rest] = [name for name in names if name != chosen]
+    truth = (rows["truth"] == positive).to_numpy().astype(int)
+    both = rows[[rest, chosen]].to_numpy(float)
+    [shift] = calibration_intercept(truth, both, np.ones((1, len(rows))))
+    shift = 0.0 if np.isnan(shift) else shift
+    new = expit(_logits(both[:, 1]) + shift)
+    moved = rows.assign(**{chosen: new, rest: 1 - new})
+    if "threshold" in rows:
+        at = rows["threshold"].to_numpy(float)
+        moved["threshold"] = expit(_logits(at) + shift)
+    return moved
+
+
+def _moved_survival(rows):
+    columns = [c for c in rows.filter(regex="^survival_") if rows[c].notna().any()]
+    if not columns:
+        return None
+    [run] = read_runs(rows)
+    [risks], day = run.predicted, middle_day(run)
+    observed = 1 - incidence_steps(run.truth, np.ones((1, len(rows)))).at(day).item()
+
+    def excess(log_factor):
+        survival = risks.survival ** np.exp(log_factor)
+        found = survival_at(replace(risks, survival=survival), day)
+        return (1 - found).mean() - observed
+
+    ends = np.array([excess(-_FARTHEST), excess(_FARTHEST)])
+    if not (ends[0] < 0 < ends[1]):
+        return rows
+    factor = np.exp(brentq(excess, -_FARTHEST, _FARTHEST))
+    return rows.assign(**{column: rows[column] ** factor for column in columns})
 
 
 def calibration_curve(

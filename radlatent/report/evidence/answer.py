@@ -53,21 +53,22 @@ def images(record: Mapping) -> dict[str, dict]:
 
 def outcome(record: Mapping, tables: Mapping) -> str:
     """Return how many patients have which outcome, in words; of a number its range."""
-    counts = record["counts"].get("outcome") or {}
+    return _counted(record, tables, record["counts"].get("outcome") or {})
+
+
+def outcome_there(record: Mapping, tables: Mapping) -> str:
+    """Return the same of the patients of the other cohort; no text without one."""
+    counts = (record["counts"].get("external") or {}).get("outcome") or {}
+    return _counted(record, tables, counts)
+
+
+def _counted(record, tables, counts):
     if _is_number(record):
-        return _range(record, counts)
+        return _range(record, counts) if counts else ""
     predictions = tables.get("predictions")
     survival = predictions is not None and "risk" in predictions
     names = {"0": "censored", "1": "event"} if survival else {}
     return ", ".join(f"{names.get(name, name)} ({n})" for name, n in counts.items())
-
-
-def outcome_there(record: Mapping) -> str:
-    """Return the same of the patients of the other cohort; no text without one."""
-    counts = (record["counts"].get("external") or {}).get("outcome") or {}
-    if _is_number(record):
-        return _range(record, counts)
-    return ", ".join(f"{name} ({n})" for name, n in counts.items())
 
 
 def _is_number(record):

@@ -123,11 +123,11 @@ TABLES = (
         "external_performance",
         "external",
         "Performance in the other cohort: estimate (interval). Models were fitted on "
-        "all patients of the first cohort, nothing on these; the threshold is that of "
-        "training.",
+        "all patients of the first cohort, nothing on these.",
         tables.performance,
         _WHOSE,
         source="external_metrics",
+        notes={"Sensitivity": "The threshold is that of training."},
     ),
     Table(
         "external_performance_by_group",
@@ -141,10 +141,18 @@ TABLES = (
     Table(
         "external_recalibrated",
         "external",
-        "The same after recalibration in the large: every logit moved by one number, "
-        "until the mean probability is the share of the class among these patients. "
-        "Their outcomes are used: this is an update, and no validation.",
+        "The same after recalibration in the large, the level of the outcome among "
+        "these patients. Their outcomes are used: this is an update, and no "
+        "validation.",
         tables.performance,
         _WHOSE,
+        notes={
+            "AUC (DeLong)": "Every logit is moved by one number, until the mean "
+            "probability is the share of the class.",
+            "C (Harrell)": "Every cumulative hazard is multiplied by one number, until "
+            "as many events are expected as observed on that day; models without "
+            "survival curves are left out.",
+            "R²": "Every prediction is moved by the mean error.",
+        },
     ),
 )

@@ -9,7 +9,9 @@ from radlatent.fusion.metrics.calibration import (
     calibration_intercept,
     calibration_slope,
     ici,
+    recalibrate_in_the_large,
 )
+from radlatent.fusion.metrics.evaluate import evaluate
 
 #: Both fits stop at steps of 1e-8 or less on the scale of the logit.
 CONVERGED = 1e-6
@@ -171,3 +173,54 @@ def test_several_classes_have_a_curve_each(make_predictions, rng):
     assert rows.xs("bins", level="curve").tolist() == [60, 60, 60]
     with pytest.raises(SchemaError, match="n_bins=0"):
         calibration_curve(make_predictions(["a", "b", "c"] * 20, p), n_bins=0)
+
+
+KEY = {"model": "m", "blocks": "all", "endpoint": "e", "repeat": 0, "fold": 0}
+
+
+class TestRecalibratedInTheLarge:
+    def survival(self, rng, factor, n=300):
+        """Return predictions of a hazard that is so many times the true one."""
+        risk = rng.normal(size=n)
+        time = np.ceil(1000 * rng.exponential(size=n) / np.exp(risk)) + 1
+        end = rng.uniform(500, 3000, n).round()
+        about = {"patient_id": [f"p{i}" for i in range(n)], "risk": risk}
+        about |= {"time": np.minimum(time, end), "event": (time <= end).astype(int)}
+        for day in (200, 400, 800, 1600):
+            hazard = factor * day / 1000 * np.exp(risk)
+            about[f"survival_{day}"] = np.exp(-hazard)
+        return pd.DataFrame(about).assign(**KEY, trained_until=4000.0)
+
+    def test_of_survival_as_many_events_are_expected_as_observed(self, rng):
+        table = self.survival(rng, factor=2.5)
+        moved = recalibrate_in_the_large(table)
+        before, after = (
+            evaluate(one, n_boot=20).set_index("metric")["estimate"]
+            for one in (table, moved)
+        )
+        assert before["observed_expected"] < 0.8
+        assert after["observed_expected"] == pytest.approx(1, abs=1e-9)
+        assert after["c_harrell"] == before["c_harrell"]
+        assert after["integrated_brier"] < before["integrated_brier"]
+        # the true hazard comes back: one number for all patients and days
+        factor = np.log(moved["survival_400"]) / np.log(table["survival_400"])
+        assert factor.std() == pytest.approx(0, abs=1e-9)
+        assert 0.35 < factor.mean() < 0.45  # 1 / 2.5
+
+    def test_of_numbers_the_mean_error_goes(self, rng):
+        truth = rng.normal(50, 8, 60)
+        about = {"patient_id": [f"p{i}" for i in range(60)], "value": truth}
+        about["predicted"] = truth + rng.normal(3, 2, 60)
+        table = pd.DataFrame(about).assign(**KEY)
+        moved = recalibrate_in_the_large(table)
+        error = (moved["value"] - moved["predicted"]).mean()
+        assert error == pytest.approx(0, abs=1e-12)
+        spread = (moved["predicted"] - table["predicted"]).std()
+        assert spread == pytest.approx(0, abs=1e-12)
+
+    def test_who_had_no_event_or_tells_no_survival_is_no_reason_to_fail(self, rng):
+        table = self.survival(rng, factor=1.0, n=30)
+        bare = table.drop(columns=list(table.filter(like="survival_")))
+        assert recalibrate_in_the_large(bare).empty
+        both = pd.concat([table, bare.assign(model="bare")], ignore_index=True)
+        assert set(recalibrate_in_the_large(both)["model"]) == {"m"}

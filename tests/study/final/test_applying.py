@@ -1,8 +1,11 @@
 """The model of a study of images says of new images what it said in memory."""
 
+import json
 import re
 import shutil
+from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
@@ -10,6 +13,7 @@ from typer.testing import CliRunner
 import radlatent as rl
 from radlatent.cli import app
 from radlatent.errors import SchemaError
+from radlatent.imaging import read_volume, write_volume
 
 VOLUME = "pet_handcrafted__original_shape_VoxelVolume"
 MEAN = "pet_handcrafted__original_firstorder_Mean"
@@ -180,3 +184,71 @@ def test_a_study_of_survival_as_well(folder, tmp_path):
     said = rl.predict(tmp_path / "cox", folder / "new")
     assert said.filter(like="survival_").notna().all(axis=None)
     assert said["risk"].notna().all()
+
+
+def enlarged(path, factor):
+    """Make everything in an image as many times as large, voxels and all."""
+    volume, times = read_volume(path), factor ** (1 / 3)
+    spacing = tuple(times * mm for mm in volume.spacing_mm)
+    origin = times * np.asarray(volume.origin)
+    write_volume(replace(volume, spacing_mm=spacing, origin=origin), path)
+
+
+@pytest.mark.slow
+def test_another_scanner_five_times_the_size_and_a_missing_modality(folder, tmp_path):
+    study = folder / "combat.yml"
+    text = (folder / "logistic.yml").read_text("utf-8")
+    study.write_text(text.replace("clinical]}", "clinical], combat: pool}"), "utf-8")
+    model = rl.fit_study(study, cache=folder / "cache")
+    place = shutil.copytree(folder / "new", tmp_path / "new")
+    cases = pd.read_csv(place / "cases.csv", dtype=str)
+    large, bare, foreign, *_ = cases["patient_id"].unique()
+    rows = cases[cases["patient_id"] == large]
+    columns = [f"{what}_{m}" for what in ("image", "mask") for m in ("pet", "ct")]
+    for path in set(rows[columns].to_numpy().ravel()):
+        enlarged(place / path, 5.0)
+    cases.loc[cases["patient_id"] == bare, ["image_ct", "mask_ct"]] = np.nan
+    cases.loc[cases["patient_id"] == foreign, "site"] = "Z"
+    cases.to_csv(place / "cases.csv", index=False)
+    before, said = rl.predict(model, folder / "new"), rl.predict(model, place)
+    assert (said["refused"] == "").all()
+    # five times the size: the column, and how far from those of training
+    assert VOLUME in said.loc[large, "outside"]
+    assert not said.loc[large, "inside"]
+    assert said.loc[large, "distance"] > 2 * before.loc[large, "distance"]
+    assert said.loc[large, "percentile"] == 100
+    # no CT: filled in, and told
+    told = "no value of ct_handcrafted: filled in with medians"
+    assert said.loc[bare, "remark"] == told
+    # another scanner: the declared rule
+    told = "site not of training: values left as they are"
+    assert said.loc[foreign, "remark"] == told
+    others = said.index.difference([large, bare, foreign])
+    pd.testing.assert_frame_equal(said.loc[others], before.loc[others])
+
+
+def share_of_oracle(auc, cohort):
+    """Return an AUC as a share of what the truth gets on these very patients."""
+    truth = json.loads((cohort / "truth.json").read_text("utf-8"))
+    return auc / truth["oracle"]["auc"]["linear_predictor"]
+
+
+@pytest.mark.long
+def test_another_cohort_of_images_gets_what_validation_promised(folder):
+    about = {"n_patients": 70, "seen_effect": 3, "hidden_effect": 0}
+    rl.simulate(folder / "A", **about)
+    rl.simulate(folder / "B", **about, random_state=7)
+    text = (folder / "logistic.yml").read_text("utf-8")
+    (folder / "A.yml").write_text(text.replace("cohort: cohort", "cohort: A"), "utf-8")
+    model = rl.fit_study(folder / "A.yml", cache=folder / "cache_a")
+    promised = model.performance.set_index("metric").loc["auc"]
+    said = rl.predict(model, folder / "B", cache=folder / "cache_a")
+    truth = rl.Cohort.read(folder / "B").endpoint("response")
+    sick = truth.frame["class"].loc[said.index] == model.about.positive
+    ranks = said[f"probability_{model.about.positive}"].rank()
+    n, m = sick.sum(), (~sick).sum()
+    auc = (ranks[sick].sum() - n * (n + 1) / 2) / (n * m)
+    found = share_of_oracle(auc, folder / "B")
+    ends = [share_of_oracle(promised[end], folder / "A") for end in ("lower", "upper")]
+    assert ends[0] <= found <= ends[1]
+    assert found > 0.9

@@ -19,6 +19,9 @@
 :class:`LabelMap`, `MaskFile`               labels of structures; files of a cohort
 :class:`ShapePrior`, `Frame`,               a VAE or NVAE of slices, how it is built,
 `NVAESettings`                              and what it looks at
+:func:`traverse`, `interpretability`,       what a latent does to a shape; how well one
+`latent_correlations`                       tells an attribute
+:func:`redraw_sequence`, `latent_frames`    a sequence of masks made consistent
 :class:`MaskReviser`, `load_reviser`        what readers change in a network's masks
 :class:`MaskCorrector`, `load_corrector`    corrects a mask where that is safe
 :func:`correct`                             a cohort corrected: a derived cohort
@@ -71,6 +74,14 @@ _HOMES = {
     "prior.frame": ("Frame",),
     "prior.models": ("NVAESettings",),
     "prior.shape_prior": ("ShapePrior",),
+    "prior.interpretability": ("interpretability", "latent_correlations"),
+    "prior.traversal": ("Traversal", "traverse"),
+    "sequences.redraw": (
+        "SEQUENCE_METHODS",
+        "RedrawnSequence",
+        "latent_frames",
+        "redraw_sequence",
+    ),
     "revision.reviser": ("MaskReviser", "Revision", "load_reviser"),
     "correction.corrector": ("MaskCorrector", "load_corrector"),
     "correction.decision": ("Correction",),

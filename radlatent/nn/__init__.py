@@ -5,6 +5,7 @@
 :class:`NonRedundantVAE`               decodes [h, d]; d is told apart from h
 :class:`SepVAE`                        common and salient latents
 :class:`MaskVAE`, `MaskMinibatch`      slices of masks
+:class:`Ordering`                      orders their latents along attributes
 :class:`MaskUNet`                      revises them, given the image
 :class:`NVAE`, `Hierarchy`,            the same, with latents at several scales
 :class:`Penalties`
@@ -25,7 +26,7 @@ from radlatent.nn.mask_unet import MaskUNet
 from radlatent.nn.mask_vae import MaskMinibatch, MaskVAE
 from radlatent.nn.nonredundant import NonRedundantVAE
 from radlatent.nn.nvae import NVAE, Hierarchy, Penalties
-from radlatent.nn.objective import Loss, Minibatch
+from radlatent.nn.objective import Loss, Minibatch, Ordering
 from radlatent.nn.sepvae import SepVAE
 from radlatent.nn.supervised import Supervised
 from radlatent.nn.training.fit import train
@@ -51,6 +52,7 @@ __all__ = [
     "MaskVAE",
     "Minibatch",
     "NonRedundantVAE",
+    "Ordering",
     "Penalties",
     "Schedule",
     "SepVAE",

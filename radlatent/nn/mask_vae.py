@@ -2,7 +2,8 @@
 
 Kingma & Welling 2014, arXiv:1312.6114, with a categorical likelihood; the constraint is
 that of Painchaud et al. 2020, doi:10.1109/TMI.2020.3003240: one linear neuron on the
-latent.
+latent. Ordered along attributes it is the AR-VAE of Pati & Lerch 2021
+(arXiv:2004.05485).
 """
 
 from itertools import pairwise
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 from radlatent.nn.blocks import GaussianEncoder
 from radlatent.nn.distributions import divergence
-from radlatent.nn.objective import Loss
+from radlatent.nn.objective import Loss, Ordering, order_loss
 
 __all__ = ["MaskMinibatch", "MaskVAE"]
 
@@ -32,11 +33,15 @@ class MaskMinibatch(NamedTuple):
         Those to reconstruct, of the same shape.
     position
         Place of each slice along its axis, 0 to 1, shape (minibatch,).
+    attributes
+        Numbers along which the first latents are ordered, NaN where there is none,
+        shape (minibatch, n_attributes); or None.
     """
 
     x: Tensor
     target: Tensor
     position: Tensor
+    attributes: Tensor | None = None
 
 
 class MaskVAE(GaussianEncoder):
@@ -57,10 +62,14 @@ class MaskVAE(GaussianEncoder):
     constraint
         Weight of the squared error of the position that one linear neuron reads from
         the latent; 0 removes the term.
+    ordering
+        How strongly the first latents follow the attributes of minibatches; None
+        removes the term.
 
     Notes
     -----
-    loss = - sum over pixels of log p(class) + beta KL + constraint (position error)^2.
+    loss = - sum over pixels of log p(class) + beta KL + constraint (position error)^2 +
+    gamma `order_loss` of the latent that was drawn.
     What is reconstructed may be another mask than the one that enters: trained on
     (degraded, expert) pairs the model corrects. In evaluation z is the posterior mean.
     """
@@ -74,13 +83,14 @@ class MaskVAE(GaussianEncoder):
         width: int = 16,
         beta: float = 1.0,
         constraint: float = 0.0,
+        ordering: Ordering | None = None,
     ):
         channels = [n_classes, *(width * n for n in _STAGES)]
         start = (channels[-1], size // 16, size // 16)
         n_out = start[0] * start[1] * start[2]
         halves = [_halve(*pair) for pair in pairwise(channels)]
         super().__init__(nn.Sequential(*halves, nn.Flatten()), n_out, n_latent)
-        self.beta, self.constraint = beta, constraint
+        self.beta, self.constraint, self.ordering = beta, constraint, ordering
         self.position = nn.Linear(n_latent, 1)
         upward = channels[:0:-1]
         self.decoder = nn.Sequential(
@@ -118,6 +128,10 @@ class MaskVAE(GaussianEncoder):
         away = (self.position(z).squeeze(1) - minibatch.position) ** 2
         total = entropy + self.beta * kl + self.constraint * away
         parts = {"reconstruction": entropy, "kl": kl, "position": away}
+        if self.ordering is not None:
+            order = order_loss(z, minibatch.attributes, self.ordering.delta)
+            parts["order"] = order
+            total = total + self.ordering.gamma * order
         return Loss(total, parts, z)
 
 

@@ -1,4 +1,4 @@
-"""What goes into a loss and what comes out: a minibatch, and named parts."""
+"""What goes into a loss and what comes out: a minibatch, named parts, and terms."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = ["Loss", "Minibatch", "squared_error"]
+__all__ = ["Loss", "Minibatch", "Ordering", "order_loss", "squared_error"]
 
 
 class Minibatch(NamedTuple):
@@ -65,3 +65,65 @@ def squared_error(x: Tensor, reconstruction: Tensor, mask: Tensor) -> Tensor:
     # float32: in half precision a sum over a volume stops growing
     error = (x.float() - reconstruction.float()) * mask
     return 0.5 * torch.sum(error**2, dim=tuple(range(1, x.ndim)))
+
+
+@dataclass(frozen=True)
+class Ordering:
+    """How strongly latents are ordered along attributes.
+
+    Parameters
+    ----------
+    gamma
+        Weight of the term, beside a reconstruction that is summed over pixels.
+    delta
+        How sharp the order is: differences of latents are multiplied with it.
+
+    Notes
+    -----
+    10 and 1 are the defaults of the authors; Painchaud et al. 2022 take 0.1 and 16
+    beside a reconstruction that is a mean over pixels.
+    """
+
+    gamma: float = 10.0
+    delta: float = 1.0
+
+    def problems(self) -> list[str]:
+        """Return what is wrong with the settings."""
+        return [
+            f"ordering: {name} is {value!r}; give a number above 0"
+            for name, value in (("gamma", self.gamma), ("delta", self.delta))
+            if not value > 0
+        ]
+
+
+def order_loss(z: Tensor, attributes: Tensor, delta: float) -> Tensor:
+    """Return how far the first latents are from the order of the attributes.
+
+    Parameters
+    ----------
+    z
+        Latents, shape (minibatch, n_latent).
+    attributes
+        Attribute l is that of latent l; NaN where there is none, shape (minibatch,
+        n_attributes).
+    delta
+        As in `Ordering`.
+
+    Returns
+    -------
+    Tensor
+        Shape (minibatch,): of each observation the mean over all others and itself of
+        | tanh(delta (z_i - z_j)) - sign(a_i - a_j) |, summed over attributes. Its mean
+        is the published mean over pairs.
+
+    References
+    ----------
+    Pati & Lerch 2021, arXiv:2004.05485
+    """
+    own = z[:, : attributes.shape[1]].float()
+    apart = torch.tanh(delta * (own[:, None] - own[None]))
+    difference = attributes[:, None] - attributes[None]
+    known = ~difference.isnan()
+    away = (apart - torch.sign(difference.nan_to_num())).abs() * known
+    # without a single pair there is nothing to order
+    return (away.sum(dim=1) / known.sum(dim=1).clamp(min=1)).sum(dim=1)

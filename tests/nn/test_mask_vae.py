@@ -12,6 +12,7 @@ from torch.distributions import (  # noqa: E402
 )
 
 from radlatent.nn.mask_vae import MaskMinibatch, MaskVAE  # noqa: E402
+from radlatent.nn.objective import Ordering, order_loss  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -143,3 +144,48 @@ def test_learns_four_masks_by_heart():
     wrong = (found(minibatch).argmax(dim=1) != classes).sum()
     assert wrong == 0
     assert found.loss(minibatch).parts["position"].max() < 0.01
+
+
+def test_order_is_the_published_mean_over_pairs():
+    z, attributes = torch.randn(6, 5), torch.randn(6, 2)
+    found = order_loss(z, attributes, 3.0)
+    assert found.shape == (6,)
+    expected = 0
+    for k in (0, 1):
+        apart = z[:, k].view(-1, 1) - z[:, k].view(1, -1)
+        order = attributes[:, k].view(-1, 1) - attributes[:, k].view(1, -1)
+        away = (torch.tanh(3.0 * apart) - torch.sign(order)).abs()
+        expected += away.mean()
+    # float32
+    torch.testing.assert_close(found.mean(), expected, rtol=1e-6, atol=0)
+
+
+def test_pairs_without_an_attribute_say_nothing_of_the_order():
+    z, attributes = torch.randn(5, 3), torch.randn(5, 1)
+    gap = torch.cat([attributes, attributes.new_full((1, 1), torch.nan)])
+    found = order_loss(torch.cat([z, z.new_zeros(1, 3)]), gap, 1.0)
+    torch.testing.assert_close(found[:5], order_loss(z, attributes, 1.0))
+    assert found[5] == 0
+    z.requires_grad_()
+    order_loss(z, torch.full((5, 1), torch.nan), 1.0).sum().backward()
+    assert z.grad.abs().max() == 0
+
+
+def test_the_order_enters_the_total_with_its_weight():
+    ordering = Ordering(gamma=7.0, delta=2.0)
+    found, (minibatch, _) = model(ordering=ordering).eval(), masks()
+    minibatch = minibatch._replace(attributes=torch.randn(4, 2))
+    loss = found.loss(minibatch)
+    expected = order_loss(loss.z, minibatch.attributes, 2.0)
+    assert torch.equal(loss.parts["order"], expected)
+    plain = model().eval()
+    plain.load_state_dict(found.state_dict())
+    rest = loss.total - plain.loss(minibatch).total
+    # float32: what is left of totals of hundreds of nats
+    torch.testing.assert_close(rest, 7 * expected, rtol=1e-3, atol=1e-4)
+    assert "order" not in plain.loss(minibatch).parts
+
+
+def test_faulty_weights_of_the_order_are_told():
+    assert Ordering().problems() == []
+    assert len(Ordering(gamma=0, delta=-1).problems()) == 2

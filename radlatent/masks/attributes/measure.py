@@ -10,6 +10,7 @@ from radlatent.masks.attributes.planar import apex_of, area, base_of, moments
 from radlatent.masks.attributes.sets import ATTRIBUTE_SETS, AttributeSet
 from radlatent.masks.attributes.solid import lesion_values
 from radlatent.masks.overlap.label_boxes import check_spacing
+from radlatent.masks.rules.regions import Region
 from radlatent.schema import nearest
 
 __all__ = ["attribute_set", "shape_attributes"]
@@ -52,7 +53,8 @@ def shape_attributes(
         Integers, 0 = background: slices of shape (n, rows, columns) or one of (rows,
         columns); of ``"lesion"`` volumes of shape (n, z, y, x) or one of (z, y, x).
     attributes
-        ``"apical_7"`` (Painchaud et al. 2022), ``"short_axis"`` or ``"lesion"``.
+        ``"apical_7"`` (Painchaud et al. 2022), ``"short_axis"``, ``"lesion_slice"`` or
+        ``"lesion"``.
     structures
         Name to label.
     spacing_mm
@@ -158,4 +160,21 @@ def _lesions(labels, structures, spacing):
     return np.array([lesion_values(one, spacing) for one in inside])
 
 
-_MEASURES = {"apical_7": _apical, "short_axis": _short_axis, "lesion": _lesions}
+def _lesion_slices(labels, structures, spacing):
+    inside = labels == structures["lesion"]
+    round_ = [
+        4 * np.pi * np.count_nonzero(region.filled) / region.perimeter**2
+        if region is not None and region.perimeter
+        else np.nan
+        for region in (Region(one, spacing) if one.any() else None for one in inside)
+    ]
+    columns = area(inside, spacing), np.array(round_)
+    return np.stack([*columns, moments(inside, spacing).elongation], axis=1)
+
+
+_MEASURES = {
+    "apical_7": _apical,
+    "short_axis": _short_axis,
+    "lesion_slice": _lesion_slices,
+    "lesion": _lesions,
+}

@@ -111,6 +111,12 @@ _SHORT_AXIS = (
     Attribute("epi_center_y", "mm", "row of the center of mass of LV and MYO"),
 )
 
+_LESION_SLICE = (
+    Attribute("area", "mm2", "area of the lesion"),
+    Attribute("circularity", "ratio", "4 pi area / perimeter^2 of the filled lesion"),
+    Attribute("elongation", "ratio", "length of the second axis over the first"),
+)
+
 _LESION = (
     Attribute("volume", "mm3", "voxels times the volume of one"),
     Attribute("sphericity", "ratio", "surface of the ball of its volume over its own"),
@@ -124,6 +130,7 @@ ATTRIBUTE_SETS: Mapping[str, AttributeSet] = MappingProxyType(
         for one in (
             AttributeSet("apical_7", ("LV", "MYO"), 2, _APICAL),
             AttributeSet("short_axis", ("RV", "MYO", "LV"), 2, _SHORT_AXIS),
+            AttributeSet("lesion_slice", ("lesion",), 2, _LESION_SLICE),
             AttributeSet("lesion", ("lesion",), 3, _LESION),
         )
     }

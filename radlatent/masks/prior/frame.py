@@ -30,6 +30,9 @@ __all__ = [
 ]
 
 
+_ANCHORS = ("structures", "image")
+
+
 @dataclass(frozen=True)
 class Frame:
     """A square of pixels around the structures of a slice.
@@ -51,6 +54,9 @@ class Frame:
         frame: the right ventricle reaches farther out than the left.
     context
         Whether the slices before and after are seen as well, from the same place.
+    anchor
+        ``"structures"``, or ``"image"``: the middle of the frame is that of the slice,
+        and nothing is turned, so that place and tilt of a shape are told by its latent.
 
     Notes
     -----
@@ -70,6 +76,7 @@ class Frame:
     toward: str | None = "RV"
     ahead_mm: float = 20.0
     context: bool = False
+    anchor: str = "structures"
 
     def problems(self) -> list[str]:
         """Return what is wrong with the settings."""
@@ -78,6 +85,8 @@ class Frame:
             found.append(f"size is {self.size!r}; give a multiple of 16")
         if not self.spacing_mm > 0:
             found.append(f"spacing_mm is {self.spacing_mm!r}; give a number above 0")
+        if self.anchor not in _ANCHORS:
+            found.append(f"anchor is {self.anchor!r}; give one of {_ANCHORS}")
         return [f"frame: {problem}" for problem in found]
 
 
@@ -142,6 +151,12 @@ def place(
         raise SchemaError(msg)
     pixel = np.asarray(spacing_mm[1:], dtype=np.float64)
     slices = np.flatnonzero(labels.any(axis=(1, 2)))
+    if frame.anchor == "image":
+        middle = (np.asarray(labels.shape[1:]) - 1) / 2 * pixel
+        center = np.tile(middle, (len(slices), 1))
+        return Placement(
+            frame, slices, center, np.eye(2), tuple(pixel), labels.shape[1:]
+        )
     named = [structures[name] for name in frame.center if name in structures]
     toward = structures.get(frame.toward)
     middles, heading = [], np.zeros(2)

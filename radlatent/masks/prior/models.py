@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from radlatent.masks.prior.frame import Frame
-from radlatent.nn import NVAE, Hierarchy, MaskVAE, Penalties, Training
+from radlatent.nn import NVAE, Hierarchy, MaskVAE, Ordering, Penalties, Training
 from radlatent.schema import nearest
 
 __all__ = ["MODELS", "NVAESettings", "build", "defaults_of", "model_problems"]
@@ -71,6 +71,7 @@ def model_problems(
     *,
     beta: float | Sequence[float],
     constraint: float,
+    n_attributes: int = 0,
 ) -> list[str]:
     """Return what is wrong with the settings of a model.
 
@@ -82,7 +83,11 @@ def model_problems(
         What it looks at.
     beta, constraint
         Weights of its loss.
+    n_attributes
+        Along which latents are ordered.
     """
+    if n_attributes and model != "vae":
+        return ["attributes: latents are ordered in the VAE alone"]
     if model == "vae":
         found = []
         if frame.context:
@@ -115,6 +120,7 @@ def build(
     n_latent: int,
     beta: float | Sequence[float],
     constraint: float,
+    ordering: Ordering | None = None,
 ) -> nn.Module:
     """Return an untrained model, its weights drawn from torch's generator.
 
@@ -126,9 +132,11 @@ def build(
         Background and structures.
     n_latent
         Length of the latent vector of a VAE.
+    ordering
+        How strongly it follows attributes; None: not at all.
     """
     if model == "vae":
-        weights = {"beta": beta, "constraint": constraint}
+        weights = {"beta": beta, "constraint": constraint, "ordering": ordering}
         found = MaskVAE(n_classes, frame.size, n_latent, **weights)
     else:
         settings = _settings(model)

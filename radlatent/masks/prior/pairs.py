@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from radlatent.cohort.labels import LabelMap
+from radlatent.masks.attributes.measure import shape_attributes
 from radlatent.masks.degradation.apply import degrade
 from radlatent.masks.degradation.draws import Degradation, mix_for_mask
 from radlatent.masks.prior.frame import Frame, place, to_frame, with_context
@@ -37,12 +38,16 @@ class MaskPairs:
         Place of each slice along its axis, 0 to 1, shape (n,).
     owners
         Number of the mask of each pair, shape (n,).
+    attributes
+        Of the expert's slices, shape (n, n_attributes), NaN where there is none; or
+        None.
     """
 
     inputs: Tensor
     targets: Tensor
     positions: Tensor
     owners: np.ndarray
+    attributes: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -56,6 +61,7 @@ class MaskPairs:
             torch.cat([_shares(part) for part in inputs.split(n, dim=1)], dim=1),
             _shares(self.targets[rows].to(device)),
             self.positions[rows].to(device),
+            None if self.attributes is None else self.attributes[rows].to(device),
         )
 
 
@@ -77,6 +83,7 @@ def collect_pairs(
     n_degraded: int,
     *,
     random_state: int = 0,
+    attributes: str | None = None,
     description: str = "",
 ) -> MaskPairs:
     """Return the slices of masks, as they are and degraded.
@@ -93,6 +100,8 @@ def collect_pairs(
         Degraded copies of each mask, each under draws of its own.
     random_state
         Seed of the draws.
+    attributes
+        Name of a set of `radlatent.masks.ATTRIBUTE_SETS` that is measured.
     description
         What the progress bar says.
     """
@@ -103,15 +112,16 @@ def collect_pairs(
             if n_degraded:
                 drawn += mix_for_mask(mask.name, n_degraded, random_state=random_state)
             for degradation in drawn:
-                found = _pairs_of(mask, frame, names, degradation)
+                found = _pairs_of(mask, frame, names, degradation, attributes)
                 parts.append((*found, np.full(len(found[0]), number)))
             advance()
-    inputs, targets, positions, owners = zip(*parts, strict=True)
+    inputs, targets, positions, measured, owners = zip(*parts, strict=True)
     maps = [torch.cat(part) for part in (inputs, targets, positions)]
-    return MaskPairs(*maps, np.concatenate(owners))
+    numbers = None if attributes is None else torch.cat(measured)
+    return MaskPairs(*maps, np.concatenate(owners), numbers)
 
 
-def _pairs_of(mask, frame, names, degradation):
+def _pairs_of(mask, frame, names, degradation, attributes):
     changed = degrade(mask.array, degradation, **mask.legend)
     placement = place(changed, frame, **mask.legend)
     values = [mask.structures[name] for name in names]
@@ -123,7 +133,12 @@ def _pairs_of(mask, frame, names, degradation):
         _bytes(view(labels, placement, values), len(values))[held]
         for view, labels in ((seen, changed), (to_frame, mask.array))
     ]
-    return (*maps, torch.from_numpy(position).float()[held])
+    numbers = None
+    if attributes is not None:
+        planes = mask.array[placement.slices]
+        found = shape_attributes(planes, attributes, **mask.slice_legend)
+        numbers = torch.from_numpy(found.to_numpy(np.float32))[held]
+    return (*maps, torch.from_numpy(position).float()[held], numbers)
 
 
 def slice_positions(labels: np.ndarray, slices: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from radlatent.cohort.labels import LabelMap
 from radlatent.errors import RadlatentError, SchemaError
+from radlatent.masks.attributes.measure import attribute_set
 from radlatent.masks.prior.frame import (
     Frame,
     Placement,
@@ -38,6 +39,7 @@ from radlatent.nn import (
     NVAE,
     Hierarchy,
     MaskVAE,
+    Ordering,
     Penalties,
     Schedule,
     Sources,
@@ -109,6 +111,11 @@ class ShapePrior(BaseEstimator):
         Weight of the squared error of the position along the axis, read from the latent
         by one linear neuron; 0 is the plain VAE, about 100 the constrained one. Of a
         VAE alone.
+    attributes
+        Name of a set of `radlatent.masks.ATTRIBUTE_SETS` of slices: the first latents
+        of a VAE are ordered along them (AR-VAE); None orders nothing.
+    ordering
+        How strongly; None: `radlatent.nn.Ordering`'s defaults.
     n_degraded
         Degraded copies of every mask that the model learns to restore, beside the mask
         itself; 0 trains an autoencoder of expert masks.
@@ -128,6 +135,8 @@ class ShapePrior(BaseEstimator):
         The trained `MaskVAE` or `NVAE`.
     frame_, training_
         What it looks at, and how it was trained.
+    latent_names_
+        Names of the attributes, then ``z07`` and so on.
     latents_
         Posterior means of the expert slices, shape (n, n_latent).
     bandwidth_
@@ -148,7 +157,8 @@ class ShapePrior(BaseEstimator):
 
     References
     ----------
-    Painchaud et al. 2020, doi:10.1109/TMI.2020.3003240
+    Painchaud et al. 2020, doi:10.1109/TMI.2020.3003240; Pati & Lerch 2021,
+    arXiv:2004.05485; Painchaud et al. 2022, arXiv:2112.02102
     """
 
     def __init__(  # noqa: PLR0913 - what it is, what it sees, and how it learns
@@ -158,6 +168,8 @@ class ShapePrior(BaseEstimator):
         n_latent: int = 32,
         beta: float | Sequence[float] = 1.0,
         constraint: float = 0.0,
+        attributes: str | None = None,
+        ordering: Ordering | None = None,
         n_degraded: int = 6,
         frame: Frame | None = None,
         training: Training | None = None,
@@ -167,6 +179,8 @@ class ShapePrior(BaseEstimator):
         self.n_latent = n_latent
         self.beta = beta
         self.constraint = constraint
+        self.attributes = attributes
+        self.ordering = ordering
         self.n_degraded = n_degraded
         self.frame = frame
         self.training = training
@@ -218,6 +232,7 @@ class ShapePrior(BaseEstimator):
             self.structures_,
             self.n_degraded,
             random_state=self.random_state,
+            attributes=self.attributes,
             description="Degrading masks",
         )
         held = np.unique(np.asarray(owners)[pairs.owners]).tolist()
@@ -251,7 +266,26 @@ class ShapePrior(BaseEstimator):
 
     def _problems(self):
         weights = {"beta": self.beta, "constraint": self.constraint}
-        return model_problems(self.model, self.frame_, **weights)
+        names = self.attribute_names
+        found = model_problems(
+            self.model, self.frame_, **weights, n_attributes=len(names)
+        )
+        if names and attribute_set(self.attributes).n_axes != 2:
+            found.append(f"attributes {self.attributes!r} are of volumes, not slices")
+        if self.model == "vae" and len(names) > self.n_latent:
+            found.append(f"n_latent is {self.n_latent}; {len(names)} are ordered")
+        return found + (self.ordering.problems() if self.ordering else [])
+
+    @property
+    def attribute_names(self) -> list[str]:
+        """Names of the attributes along which the first latents are ordered."""
+        return attribute_set(self.attributes).names if self.attributes else []
+
+    @property
+    def latent_names_(self) -> list[str]:
+        """Names of the latents: those of attributes first."""
+        names = self.attribute_names
+        return names + [f"z{k:02d}" for k in range(len(names), self._n_latent())]
 
     def build(self) -> MaskVAE | NVAE:
         """Return the untrained model of the settings and ``structures_``."""
@@ -264,6 +298,7 @@ class ShapePrior(BaseEstimator):
                 n_latent=self.n_latent,
                 beta=self.beta,
                 constraint=self.constraint,
+                ordering=(self.ordering or Ordering()) if self.attributes else None,
             )
 
     def encode(self, mask: LabelMap) -> Encoded:
@@ -361,6 +396,8 @@ class ShapePrior(BaseEstimator):
         nested = {"frame": asdict(self.frame_), "training": asdict(self.training_)}
         if isinstance(self.model, NVAESettings):
             nested["model"] = asdict(self.model)
+        if self.ordering is not None:
+            nested["ordering"] = asdict(self.ordering)
         record = {
             "prior": settings | nested,
             "structures": list(self.structures_),
@@ -400,6 +437,8 @@ def _settings_of(record):
     schedule = Schedule(**record["training"]["schedule"])
     training = Training(**record["training"] | {"schedule": schedule})
     settings = record | {"frame": Frame(**frame), "training": training}
+    if record.get("ordering") is not None:
+        settings["ordering"] = Ordering(**record["ordering"])
     if isinstance(record.get("model"), dict):
         kinds = (("hierarchy", Hierarchy), ("penalties", Penalties))
         parts = {name: kind(**_tuples(record["model"][name])) for name, kind in kinds}

@@ -112,6 +112,22 @@ def test_a_ring_on_the_short_axis():
     assert found[["epi_center_x", "epi_center_y"]].tolist() == pytest.approx([60, 30])
 
 
+def test_slices_of_a_lesion():
+    row, column = np.indices((60, 80))
+    disk = (row - 30) ** 2 + (column - 40) ** 2 <= 20**2
+    oval = ((row - 30) / 10) ** 2 + ((column - 40) / 30) ** 2 <= 1
+    found = shape_attributes(
+        np.stack([disk, oval, 0 * disk]).astype(np.uint8),
+        "lesion_slice",
+        structures={"lesion": 1},
+    )
+    assert found.loc[0, "area"] == pytest.approx(np.pi * 20**2, rel=0.01)
+    assert found.loc[0, "circularity"] == pytest.approx(1, abs=0.1)
+    assert found["elongation"].tolist()[:2] == pytest.approx([1, 1 / 3], abs=0.01)
+    assert found.loc[1, "circularity"] < 0.75
+    assert found.loc[2].isna().all()
+
+
 def test_a_ball_and_a_spindle():
     z, y, x = np.indices((30, 60, 60)) * np.array([2.0, 1.0, 1.0])[:, None, None, None]
     ball = (z - 30) ** 2 + (y - 30) ** 2 + (x - 30) ** 2 <= 18**2

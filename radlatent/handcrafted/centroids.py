@@ -43,7 +43,7 @@ def lesion_centroids(
     Raises
     ------
     SchemaError
-        The cohort has no such modality.
+        The cohort has no such modality, or its pixel size is unknown.
     CohortError
         With every mask that could not be read, or does not hold its lesion.
 
@@ -61,6 +61,7 @@ def lesion_centroids(
         known = list(cohort.modalities)
         msg = f"cohort {cohort.name!r} has no modality {modality!r}"
         raise SchemaError(f"{msg}{nearest(modality, known)} (it has {known}).")
+    cohort.check_in_mm(modality, "a centroid")
     tasks = {}
     for case_id, label in cohort.included["mask_label"].items():
         files = cohort.files(case_id, modality)

@@ -127,7 +127,8 @@ def wall_thickness(
     Raises
     ------
     SchemaError
-        The cohort has no such structure, or the orientation is not one of both.
+        The cohort has no such structure, its pixel size is unknown, or the orientation
+        is not one of both.
 
     Notes
     -----
@@ -217,6 +218,7 @@ def _together(cohort, structures, modality):
     if absent:
         msg = f"lesion_id {absent} are not in cohort {cohort.name!r}: {sorted(found)}."
         raise SchemaError(msg)
+    cohort.check_in_mm(modality, "the thickness of a wall")
     keys = [k for k in ("patient_id", "timepoint") if k in cases]
     columns = [*keys, f"mask_{modality}", "mask_label"]
     parts = {

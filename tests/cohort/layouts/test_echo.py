@@ -178,6 +178,10 @@ def test_an_unknown_pixel_size_is_said_where_millimeters_are_needed(pngs, tmp_pa
     assert means.notna().all(axis=None)
     assert measured.features.drop(columns=means).isna().all(axis=None)
     assert measured.failures["message"].str.contains("pixel size is unknown").all()
+    with pytest.raises(SchemaError, match="thickness of a wall needs millimeters"):
+        rl.wall_thickness(cohort, myocardium="MYO", cavity="LV", modality="us_4ch")
+    with pytest.raises(SchemaError, match="centroid needs millimeters"):
+        rl.lesion_centroids(cohort, "us_4ch")
     settings["setting"]["resampledPixelSpacing"] = [1, 1, 1]
     with pytest.raises(SchemaError, match="resampledPixelSpacing needs millimeters"):
         rl.extract(cohort, settings=settings)

@@ -226,13 +226,13 @@ class ShapePrior(BaseEstimator):
         vars(self).pop("fitted_on_", None)
         self.structures_ = _structures(masks)
         owners = [str(k) for k in range(len(masks))] if patients is None else patients
+        about = {"random_state": self.random_state, "attributes": self.attributes}
         pairs = collect_pairs(
             masks,
             self.frame_,
             self.structures_,
             self.n_degraded,
-            random_state=self.random_state,
-            attributes=self.attributes,
+            **about,
             description="Degrading masks",
         )
         held = np.unique(np.asarray(owners)[pairs.owners]).tolist()

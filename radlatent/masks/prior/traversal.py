@@ -4,7 +4,6 @@ Of an AR-VAE a latent is a handle: its attribute should move, and the others sta
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -14,9 +13,6 @@ from radlatent.masks.attributes.measure import shape_attributes
 from radlatent.masks.prior.frame import classes_of
 from radlatent.masks.prior.shape_prior import ShapePrior
 from radlatent.schema import nearest
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 __all__ = ["Traversal", "traverse"]
 
@@ -58,7 +54,7 @@ class Traversal:
         ranks = values.rank().corrwith(self.table["latent"].rank())
         return pd.DataFrame(ends | {"monotone": ranks})
 
-    def plot(self, ax: "Axes | None" = None, **kwargs) -> "Axes":
+    def plot(self, ax=None, **kwargs):
         """Draw the masks side by side, first step on the left.
 
         Parameters

@@ -227,13 +227,9 @@ class ShapePrior(BaseEstimator):
         self.structures_ = _structures(masks)
         owners = [str(k) for k in range(len(masks))] if patients is None else patients
         about = {"random_state": self.random_state, "attributes": self.attributes}
+        about |= {"description": "Degrading masks"}
         pairs = collect_pairs(
-            masks,
-            self.frame_,
-            self.structures_,
-            self.n_degraded,
-            **about,
-            description="Degrading masks",
+            masks, self.frame_, self.structures_, self.n_degraded, **about
         )
         held = np.unique(np.asarray(owners)[pairs.owners]).tolist()
         if len(held) < 2:

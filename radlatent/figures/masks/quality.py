@@ -136,8 +136,9 @@ def dice_violins(
                 ax.vlines(held.median(), y - 0.38, y + 0.38, color="black", lw=2)
             counts = [(part["state"] == what).sum() for what in ("missed", "invented")]
             told = f"{counts[0]:,} missed, {counts[1]:,} invented"
-            look = {"fontsize": "x-small", "va": "center"} | kwargs
-            ax.text(0.01, y, told, **look)
+            # above the tail of the violin, which would strike it out
+            look = {"fontsize": "x-small", "va": "bottom"} | kwargs
+            ax.text(0.01, y - 0.06, told, **look)
             ticks[y] = f"{structure}, {name} (n = {len(part):,})"
             y += 1.0
         y += 0.4

@@ -3,6 +3,7 @@
 A features table, or a cohort, enters; a table with a row a patient leaves.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,6 +12,9 @@ import numpy as np
 import pandas as pd
 
 from radlatent.errors import SchemaError
+from radlatent.features.endpoint import Endpoint
+from radlatent.features.values import as_texts
+from radlatent.fusion import Result, evaluate
 from radlatent.model.about import About
 from radlatent.model.card import as_html, as_markdown, card_of
 from radlatent.model.conformal import Conformal, Errors
@@ -21,6 +25,8 @@ from radlatent.model.table import CLINICAL, match_columns, of_patients, with_rem
 from radlatent.schema import split_column
 
 __all__ = ["FinalModel", "load_model"]
+
+_log = logging.getLogger(__name__)
 
 #: Names that are told of a patient, at most.
 _TOLD = 5
@@ -232,6 +238,64 @@ class FinalModel:
         more = f", and {len(names) - _TOLD} more" if len(names) > _TOLD else ""
         return ", ".join(names[:_TOLD]) + more
 
+    def validate(self, said: pd.DataFrame, endpoint: Endpoint) -> Result:
+        """Return how good predictions were of patients whose outcome is known now.
+
+        Parameters
+        ----------
+        said
+            What `predict`, or ``rl.predict``, returned of them, or a CSV file of it.
+        endpoint
+            Their outcome, of the kind and classes of training.
+
+        Returns
+        -------
+        Result
+            For ``rl.report.write(external=...)``: metrics with intervals at the
+            threshold of training. Nothing is fitted.
+
+        Raises
+        ------
+        SchemaError
+            The outcome is of another kind or class, a patient has no prediction and no
+            reason, or there is none.
+
+        Notes
+        -----
+        Patients who were refused are left out, and counted in the log. Whether a
+        patient was among those of training cannot be seen: a model names nobody.
+        """
+        said = of_patients(said)
+        self._check_outcome(said, endpoint)
+        said = said.loc[endpoint.frame.index]
+        refused = as_texts(said["refused"]).fillna("") != ""
+        if refused.all():
+            why = said["refused"].iloc[0]
+            msg = f"none of {len(said)} patients has a prediction: {why} (the first)."
+            raise SchemaError(msg)
+        if refused.any():
+            _log.warning(
+                "%d of %d patients were refused, and are not validated",
+                *(int(refused.sum()), len(said)),
+            )
+        return _tested(self.about, said[~refused], endpoint)
+
+    def _check_outcome(self, said, endpoint):
+        about, problems = self.about, []
+        if endpoint.kind != about.kind:
+            problems.append(f"its kind is {endpoint.kind!r}, not {about.kind!r}")
+        elif about.kind == "class":
+            new = sorted(set(endpoint.frame["class"]) - set(about.classes))
+            problems += [f"classes {new} were not in training"] if new else []
+        absent = sorted(set(endpoint.frame.index) - set(said.index))
+        if absent:
+            problems.append(f"{len(absent)} patients have no row: {absent[:5]}")
+        if "refused" not in said:
+            problems.append("the predictions have no column 'refused'")
+        if problems:
+            msg = f"outcome {endpoint.name!r} cannot validate the model: "
+            raise SchemaError(msg + "; ".join(problems) + ".")
+
     def save(self, folder: str | Path) -> None:
         """Write the model into a folder: JSON, tensors, trees, and its card.
 
@@ -284,6 +348,34 @@ def load_model(folder: str | Path) -> FinalModel:
     except (KeyError, TypeError) as error:
         msg = f"{folder} does not hold a final model that can be rebuilt: {error}"
         raise SchemaError(msg) from error
+
+
+def _tested(about, said, endpoint):
+    """Return the result of predictions of patients with their outcome."""
+    frame = endpoint.frame.loc[said.index]
+    part = {"model": about.name, "blocks": about.blocks, "endpoint": about.endpoint}
+    key = dict(part)
+    part |= {"repeat": 0, "fold": 0, "patient_id": said.index}
+    if about.kind == "class":
+        part |= {"truth": frame["class"].to_numpy()}
+        kept = [f"probability_{name}" for name in about.classes]
+        if about.threshold is not None:
+            part |= {"threshold": about.threshold, "positive": about.positive}
+    elif about.kind == "continuous":
+        part |= {"value": frame["value"].to_numpy(float)}
+        part |= {"unit": about.unit} if about.unit else {}
+        kept = ["predicted"]
+    else:
+        part |= {"time": frame["time"].to_numpy(float)}
+        part |= {"event": (frame["event"] == 1).to_numpy(int)}
+        part |= {"trained_until": about.trained_until}
+        kept = ["risk", *said.filter(regex="^survival_")]
+    predictions = pd.DataFrame(part | {c: said[c].to_numpy(float) for c in kept})
+    folds = predictions[["patient_id", "repeat", "fold"]]
+    told = {"n_train": about.n, "n_test": len(said), "n_pipelines": 0}
+    told |= {"chosen": "{}", "n_columns_used": "", "origin": "of the final model"}
+    fits = pd.DataFrame([key | {"repeat": 0, "fold": 0} | told])
+    return Result(predictions, evaluate(predictions), folds, fits)
 
 
 def _people(table, sites, covariates):

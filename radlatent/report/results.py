@@ -110,13 +110,15 @@ def write(
     ----------
     results
         Of ``cross_validate``, one or several models of the same outcome; the first one
-        is what the others are compared with, if all predicted the same patients.
+        is what the others are compared with, if all predicted the same patients. An
+        empty list where there is another cohort only.
     out
         Folder, which is made; a page that was written there before is replaced.
     title
         What stands above the page.
     external
-        Of ``validate_externally``: the same models on patients of another cohort.
+        Of ``validate_externally``, or ``FinalModel.validate``: the same models on
+        patients of another cohort.
 
     Returns
     -------
@@ -135,7 +137,7 @@ def write(
     Cohort, settings and checklists are those of a study: ``radlatent.run`` writes them.
     """
     sides = {"": _listed(results), "external_": _listed(external)}
-    if not sides[""]:
+    if not any(sides.values()):
         raise SchemaError("there are no results to write.")
     _check_one_outcome([one for side in sides.values() for one in side])
     folder, data = Path(out), {}
@@ -200,8 +202,9 @@ def _page(title, sides, data, shown, folder):
     filled = {one["section"] for one in shown["tables"] + shown["figures"]}
     written = sorted((folder / "data").glob("*.parquet"))
     notes = {"performance": [_how(one) for one in sides[""]]}
-    n = sum(len(side) for side in sides.values())
-    lead = f"Outcome {sides[''][0].metrics['endpoint'].iloc[0]}; {n} results."
+    every = [one for side in sides.values() for one in side]
+    lead = f"Outcome {every[0].metrics['endpoint'].iloc[0]}; "
+    lead += f"{len(every)} result{'s' * (len(every) > 1)}."
     if sides["external_"]:
         first = "Tested once on patients of another cohort; nothing was fitted on them."
         notes["external"] = [first, *map(_how, sides["external_"])]
@@ -223,9 +226,11 @@ def _how(result):
     n_folds = folds.groupby("repeat")["fold"].nunique().max()
     repeats = folds["repeat"].nunique()
     what = "one test" if n_folds == 1 else f"{repeats} x {n_folds} folds by patient"
+    name, n = f"{key['model']} on {key['blocks']}", result.n_pipelines
+    if not n:
+        return f"{name}: the final model of {result.fits['n_train'].iloc[0]} patients."
     origin = "; ".join(dict.fromkeys(result.fits["origin"]))
-    n = result.n_pipelines
     return (
-        f"{key['model']} on {key['blocks']}: {what}, {n} pipeline{'s' * (n > 1)} "
-        f"fitted; origin of the features: {origin}."
+        f"{name}: {what}, {n} pipeline{'s' * (n > 1)} fitted; origin of the features: "
+        f"{origin}."
     )

@@ -90,6 +90,7 @@
 ``calibration_curve``, ``net_benefit``  calibration and decision curves
 ``kaplan_meier``    survival by group of risk
 ``cumulative_incidence``  how many have had each of several competing events
+``incidence_by_risk``  the same of groups of predicted risk
 ``residuals``       true minus predicted numbers
 ``survival_calibration``, ``survival_auc_curve``, ``survival_net_benefit``  of survival
 ``permutation_importance``, ``shap_values``  what blocks and columns are worth
@@ -163,6 +164,7 @@ _HOMES = {
         "fine_gray",
         "forest",
         "fractional_decrease",
+        "incidence_by_risk",
         "join",
         "kaplan_meier",
         "late_fusion",

@@ -42,6 +42,7 @@
 ``net_benefit``              decision curves
 ``kaplan_meier``             survival by group of risk
 ``cumulative_incidence``     how many have had each of several competing events
+``incidence_by_risk``        the same of groups of predicted risk
 ``residuals``                true minus predicted numbers
 ``survival_calibration``     predicted against observed at a horizon
 ``survival_auc_curve``       the AUC over time
@@ -84,7 +85,7 @@ from radlatent.fusion.metrics.compare import compare
 from radlatent.fusion.metrics.continuous import residuals
 from radlatent.fusion.metrics.decision import net_benefit
 from radlatent.fusion.metrics.evaluate import evaluate
-from radlatent.fusion.metrics.incidence import cumulative_incidence
+from radlatent.fusion.metrics.incidence import cumulative_incidence, incidence_by_risk
 from radlatent.fusion.metrics.roc import confusion, roc_curve
 from radlatent.fusion.metrics.survival_curves import (
     kaplan_meier,
@@ -161,6 +162,7 @@ __all__ = [
     "fine_gray",
     "forest",
     "fractional_decrease",
+    "incidence_by_risk",
     "join",
     "kaplan_meier",
     "late_fusion",

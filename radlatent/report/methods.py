@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from radlatent.report.evidence.answer import (
+    causes,
     images,
     judged_masks,
     outcome,
@@ -324,6 +325,7 @@ def _models(record, tables):
                 f"Validation: {_or_not(_folds(record), 'folds')}.",
                 f"Folds held {split.words}." if split else "",
                 measured,
+                _competing(record),
                 _subgroups(record, tables),
                 _external(record, tables),
                 _not_told(tables),
@@ -332,6 +334,19 @@ def _models(record, tables):
         )
         .replace("  ", " ")
         .rstrip()
+    )
+
+
+def _competing(record):
+    """Return how events that compete were taken, empty without them."""
+    found = causes(record)
+    if not found:
+        return ""
+    first, *others = found
+    return (
+        f"Competing events: whoever had {' or '.join(others)} first was taken as one "
+        f"who never has {first}, and not as censored. Observed incidences are those of "
+        "Aalen and Johansen."
     )
 
 

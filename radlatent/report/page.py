@@ -23,7 +23,7 @@ from radlatent.report.checklists import (
     evidenced_share,
     read_checklist,
 )
-from radlatent.report.evidence.answer import outcome, outcome_there
+from radlatent.report.evidence.answer import causes, outcome, outcome_there
 from radlatent.report.methods import derivations, methods_paragraph, stages
 from radlatent.report.names import with_short_blocks
 from radlatent.report.parts import on_page, render, write_printed
@@ -86,6 +86,7 @@ def report(folder: str | Path) -> Path:
         "paragraphs": methods_paragraph(record, data).splitlines(),
         "outcome": outcome(record, data),
         "outcome_there": outcome_there(record, data),
+        "causes": causes(record),
         "derived": derivations(record),
         "survival": "risk" in data["predictions"],
         "suspects": _suspects(data),

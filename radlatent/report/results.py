@@ -17,6 +17,7 @@ from radlatent.fusion import (
     compare,
     confusion,
     evaluate,
+    incidence_by_risk,
     kaplan_meier,
     net_benefit,
     recalibrate_in_the_large,
@@ -54,6 +55,8 @@ def curves(predictions: pd.DataFrame) -> dict[str, pd.DataFrame]:
             "residuals": residuals(predictions),
             "calibration": calibration_curve(predictions),
         }
+    if "cause" in predictions:
+        return _of_competing(predictions)
     if "risk" in predictions:
         return _of_survival(predictions)
     found = {"roc": roc_curve(predictions), "confusion": confusion(predictions)}
@@ -74,15 +77,30 @@ def _of_survival(predictions):
         "risk_groups": groups.summary,
         "survival_auc": survival_auc_curve(predictions),
     }
-    on_a_day = {
-        "survival_calibration": survival_calibration,
+    return found | _on_a_day("survival", predictions)
+
+
+def _of_competing(predictions):
+    by_risk = incidence_by_risk(predictions)
+    first = (predictions[_RUN] == predictions[_RUN].iloc[0]).all(axis=1)
+    whole = incidence_by_risk(predictions[first], n_groups=1).curves
+    found = {
+        "incidence": whole.drop(columns=_RUN),
+        "incidence_by_risk": by_risk.curves,
+        "incidence_groups": by_risk.summary,
+        "incidence_auc": survival_auc_curve(predictions),
+    }
+    return found | _on_a_day("incidence", predictions)
+
+
+def _on_a_day(start, predictions):
+    """Return calibration and net benefit on the middle day, where models tell risks."""
+    asked = {
+        f"{start}_calibration": survival_calibration,
         "net_benefit": survival_net_benefit,
     }
-    for name, make in on_a_day.items():
-        parts = [*_where_known(make, predictions)]
-        if parts:
-            found[name] = pd.concat(parts, ignore_index=True)
-    return found
+    found = {name: [*_where_known(make, predictions)] for name, make in asked.items()}
+    return {k: pd.concat(v, ignore_index=True) for k, v in found.items() if v}
 
 
 def _where_known(make, predictions):

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from radlatent.errors import SchemaError
+from radlatent.features.endpoint import CENSORED
 
 if TYPE_CHECKING:
     from radlatent.features.endpoint import Endpoint
@@ -27,8 +28,8 @@ def table_one(clinical: pd.DataFrame, endpoint: "Endpoint") -> pd.DataFrame:
         not printed. Numbers are continuous, but for a column of 0 and 1; all else is
         a category.
     endpoint
-        Its patients are described, by class, by whether there was an event, or by the
-        half of a number that they are in.
+        Its patients are described, by class, by whether there was an event, by which
+        of several came first, or by the half of a number that they are in.
 
     Returns
     -------
@@ -92,6 +93,9 @@ def _groups(endpoint):
         return endpoint.frame["class"]
     if endpoint.kind == "continuous":
         return halves(endpoint.frame["value"], endpoint.unit)
+    if endpoint.kind == "competing":
+        order = pd.CategoricalDtype([*endpoint.causes, CENSORED])
+        return endpoint.frame["cause"].astype(order)
     return endpoint.frame["event"].map({1: "Event", 0: "Censored"})
 
 

@@ -12,6 +12,7 @@ __all__ = [
     "extraction",
     "failures",
     "flow",
+    "incidence_groups",
     "performance",
     "permuted",
     "pieces",
@@ -167,6 +168,30 @@ def risk_groups(groups: pd.DataFrame) -> pd.DataFrame:
             "p (log-rank)": groups["p"].map(_p_value),
         }
     )
+
+
+def incidence_groups(groups: pd.DataFrame) -> pd.DataFrame:
+    """Return one row a group of risk and event: how many had it until a day.
+
+    Parameters
+    ----------
+    groups
+        Summary of what `radlatent.incidence_by_risk` returned.
+    """
+    ends = groups[["incidence", "lower", "upper"]].itertuples(index=False)
+    days, dated = groups["horizon"].unique(), "Incidence until day {:.4g}"
+    columns = {
+        "Endpoint": groups["endpoint"],
+        "Model": groups["model"] + " on " + groups["blocks"],
+        "Risk": groups["group"],
+        "n": groups["n"],
+        "Event": groups["cause"],
+        "Events": groups["n_events"],
+    }
+    if len(days) > 1:
+        columns["Day"] = groups["horizon"].map("{:.4g}".format)
+    title = dated.format(days[0]) if len(days) == 1 else "Incidence until the day"
+    return pd.DataFrame(columns | {title: [_interval(*row) for row in ends]})
 
 
 def flow(counts: pd.DataFrame) -> pd.DataFrame:

@@ -256,6 +256,14 @@ _MODELS = {
     ),
 }
 
+#: Curves of competing events.
+_INCIDENCE = (
+    _all("string", "group", "cause")
+    | _all("float", "time", "incidence", "error")
+    | _ENDS
+    | _all("int", "at_risk", "events", "censored")
+)
+
 #: Curves behind the figures.
 _CURVES = {
     "roc": Table(
@@ -291,7 +299,7 @@ _CURVES = {
         | {"strategy": "string"}
         | _all("float", "threshold", "net_benefit")
         | _ENDS,
-        also={"horizon": "float"},
+        also={"horizon": "float", "cause": "string"},
     ),
     "kaplan_meier": Table(
         "survival by day of groups of predicted risk",
@@ -316,6 +324,34 @@ _CURVES = {
     "survival_calibration": Table(
         "observed by predicted risk of groups at the horizon",
         _RUN
+        | _all("int", "group", "n", "n_events")
+        | _all("float", "predicted", "observed", "horizon")
+        | _ENDS,
+    ),
+    "incidence": Table(
+        "incidence of each of several competing events by day, of all patients",
+        {"endpoint": "string"} | _INCIDENCE,
+    ),
+    "incidence_by_risk": Table(
+        "the same of groups of predicted risk of the event of interest",
+        _RUN | _INCIDENCE,
+    ),
+    "incidence_groups": Table(
+        "the groups: patients, events of each cause, incidence until the horizon",
+        _RUN
+        | _all("string", "group", "cause")
+        | _all("int", "n", "n_events")
+        | _all("float", "last", "horizon", "incidence")
+        | _ENDS,
+    ),
+    "incidence_auc": Table(
+        "area under the time-dependent ROC curve of the event of interest by day",
+        _RUN | {"cause": "string"} | _all("float", "time", "auc") | _ENDS,
+    ),
+    "incidence_calibration": Table(
+        "observed by predicted incidence of groups at the horizon",
+        _RUN
+        | {"cause": "string"}
         | _all("int", "group", "n", "n_events")
         | _all("float", "predicted", "observed", "horizon")
         | _ENDS,

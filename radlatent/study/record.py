@@ -143,6 +143,8 @@ def _choices(work):
     """Return what the user chose; settings of the extraction and steps written out."""
     chosen = work.plan.model_dump() | {"endpoint": work.endpoint.name}
     chosen["outcome"] = {"kind": work.endpoint.kind, "unit": work.endpoint.unit}
+    if work.endpoint.kind == "competing":
+        chosen["outcome"]["causes"] = work.endpoint.causes  # that of interest first
     for spec, about in zip(work.plan.models, chosen["models"], strict=True):
         model = models.build(spec, work.endpoint.kind, work.sites)
         about["steps"] = models.steps_of(model)

@@ -64,6 +64,7 @@ def characteristics(work: Work, patients: Patients) -> pd.DataFrame:
 _OF_GROUPS = {
     "class": ("auc", "calibration_intercept"),
     "survival": ("c_harrell", "observed_expected"),
+    "competing": ("c_harrell", "observed_expected"),
     "continuous": ("r2", "mae", "calibration_intercept"),
 }
 

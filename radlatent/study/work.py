@@ -144,7 +144,6 @@ def begin_plan(
         # nobody is trained on in another cohort: one fold, which is tested
         folds = _tested_once(endpoint) if number else _deal(plan, endpoint, sites)
         groups_of(plan.subgroups, one.cohort, endpoint.frame.index)
-        _check_told(endpoint)
         about = (plan, one.cohort, endpoint, folds, settings, place, jobs, one.given)
         works.append(Work(*about))
     ours, *others = works
@@ -177,7 +176,6 @@ def check_study(
     _raise(found, 0)
     for one in found:
         endpoint = one.cohort.endpoint(plan.endpoint_name)
-        _check_told(endpoint)
         _deal(plan, endpoint, _sites(one.cohort))
         groups_of(plan.subgroups, one.cohort, endpoint.frame.index)
     return [one.cohort.flow for one in found]
@@ -223,15 +221,6 @@ def _tables(plan, source, here):
     name = getattr(source, "name", None) or path.stem
     given, problems = read_given(files, outcomes, name=name)
     return _Seen(name, given and given.cohort, problems, given=given)
-
-
-def _check_told(endpoint):
-    if endpoint.kind == "competing":
-        msg = (
-            f"endpoint {endpoint.name!r}: a study has no page of competing events yet; "
-            "cross_validate takes them, with fine_gray or cause_specific_cox."
-        )
-        raise SchemaError(msg)
 
 
 def _raise(found, allow_failures):

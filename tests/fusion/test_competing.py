@@ -179,7 +179,7 @@ def test_what_is_told_of_models_is_told_of_these(cohort):
     x, truth = world(60, 1.0, 1, make_features=make_named(features))
     other = x, replace(truth, frame=truth.frame.set_axis(x.index))
     there = validate_externally(fine_gray(), features, endpoint, other)
-    assert there.metrics["method"].str.contains("of the cause of interest").all()
+    assert there.metrics["method"].str.contains("events: 'relapse'").all()
 
 
 def make_named(features):

@@ -54,7 +54,17 @@ def decision_curve(
     top = max(benefit_table[["net_benefit", "upper"]].max(axis=None), 0.01)
     ax.set_ylim(-0.25 * top, 1.05 * top)
     ax.margins(x=0)
-    ax.set_xlabel("Threshold probability of treatment")
+    ax.set_xlabel(f"Threshold probability {_of_what(benefit_table)}")
     ax.set_ylabel("Net benefit (true positives per patient)")
     name_lines(ax, "upper right")
     return ax
+
+
+def _of_what(table):
+    """Return what is likely: of times, an event, or that of interest, until a day."""
+    days = table["horizon"].dropna().unique() if "horizon" in table else []
+    if not len(days):
+        return "of treatment"
+    what = table["cause"].iloc[0] if "cause" in table else "an event"
+    until = f"day {days[0]:.4g}" if len(days) == 1 else "the horizon"
+    return f"of {what} until {until}"

@@ -10,7 +10,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from radlatent.errors import SchemaError
-from radlatent.figures.style.look import PALETTE, name_above, name_lines
+from radlatent.figures.style.look import (
+    PALETTE,
+    name_above,
+    name_lines,
+    write_at_risk,
+)
 
 __all__ = ["kaplan_meier", "survival_auc", "survival_calibration"]
 
@@ -67,7 +72,7 @@ def kaplan_meier(
     name_above(ax, title=title, title_fontsize="small")
     ax.set(xlim=(0, curves["time"].max()), ylim=(0, 1.02))
     ax.set(xlabel="Time (days)", ylabel="Free of the event")
-    _write_at_risk(curves, names, ax)
+    write_at_risk(curves, ax)
     return ax
 
 
@@ -91,24 +96,6 @@ def _p_text(p):
     return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
 
 
-def _write_at_risk(curves, names, ax):
-    """Write the numbers at risk under the ticks; lifelines' own would need its fits."""
-    place = {"xycoords": ax.get_xaxis_transform(), "textcoords": "offset points"}
-    place |= {"annotation_clip": False, "fontsize": "small", "va": "top"}
-    ticks = [tick for tick in ax.get_xticks() if 0 <= tick <= ax.get_xlim()[1]]
-    ax.set_xticks(ticks)
-    ax.annotate("At risk", (0, 0), (-18, -38), ha="right", **place)
-    for number, name in enumerate(names):
-        rows = curves[curves["group"] == name]
-        below = -52 - 13 * number
-        text = {"color": PALETTE[number % len(PALETTE)]} | place
-        ax.annotate(name, (0, 0), (-18, below), ha="right", **text)
-        for tick in ticks:
-            later = rows.loc[rows["time"] >= tick, "at_risk"]
-            count = later.iloc[0] if len(later) else 0
-            ax.annotate(f"{count}", (tick, 0), (0, below), ha="center", **text)
-
-
 def survival_calibration(
     calibration_table: pd.DataFrame, ax: Axes | None = None, **kwargs
 ) -> Axes:
@@ -117,7 +104,8 @@ def survival_calibration(
     Parameters
     ----------
     calibration_table
-        ``model, blocks, endpoint, predicted, observed, lower, upper, horizon``.
+        ``model, blocks, endpoint, predicted, observed, lower, upper, horizon``; of
+        competing events with ``cause``, that of interest.
     ax
         Where to draw, None for the current Axes.
     **kwargs
@@ -132,14 +120,21 @@ def survival_calibration(
         style = {"color": color, "label": label, "yerr": np.clip(arms, 0, None)}
         ax.errorbar(rows["predicted"], rows["observed"], **style | kwargs)
     days = calibration_table["horizon"].unique()
-    until = f"day {days[0]:g}" if len(days) == 1 else "the horizon"
+    until = f"day {days[0]:.4g}" if len(days) == 1 else "the horizon"
     top = calibration_table[["predicted", "observed", "upper"]].max().max()
     limits = (0, min(1.02, 1.05 * top))
     ax.set(xlim=limits, ylim=limits, aspect="equal")
-    ax.set_xlabel(f"Predicted risk of an event until {until}")
-    ax.set_ylabel("Observed risk (1 − Kaplan-Meier)")
+    what = _event(calibration_table)
+    ax.set_xlabel(f"Predicted risk of {what} until {until}")
+    how = "Aalen-Johansen" if "cause" in calibration_table else "1 − Kaplan-Meier"
+    ax.set_ylabel(f"Observed risk ({how})")
     name_lines(ax, "upper left")
     return ax
+
+
+def _event(table):
+    """Return what a risk is of: the cause of interest, or an event."""
+    return table["cause"].iloc[0] if "cause" in table else "an event"
 
 
 def _by_model(table):

@@ -4,12 +4,14 @@ An Axes with named artists enters and gets its legend; a text leaves in lines.
 """
 
 import textwrap
+from collections.abc import Sequence
 
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.legend import Legend
 from matplotlib.transforms import ScaledTranslation
 
-__all__ = ["PALETTE", "in_lines", "name_above", "name_lines"]
+__all__ = ["PALETTE", "in_lines", "name_above", "name_lines", "write_at_risk"]
 
 #: Okabe & Ito 2008, https://jfly.uni-koeln.de/color; yellow, faint on white, last
 PALETTE = (
@@ -72,6 +74,35 @@ def name_above(ax: Axes, n_columns: int = 2, **kwargs) -> Legend:
     style |= {"labelspacing": 0.2, "columnspacing": 1, "handlelength": 1.5}
     style |= {"loc": "lower center", "bbox_to_anchor": (0.5, 1)}
     return ax.legend(**style | kwargs)
+
+
+def write_at_risk(
+    curves: pd.DataFrame, ax: Axes, colors: Sequence[str] = PALETTE
+) -> None:
+    """Write the numbers at risk under the ticks; lifelines' own would need its fits.
+
+    Parameters
+    ----------
+    curves
+        ``group, time, at_risk``.
+    ax
+        Where the curves are, with limits.
+    colors
+        Of the groups.
+    """
+    place = {"xycoords": ax.get_xaxis_transform(), "textcoords": "offset points"}
+    place |= {"annotation_clip": False, "fontsize": "small", "va": "top"}
+    ticks = [tick for tick in ax.get_xticks() if 0 <= tick <= ax.get_xlim()[1]]
+    ax.set_xticks(ticks)
+    ax.annotate("At risk", (0, 0), (-18, -38), ha="right", **place)
+    for number, (name, rows) in enumerate(curves.groupby("group", sort=False)):
+        below = -52 - 13 * number
+        text = {"color": colors[number % len(colors)]} | place
+        ax.annotate(name, (0, 0), (-18, below), ha="right", **text)
+        for tick in ticks:
+            later = rows.loc[rows["time"] >= tick, "at_risk"]
+            count = later.iloc[0] if len(later) else 0
+            ax.annotate(f"{count}", (tick, 0), (0, below), ha="center", **text)
 
 
 def in_lines(text: str, n_letters: int) -> str:

@@ -138,11 +138,15 @@ class SurvivalRun(_Paired):
     until
         The last day on which training patients of every fold were followed; infinite
         where the predictions do not tell.
+    cause
+        Of competing events the one of interest; ``truth`` has ``cause`` then, and what
+        is predicted to be free of is that one.
     """
 
     truth: np.ndarray
     predicted: list
     until: float = np.inf
+    cause: str | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -177,7 +181,11 @@ _HOLDS = {
     "survival": "survival",
     "continuous": "numbers",
     "competing": "competing events",
+    "timed": "survival",
 }
+
+#: Kinds whose predictions are of times.
+_TIMED = ("survival", "competing")
 
 
 def read_runs(
@@ -190,8 +198,9 @@ def read_runs(
     predictions
         A **predictions** table.
     kind
-        "class", "survival" or "continuous" leaves out the runs of the other kinds; None
-        keeps all.
+        "class", "survival", "competing" or "continuous" leaves out the runs of the
+        other kinds, "timed" those that are neither the second nor the third; None keeps
+        all.
 
     Raises
     ------
@@ -203,7 +212,7 @@ def read_runs(
     for key, table in check_predictions(predictions).groupby(_KEYS, sort=False):
         key = dict(zip(_KEYS, key, strict=True))
         own = _kind(table)
-        if kind in (None, own):
+        if kind in (None, own) or (kind == "timed" and own in _TIMED):
             found.append(_READ[own](key, table))
         else:
             others[_HOLDS[own]] = None
@@ -343,7 +352,7 @@ def _read_competing(key, table):
         1 if e else numbers.get(c, 0)
         for e, c in zip(truth["event"], cause, strict=True)
     ]
-    return replace(run, truth=truth)
+    return replace(run, truth=truth, cause=first["positive"].iloc[0])
 
 
 def _read_numbers(key, table):

@@ -1,15 +1,19 @@
 """Kaplan-Meier estimates of all draws at once: of the event, and of the censoring.
 
 Days, events and weights of patients enter, step functions leave. lifelines fits one
-curve at a time, and a bootstrap needs thousands.
+curve at a time, and a bootstrap needs thousands. `aalen_johansen` is the one curve of
+competing events, with its intervals.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
+from scipy.stats import norm
 
 __all__ = [
     "Steps",
+    "aalen_johansen",
     "censoring_steps",
     "counts",
     "incidence_steps",
@@ -137,3 +141,60 @@ def counts(truth: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, ...]:
     )
     at_risk = np.cumsum((events + censored)[:, ::-1], axis=1)[:, ::-1]
     return times[starts], at_risk, events, censored
+
+
+def aalen_johansen(
+    time: np.ndarray, cause: np.ndarray, n_causes: int, level: float = 0.95
+) -> pd.DataFrame:
+    """Return the incidence of each cause on every day, from day 0 on.
+
+    Parameters
+    ----------
+    time
+        Days until the first event or the end of follow-up, shape (n_patients,).
+    cause
+        Number of the event from 1 on, 0 of those censored, shape (n_patients,).
+    n_causes
+        How many causes there are.
+    level
+        Coverage that the intervals aim at.
+
+    Returns
+    -------
+    DataFrame
+        ``cause, time, incidence, error, lower, upper, at_risk, events, censored``.
+    """
+    days, at = np.unique(np.r_[0.0, time], return_inverse=True)
+    counts = np.zeros((n_causes + 1, len(days)))
+    np.add.at(counts, (cause, at[1:]), 1)
+    at_risk = np.cumsum(counts.sum(axis=0)[::-1])[::-1]
+    died = counts[1:].sum(axis=0)
+    free = np.cumprod(1 - over(died, at_risk))
+    before = np.r_[1.0, free[:-1]]  # free of all events on the eve
+    z, tables = norm.ppf((1 + level) / 2), []
+    for number, events in enumerate(counts[1:], 1):
+        incidence = np.cumsum(before * over(events, at_risk))
+        error = np.sqrt(_variance(incidence, before, events, died, at_risk))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            reach = np.exp(z * error / (incidence * np.log(incidence)))
+            bounds = [incidence ** (1 / reach), incidence**reach]
+        certain = (incidence <= 0) | (incidence >= 1)
+        lower, upper = (np.where(certain, np.nan, one) for one in bounds)
+        columns = {"cause": number, "time": days, "incidence": incidence}
+        columns |= {"error": error, "lower": lower, "upper": upper}
+        columns |= {"at_risk": at_risk.astype(int), "events": events.astype(int)}
+        tables.append(pd.DataFrame(columns | {"censored": counts[0].astype(int)}))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _variance(incidence, before, events, died, at_risk):
+    """Return the variance on each day; all arguments of shape (n_days,)."""
+    # of (I(t) - I(s))^2 a(s) + b(s) - 2 (I(t) - I(s)) c(s), summed over s up to t
+    a = over(died, at_risk * (at_risk - died))
+    b = before**2 * over(events * (at_risk - events), at_risk**3)
+    c = before * over(events, at_risk**2)
+    whole = np.cumsum(
+        np.stack([a, a * incidence, a * incidence**2, b, c, c * incidence]), 1
+    )
+    found = incidence**2 * whole[0] - 2 * incidence * whole[1] + whole[2] + whole[3]
+    return np.maximum(found - 2 * incidence * whole[4] + 2 * whole[5], 0)

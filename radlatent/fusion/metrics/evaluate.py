@@ -239,8 +239,7 @@ def events_of(
     if isinstance(run, ContinuousRun):
         return None, ""
     if isinstance(run, SurvivalRun):
-        competing = "cause" in run.truth.dtype.names
-        role = "; events of the cause of interest" if competing else "; events"
+        role = "; events" if run.cause is None else f"; events: {run.cause!r}"
         return int(run.truth["event"].sum()), role
     sizes = np.bincount(run.truth, minlength=len(run.classes))
     event = 1 if len(sizes) == 2 else int(sizes.argmin())

@@ -9,18 +9,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
 
 from radlatent.errors import SchemaError
 from radlatent.features.endpoint import Endpoint
 from radlatent.features.values import as_texts, text_index
 from radlatent.fusion.metrics.arrays import read_runs
-from radlatent.fusion.metrics.censoring import over
+from radlatent.fusion.metrics.censoring import aalen_johansen
+from radlatent.fusion.metrics.survival import middle_day
 from radlatent.fusion.metrics.survival_curves import risk_groups
 
 __all__ = [
     "CumulativeIncidence",
-    "aalen_johansen",
     "cumulative_incidence",
     "incidence_by_risk",
 ]
@@ -39,7 +38,8 @@ class CumulativeIncidence:
         standard error.
     groups
         ``group, cause, n, n_events, last``: patients, those who had the event, and the
-        last day on which anybody was followed.
+        last day on which anybody was followed. Of `incidence_by_risk` there is a
+        ``horizon`` too, and both have ``model, blocks, endpoint``.
     """
 
     curves: pd.DataFrame
@@ -52,20 +52,32 @@ class CumulativeIncidence:
         incidence is NaN after the last day on which anybody of the group was followed.
         """
         found = []
-        for (group, cause), rows in self.curves.groupby(["group", "cause"], sort=False):
+        for key, rows in self.curves.groupby(self._keys, sort=False):
             for day in np.atleast_1d(np.asarray(days, dtype=float)):
-                row = rows[rows["time"] <= day].iloc[-1].to_dict()
-                if day > rows["time"].max():
-                    row |= dict.fromkeys(("incidence", "error", *_ENDS), np.nan)
-                found.append({"group": group, "cause": cause, "day": day} | row)
+                about = dict(zip(self._keys, key, strict=True)) | {"day": day}
+                found.append(about | _until(rows, day))
         return pd.DataFrame(found)
 
     @property
     def summary(self) -> pd.DataFrame:
-        """Incidence on the last day of each group and cause, with its interval."""
-        last = self.curves.groupby(["group", "cause"], sort=False).tail(1)
-        found = ["group", "cause", "incidence", *_ENDS]
-        return self.groups.merge(last[found], on=["group", "cause"])
+        """Incidence of each group and cause, with its interval.
+
+        Until the horizon, or the last day.
+        """
+        until = self.groups.get("horizon", self.groups["last"])
+        rows = self.curves.groupby(self._keys, sort=False)
+        keys = self.groups[self._keys].itertuples(index=False, name=None)
+        found = [
+            _until(rows.get_group(key), day)
+            for key, day in zip(keys, until, strict=True)
+        ]
+        columns = pd.DataFrame(found)[["incidence", *_ENDS]]
+        return self.groups.join(columns)
+
+    @property
+    def _keys(self):
+        known = (*_MODEL, "group", "cause")
+        return [name for name in known if name in self.curves]
 
     def plot(self, ax=None, **kwargs):
         """Draw the curves, a color a group or cause."""
@@ -77,9 +89,10 @@ class CumulativeIncidence:
         told = []
         for row in self.summary.itertuples():
             ends = f"({row.lower:.3f} to {row.upper:.3f})"
+            day = getattr(row, "horizon", row.last)
             told.append(
                 f"{row.group}, {row.cause}: n = {row.n}, {row.n_events} events; until "
-                f"day {row.last:g} {row.incidence:.3f} {ends}"
+                f"day {day:g} {row.incidence:.3f} {ends}"
             )
         return "\n".join(told)
 
@@ -87,7 +100,15 @@ class CumulativeIncidence:
         return self.summary.to_html()
 
 
-_ENDS = ("lower", "upper")
+_ENDS, _MODEL = ("lower", "upper"), ("model", "blocks", "endpoint")
+
+
+def _until(rows, day):
+    """Return a curve on a day; NaN where nobody was followed to it."""
+    row = rows[rows["time"] <= day].iloc[-1].to_dict()
+    if day > rows["time"].max():
+        row |= dict.fromkeys(("incidence", "error", *_ENDS), np.nan)
+    return row
 
 
 def cumulative_incidence(
@@ -161,50 +182,51 @@ def cumulative_incidence(
 
 
 def incidence_by_risk(
-    predictions: pd.DataFrame, *, n_groups: int = 2, level: float = 0.95
+    predictions: pd.DataFrame,
+    *,
+    horizon: float | None = None,
+    n_groups: int = 2,
+    level: float = 0.95,
 ) -> CumulativeIncidence:
-    """Return the observed incidence of groups of predicted risk, of one model.
+    """Return the observed incidence of groups of predicted risk, model by model.
 
     Parameters
     ----------
     predictions
-        A **predictions** table of competing events, of one model.
+        A **predictions** table of competing events.
+    horizon
+        Day of ``summary``; None as of `survival_calibration`.
     n_groups, level
-        As of `radlatent.kaplan_meier`, which says how patients are put into groups.
+        As of `kaplan_meier`, which says how patients are put into groups.
 
     Raises
     ------
     SchemaError
-        The predictions are of another kind, or of several models.
+        No competing events are predicted.
     """
-    runs = read_runs(predictions, kind="competing")
-    if len(runs) > 1:
-        names = [run.key["model"] for run in runs]
-        raise SchemaError(f"the predictions are of {names}; choose the rows of one.")
-    [run] = runs
-    rows = predictions.drop_duplicates("patient_id").set_index("patient_id")
-    rows = rows.loc[run.patients]
-    endpoint = Endpoint(
-        run.key["endpoint"],
-        "competing",
-        rows[["time", "cause"]],
-        rows["positive"].iloc[0],
-    )
-    by = pd.Series("", run.patients)
-    for name, part in risk_groups(run, n_groups):
-        by[part] = name
-    order = by.unique() if n_groups > 3 else ["low", "medium", "high", "all"]
-    found = cumulative_incidence(endpoint, by, level=level)
-    key = pd.CategoricalDtype([*order], ordered=True)
+    curves, groups = [], []
+    for run in read_runs(predictions, kind="competing"):
+        day = middle_day(run) if horizon is None else float(horizon)
+        rows = predictions[predictions["endpoint"] == run.key["endpoint"]]
+        rows = rows.drop_duplicates("patient_id").set_index("patient_id")
+        frame = rows.loc[run.patients, ["time", "cause"]]
+        endpoint = Endpoint(run.key["endpoint"], "competing", frame, run.cause)
+        for name, part in risk_groups(run, n_groups):
+            inside = frame.index[part]
+            found = cumulative_incidence(
+                endpoint, pd.Series(name, inside).reindex(frame.index), level=level
+            )
+            curves.append(_of_run(found.curves, run))
+            groups.append(_of_run(found.groups, run).assign(horizon=day))
     return CumulativeIncidence(
-        *(
-            table.assign(group=table["group"].astype(key))
-            .sort_values("group", kind="stable")
-            .astype({"group": str})
-            .reset_index(drop=True)
-            for table in (found.curves, found.groups)
-        )
+        pd.concat(curves, ignore_index=True), pd.concat(groups, ignore_index=True)
     )
+
+
+def _of_run(table, run):
+    for at, name in enumerate(_MODEL):
+        table.insert(at, name, run.key[name])
+    return table
 
 
 def _groups(patients, by, name):
@@ -219,60 +241,3 @@ def _groups(patients, by, name):
         )
         raise SchemaError(msg)
     return by.loc[patients]
-
-
-def aalen_johansen(
-    time: np.ndarray, cause: np.ndarray, n_causes: int, level: float = 0.95
-) -> pd.DataFrame:
-    """Return the incidence of each cause on every day, from day 0 on.
-
-    Parameters
-    ----------
-    time
-        Days until the first event or the end of follow-up, shape (n_patients,).
-    cause
-        Number of the event from 1 on, 0 of those censored, shape (n_patients,).
-    n_causes
-        How many causes there are.
-    level
-        Coverage that the intervals aim at.
-
-    Returns
-    -------
-    DataFrame
-        ``cause, time, incidence, error, lower, upper, at_risk, events, censored``.
-    """
-    days, at = np.unique(np.r_[0.0, time], return_inverse=True)
-    counts = np.zeros((n_causes + 1, len(days)))
-    np.add.at(counts, (cause, at[1:]), 1)
-    at_risk = np.cumsum(counts.sum(axis=0)[::-1])[::-1]
-    died = counts[1:].sum(axis=0)
-    free = np.cumprod(1 - over(died, at_risk))
-    before = np.r_[1.0, free[:-1]]  # free of all events on the eve
-    z, tables = norm.ppf((1 + level) / 2), []
-    for number, events in enumerate(counts[1:], 1):
-        incidence = np.cumsum(before * over(events, at_risk))
-        error = np.sqrt(_variance(incidence, before, events, died, at_risk))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            reach = np.exp(z * error / (incidence * np.log(incidence)))
-            bounds = [incidence ** (1 / reach), incidence**reach]
-        certain = (incidence <= 0) | (incidence >= 1)
-        lower, upper = (np.where(certain, np.nan, one) for one in bounds)
-        columns = {"cause": number, "time": days, "incidence": incidence}
-        columns |= {"error": error, "lower": lower, "upper": upper}
-        columns |= {"at_risk": at_risk.astype(int), "events": events.astype(int)}
-        tables.append(pd.DataFrame(columns | {"censored": counts[0].astype(int)}))
-    return pd.concat(tables, ignore_index=True)
-
-
-def _variance(incidence, before, events, died, at_risk):
-    """Return the variance on each day; all arguments of shape (n_days,)."""
-    # of (I(t) - I(s))^2 a(s) + b(s) - 2 (I(t) - I(s)) c(s), summed over s up to t
-    a = over(died, at_risk * (at_risk - died))
-    b = before**2 * over(events * (at_risk - events), at_risk**3)
-    c = before * over(events, at_risk**2)
-    whole = np.cumsum(
-        np.stack([a, a * incidence, a * incidence**2, b, c, c * incidence]), 1
-    )
-    found = incidence**2 * whole[0] - 2 * incidence * whole[1] + whole[2] + whole[3]
-    return np.maximum(found - 2 * incidence * whole[4] + 2 * whole[5], 0)

@@ -1,6 +1,8 @@
 """Tables behind the figures of survival: risk groups, calibration, AUC, net benefit.
 
-A **predictions** table of survival enters; tables leave that ``figures`` can draw.
+A **predictions** table of survival enters, or but for `kaplan_meier` of competing
+events; tables leave that ``figures`` can draw. Of competing events the risk is the
+incidence of the one of interest, and the tables have its name as ``cause``.
 Where patients are put into groups, what the repeats predicted of a patient is averaged
 first, so that each patient is counted once.
 """
@@ -14,7 +16,13 @@ from scipy.stats import norm, rankdata
 
 from radlatent.errors import SchemaError
 from radlatent.fusion.metrics.arrays import SurvivalRun, interval, read_runs
-from radlatent.fusion.metrics.censoring import over, survival_steps
+from radlatent.fusion.metrics.censoring import (
+    aalen_johansen,
+    incidence_steps,
+    over,
+    rivals,
+    survival_steps,
+)
 from radlatent.fusion.metrics.survival import (
     auc_by_day,
     event_days,
@@ -109,7 +117,7 @@ def kaplan_meier(
     doi:10.1007/b97377; Royston & Parmar 2013, doi:10.1186/1471-2288-13-152
     """
     curves, groups = [], []
-    for run in _survival_runs(predictions):
+    for run in read_runs(predictions, kind="survival"):
         named = risk_groups(run, n_groups)
         parts = [part for _, part in named]
         horizon = min(run.truth["time"][part].max() for part in parts)
@@ -144,10 +152,6 @@ def risk_groups(run: SurvivalRun, n_groups: int) -> list[tuple[str, np.ndarray]]
     names = _NAMES.get(len(parts))
     names = names or [f"{i + 1} of {len(parts)}" for i in range(len(parts))]
     return list(zip(names, parts, strict=True))
-
-
-def _survival_runs(predictions) -> list[SurvivalRun]:
-    return read_runs(predictions, kind="survival")
 
 
 def _cut(score, n_groups):
@@ -206,7 +210,7 @@ def _restricted_mean(curve, horizon, level):
 def _chances(predictions, horizon):
     """Return each run, a day, and each repeat's risk of an event until then."""
     found, problems = [], []
-    for run in _survival_runs(predictions):
+    for run in read_runs(predictions, kind="timed"):
         day = float(middle_day(run) if horizon is None else horizon)
         chances = [1 - survival_at(one, day) for one in run.predicted]
         last = run.truth["time"].max()
@@ -239,7 +243,7 @@ def survival_calibration(
     Parameters
     ----------
     predictions
-        A **predictions** table with ``survival_<days>``.
+        A **predictions** table with ``survival_<days>``, or ``incidence_<days>``.
     horizon
         The day; None takes the median day of the events, or of those until the last day
         that is predicted, where training patients were followed for less time.
@@ -253,7 +257,8 @@ def survival_calibration(
     DataFrame
         ``model, blocks, endpoint, group, predicted, observed, lower, upper, n,
         n_events, horizon``. ``predicted`` is the mean of the group, ``observed`` one
-        minus Kaplan-Meier (``lower, upper``: Greenwood on the log(-log) scale),
+        minus Kaplan-Meier (``lower, upper``: Greenwood on the log(-log) scale), or the
+        incidence of Aalen and Johansen of competing events (`cumulative_incidence`),
         ``n_events`` those until the day. A group of which nobody is followed to the day
         has no observed risk: NaN.
 
@@ -271,17 +276,37 @@ def survival_calibration(
         chance = np.mean(chances, axis=0)
         for number, part in enumerate(_cut(chance, n_groups), 1):
             truth = run.truth[part]
-            curve = _curve(truth, level)
-            last = curve[curve["time"] <= day].iloc[-1]
-            followed = truth["time"].max() >= day or last["survival"] == 0
-            risk = 1 - last[["survival", "upper", "lower"]].to_numpy(float)
-            risk = risk if followed else np.full(3, np.nan)
             row = {"group": number, "predicted": chance[part].mean()}
+            risk = _observed(truth, day, level)
             row |= dict(zip(("observed", "lower", "upper"), risk, strict=True))
             until = (truth["event"] & (truth["time"] <= day)).sum()
             counts = {"n": len(truth), "n_events": until, "horizon": day}
-            rows.append(run.key | row | counts)
+            rows.append(run.key | row | counts | _whose(run))
     return pd.DataFrame(rows)
+
+
+def _observed(truth, day, level):
+    """Return the share with the event until a day and its limits; NaN where unknown."""
+    if "cause" in truth.dtype.names:
+        n_causes = max(1, truth["cause"].max())
+        curve = aalen_johansen(truth["time"], truth["cause"], n_causes, level)
+        curve = curve[curve["time"] <= day]
+        # everybody had one of the events, and nothing is to come
+        ended = curve.groupby("cause")["incidence"].last().sum() > 1 - 1e-9
+        last = curve[curve["cause"] == 1].iloc[-1]
+        risk = last[["incidence", "lower", "upper"]].to_numpy(float)
+        followed = truth["time"].max() >= day or ended
+        return risk if followed else np.full(3, np.nan)
+    curve = _curve(truth, level)
+    last = curve[curve["time"] <= day].iloc[-1]
+    followed = truth["time"].max() >= day or last["survival"] == 0
+    risk = 1 - last[["survival", "upper", "lower"]].to_numpy(float)
+    return risk if followed else np.full(3, np.nan)
+
+
+def _whose(run):
+    """Return a column of the cause of interest; none of survival."""
+    return {} if run.cause is None else {"cause": run.cause}
 
 
 def survival_auc_curve(
@@ -317,7 +342,7 @@ def survival_auc_curve(
     """
     seed = np.random.default_rng(random_state).integers(2**63)
     curves = []
-    for run in _survival_runs(predictions):
+    for run in read_runs(predictions, kind="timed"):
         shares = np.linspace(0.1, 0.9, n_points)
         days = np.unique(event_days(run.truth, shares, run.until))
         estimate, draws = run.bootstrap(
@@ -325,7 +350,7 @@ def survival_auc_curve(
         )
         lower, upper = _bands(draws, level)
         columns = {"time": days, "auc": estimate, "lower": lower, "upper": upper}
-        curves.append(pd.DataFrame(run.key | columns))
+        curves.append(pd.DataFrame(run.key | columns | _whose(run)))
     return pd.concat(curves, ignore_index=True)
 
 
@@ -347,7 +372,7 @@ def survival_net_benefit(
     Parameters
     ----------
     predictions
-        A **predictions** table with ``survival_<days>``.
+        A **predictions** table with ``survival_<days>``, or ``incidence_<days>``.
     horizon
         The day until which an event counts; None as of `survival_calibration`.
     thresholds
@@ -375,11 +400,12 @@ def survival_net_benefit(
 
         net benefit = x (1 - S) - x S t / (1 - t)
 
-    Where no treated patient is followed to the day, S and the net benefit are NaN.
+    Of competing events 1 - S is the incidence of Aalen and Johansen. Where no treated
+    patient is followed to the day, S and the net benefit are NaN.
 
     References
     ----------
-    Vickers et al. 2008, doi:10.1186/1472-6947-8-53
+    Vickers et al. 2008, doi:10.1186/1472-6947-8-53 (competing events as well)
     """
     thresholds = np.arange(1, 100) / 100 if thresholds is None else thresholds
     thresholds = np.asarray(thresholds, dtype=float)
@@ -401,10 +427,20 @@ def survival_net_benefit(
             ends = dict(zip(("lower", "upper"), _bands(draws, level), strict=True))
             columns = {"threshold": thresholds, "net_benefit": estimate} | ends
             key = run.key | {"strategy": strategy}
-            parts.append(pd.DataFrame(key | columns | {"horizon": day}))
+            columns |= {"horizon": day} | _whose(run)
+            parts.append(pd.DataFrame(key | columns))
         none = dict.fromkeys(("net_benefit", "lower", "upper"), 0.0)
         parts.append(parts[-1].assign(strategy="none", **none))
     return pd.concat(parts, ignore_index=True)
+
+
+def _free_of(truth, weights, day):
+    """Return the probability to be free of the event on a day, and of any event."""
+    ended = truth.copy()
+    ended["event"] |= rivals(truth)
+    free = survival_steps(ended, weights).at(day)
+    competing = "cause" in truth.dtype.names
+    return (incidence_steps(truth, weights).at(day) if competing else free), free
 
 
 def _net_benefit(truth, chance, weights, day, thresholds):
@@ -412,9 +448,9 @@ def _net_benefit(truth, chance, weights, day, thresholds):
     found, total = [], weights.sum(axis=1)
     for threshold in thresholds:
         treated = weights * (chance >= threshold)
-        survival = survival_steps(truth, treated).at(day)
+        survival, free = _free_of(truth, treated, day)
         followed = treated @ (truth["time"] >= day) > 0
-        unknown = ~followed & (survival > 0) & (treated.sum(axis=1) > 0)
+        unknown = ~followed & (free > 0) & (treated.sum(axis=1) > 0)
         odds = threshold / (1 - threshold)
         benefit = treated.sum(axis=1) / total * (1 - survival * (1 + odds))
         found.append(np.where(unknown, np.nan, benefit))

@@ -276,8 +276,7 @@ def _row(run, metric, inside, plan, rng):
 def _outcome(run):
     """Return what patients exchange their groups within."""
     if isinstance(run, SurvivalRun):
-        competing = "cause" in run.truth.dtype.names
-        return run.truth["cause"] if competing else run.truth["event"].astype(int)
+        return run.truth["event" if run.cause is None else "cause"].astype(int)
     # of a continuous outcome all patients are exchanged
     return np.zeros(len(run.patients), dtype=int) if _is_number(run) else run.truth
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 __all__ = [
     "Absent",
     "Found",
+    "causes",
     "images",
     "judged_masks",
     "outcome",
@@ -53,27 +54,32 @@ def images(record: Mapping) -> dict[str, dict]:
 
 def outcome(record: Mapping, tables: Mapping) -> str:
     """Return how many patients have which outcome, in words; of a number its range."""
-    return _counted(record, tables, record["counts"].get("outcome") or {})
+    counts = record["counts"].get("outcome") or {}
+    return _counted(record, tables.get("predictions"), counts)
 
 
 def outcome_there(record: Mapping, tables: Mapping) -> str:
     """Return the same of the patients of the other cohort; no text without one."""
     counts = (record["counts"].get("external") or {}).get("outcome") or {}
-    return _counted(record, tables, counts)
+    return _counted(record, tables.get("predictions"), counts)
 
 
-def _counted(record, tables, counts):
-    if _is_number(record):
+def causes(record: Mapping) -> list[str]:
+    """Return the competing events, that of interest first; empty of other outcomes."""
+    return (record["settings"].get("outcome") or {}).get("causes") or []
+
+
+def _counted(record, predictions, counts):
+    # a run of before does not tell its kind: it has classes, or survival
+    kind = (record["settings"].get("outcome") or {}).get("kind")
+    if kind == "continuous":
         return _range(record, counts) if counts else ""
-    predictions = tables.get("predictions")
     survival = predictions is not None and "risk" in predictions
     names = {"0": "censored", "1": "event"} if survival else {}
+    if kind == "competing":
+        first = causes(record)[0]
+        names = {first: f"{first}, the event of interest"}
     return ", ".join(f"{names.get(name, name)} ({n})" for name, n in counts.items())
-
-
-def _is_number(record):
-    # a run of before does not tell its kind: it has classes, or survival
-    return (record["settings"].get("outcome") or {}).get("kind") == "continuous"
 
 
 def _range(record, told):

@@ -12,7 +12,8 @@ from radlatent.report.tables import METRIC_NAMES
 __all__ = ["RULES", "model_name", "steps_words"]
 
 #: Models that METRICS item 25 calls simple or classical.
-_CLASSICAL = {"logistic", "cox", "aft", "sign_average"}
+_CLASSICAL = {"logistic", "cox", "aft", "sign_average", "fine_gray"}
+_CLASSICAL |= {"cause_specific_cox"}
 
 _SLOPES = {"calibration_slope", "calibration_intercept"}
 
@@ -265,6 +266,7 @@ def _calibration(record, tables):
     for name, link in {
         "calibration": "#calibration",
         "survival_calibration": "#survival",
+        "incidence_calibration": "#incidence",
     }.items():
         if tables.get(name) is not None:
             return Found("predicted against observed", link)
@@ -282,6 +284,7 @@ def _model_output(record, predictions):
         "risk": "risks",
         "predicted": "numbers, in the unit of the outcome",
         "survival_": "survival probabilities",
+        "incidence_": "probabilities of the event of interest by day",
     }
     said = [
         words

@@ -20,6 +20,7 @@ SECTIONS = {
     "calibration": "Calibration",
     "decision": "Decision curves",
     "survival": "Survival",
+    "incidence": "Competing events",
     "subgroups": "Subgroups",
     "external": "External validation",
     "importance": "Importance",

@@ -8,6 +8,7 @@ from radlatent import figures
 from radlatent.figures.models.calibration import calibration
 from radlatent.figures.models.decision import decision_curve
 from radlatent.figures.models.importance import importance
+from radlatent.figures.models.incidence import cumulative_incidence
 from radlatent.figures.models.numbers import observed_predicted, residuals
 from radlatent.figures.models.survival import (
     kaplan_meier,
@@ -80,7 +81,7 @@ def _roc(ax, rows, data, **style):
 
 
 def _outcome(data):
-    """Return the class of each patient, the event, or the half of a number."""
+    """Return the class of each patient, the event, its cause, or half of a number."""
     patients = data["predictions"].drop_duplicates("patient_id")
     patients = patients.set_index("patient_id")
     if "truth" in patients:
@@ -88,6 +89,8 @@ def _outcome(data):
     if "value" in patients:
         unit = patients["unit"].iloc[0] if "unit" in patients else None
         return halves(patients["value"], unit).astype(str)
+    if "cause" in patients:
+        return patients["cause"]
     return patients["event"].map({1: "event", 0: "censored"})
 
 
@@ -232,6 +235,44 @@ _FIGURES = (
         panels=True,
     ),
     Figure(
+        "incidence",
+        "incidence",
+        "Cumulative incidence of each event in all patients, after Aalen and Johansen, "
+        "with pointwise intervals.",
+        "incidence",
+        lambda ax, rows, data: cumulative_incidence(rows, ax),
+        lambda rows: (5, 4.4),
+    ),
+    Figure(
+        "incidence_by_risk",
+        "incidence",
+        "Cumulative incidence of each event in groups of predicted risk of the event "
+        "of interest: a color a group, with pointwise intervals of that event.",
+        "incidence_by_risk",
+        lambda ax, rows, data: cumulative_incidence(rows, ax),
+        lambda rows: (5, 4.8),
+        keys=_MODEL,
+    ),
+    Figure(
+        "incidence_calibration",
+        "incidence",
+        "Observed against predicted incidence of the event of interest.",
+        "incidence_calibration",
+        lambda ax, rows, data, **style: survival_calibration(rows, ax, **style),
+        _with_legend(5, 4.6),
+        panels=True,
+    ),
+    Figure(
+        "incidence_auc",
+        "incidence",
+        "Area under the time-dependent ROC curve of the event of interest by day; who "
+        "had another event before counts as one without it.",
+        "incidence_auc",
+        lambda ax, rows, data, **style: survival_auc(rows, ax, **style),
+        _with_legend(6, 4.4),
+        panels=True,
+    ),
+    Figure(
         "subgroups",
         "subgroups",
         "Performance in groups of patients with bootstrap intervals, n (events) beside "
@@ -286,6 +327,7 @@ _TOLD_THERE = (
     *("roc", "calibration", "decision", "kaplan_meier", "survival_calibration"),
     "subgroups",
     *("observed_predicted", "residuals"),
+    *("incidence", "incidence_by_risk", "incidence_calibration"),
 )
 
 FIGURES = (

@@ -65,6 +65,13 @@ TABLES = (
         tables.risk_groups,
     ),
     Table(
+        "incidence_groups",
+        "incidence",
+        "Groups of predicted risk of the event of interest: incidence of each event "
+        "until a day, after Aalen and Johansen, with its interval.",
+        tables.incidence_groups,
+    ),
+    Table(
         "performance_by_group",
         "subgroups",
         _OF_GROUPS,

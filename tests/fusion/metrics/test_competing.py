@@ -1,22 +1,30 @@
 """Metrics of survival where other events compete with that of interest."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from radlatent.errors import SchemaError
 from radlatent.fusion.metrics.arrays import Risks
 from radlatent.fusion.metrics.censoring import (
+    aalen_johansen,
     censoring_steps,
     incidence_steps,
     survival_steps,
 )
-from radlatent.fusion.metrics.incidence import aalen_johansen
+from radlatent.fusion.metrics.incidence import incidence_by_risk
 from radlatent.fusion.metrics.survival import (
     auc_at,
     brier_by_day,
     c_harrell,
     c_uno,
     observed_expected,
+)
+from radlatent.fusion.metrics.survival_curves import (
+    survival_auc_curve,
+    survival_calibration,
+    survival_net_benefit,
 )
 from radlatent.fusion.solvers.concordance import concordance
 
@@ -38,6 +46,23 @@ def world(n, censored, seed=0):
     y["event"] = y["cause"] == 1
     incidence = (rates[:, :1] / total[:, None]) * (1 - np.exp(-total[:, None] * DAYS))
     return y, Risks(x, 1 - incidence, DAYS)
+
+
+def table(truth, risks, start="incidence"):
+    """Return predictions of these risks, of competing events or of survival."""
+    made = pd.DataFrame(
+        {"model": "m", "blocks": "b", "endpoint": "e"}, range(len(truth))
+    )
+    made["repeat"], made["fold"] = 0, 0
+    made["patient_id"] = [f"p{i:05d}" for i in range(len(truth))]
+    made["time"], made["event"] = truth["time"], truth["event"].astype(int)
+    made["risk"], told = risks.risk, risks.survival
+    if start == "incidence":
+        names = np.array(["censored", "relapse", "death"])
+        made["cause"], made["positive"] = names[truth["cause"]], "relapse"
+        told = 1 - told
+    names = [f"{start}_{day:g}" for day in risks.times]
+    return made.join(pd.DataFrame(told, columns=names))
 
 
 def ones(truth):
@@ -133,3 +158,67 @@ def test_chance_has_a_c_and_an_auc_of_one_half():
     told = Risks(noise[part], risks.survival[part], DAYS)
     found = c_harrell(truth[part], told, ones(truth[part]))
     assert found == pytest.approx(0.5, abs=0.06)
+
+
+def test_calibration_of_right_risks_is_on_the_diagonal():
+    predictions = table(*world(8000, censored=True))
+    found = survival_calibration(predictions, horizon=500, level=0.9973)
+    assert (found["cause"] == "relapse").all()
+    # three standard errors of groups of 1600
+    assert (found["lower"] < found["predicted"]).all()
+    assert (found["predicted"] < found["upper"]).all()
+    assert (found["upper"] - found["lower"] < 0.1).all()
+
+
+def test_of_one_group_the_observed_risk_is_that_of_aalen_and_johansen():
+    truth, risks = world(300, censored=True)
+    row = survival_calibration(table(truth, risks), horizon=500, n_groups=1).iloc[0]
+    curve = aalen_johansen(truth["time"], truth["cause"], 2)
+    curve = curve[(curve["cause"] == 1) & (curve["time"] <= 500)].iloc[-1]
+    same = {"observed": "incidence", "lower": "lower", "upper": "upper"}
+    for name, other in same.items():
+        assert row[name] == pytest.approx(curve[other])
+    found = incidence_by_risk(table(truth, risks), horizon=500, n_groups=1).summary
+    assert found["incidence"].iloc[0] == pytest.approx(row["observed"])
+    assert found["n_events"].tolist() == [(truth["cause"] == k).sum() for k in (1, 2)]
+    assert found["horizon"].eq(500).all()
+
+
+def test_where_everybody_had_an_event_the_incidence_is_known_ever_after():
+    truth, risks = world(60, censored=False)
+    days = np.array([truth["time"].max() - 1, truth["time"].max() + 100])
+    told = Risks(risks.risk, np.full((60, 2), 0.5), days)
+    with pytest.raises(SchemaError, match="are followed until day"):
+        survival_calibration(table(truth, told), horizon=days[1])
+    low = truth["time"] < 300
+    some = Risks(risks.risk, np.where(low, 0.1, 0.9)[:, None] * np.ones(2), days)
+    found = survival_calibration(table(truth, some), horizon=days[0], n_groups=2)
+    share = (truth["cause"][low] == 1).mean()
+    assert found["observed"].iloc[-1] == pytest.approx(share)
+
+
+def test_treating_all_is_worth_the_incidence_less_the_others():
+    truth, risks = world(300, censored=True)
+    found = survival_net_benefit(
+        table(truth, risks), horizon=500, thresholds=np.array([0.2]), n_boot=10
+    ).set_index("strategy")["net_benefit"]
+    share = 1 - incidence_steps(truth, ones(truth)).at(500.0)[0]
+    assert found["all"] == pytest.approx(share - (1 - share) * 0.2 / 0.8)
+    assert found["none"] == 0
+
+
+def test_without_competing_events_curves_are_those_of_survival():
+    truth, risks = world(120, censored=True)
+    truth["cause"][truth["cause"] == 2] = 0
+    ours, plain = (table(truth, risks, start) for start in ("incidence", "survival"))
+    days = {"horizon": 500, "thresholds": np.array([0.1, 0.4])}
+    for make, about, column in (
+        (survival_auc_curve, {}, "auc"),
+        (survival_net_benefit, days, "net_benefit"),
+    ):
+        one, other = (make(side, n_boot=20, **about) for side in (ours, plain))
+        for name in (column, "lower", "upper"):
+            np.testing.assert_allclose(one[name], other[name], atol=1e-12)
+    one, other = (survival_calibration(side, horizon=500) for side in (ours, plain))
+    np.testing.assert_allclose(one["observed"], other["observed"], atol=1e-12)
+    assert "cause" not in other

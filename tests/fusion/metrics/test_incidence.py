@@ -8,7 +8,8 @@ from statsmodels.duration.survfunc import CumIncidenceRight
 from radlatent.errors import SchemaError
 from radlatent.features.endpoint import Endpoint
 from radlatent.figures.style.look import PALETTE
-from radlatent.fusion.metrics.incidence import aalen_johansen, cumulative_incidence
+from radlatent.fusion.metrics.censoring import aalen_johansen
+from radlatent.fusion.metrics.incidence import cumulative_incidence
 
 NAMES = {"time": "ftime", "event": "Status", "positive": 1}
 

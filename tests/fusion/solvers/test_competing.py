@@ -5,7 +5,7 @@ from lifelines import CoxPHFitter
 from scipy.optimize import approx_fprime
 from sklearn.preprocessing import StandardScaler
 
-from radlatent.fusion.metrics.incidence import aalen_johansen
+from radlatent.fusion.metrics.censoring import aalen_johansen
 from radlatent.fusion.solvers.competing import (
     CauseSpecificCox,
     CompetingPipeline,

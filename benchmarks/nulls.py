@@ -8,9 +8,10 @@ and how many hold 0.5. ``fitted``: two models of noise, or of blocks that tell e
 much, cross-validated and compared; how many differ at 0.05. ``drawn``: the same with
 scores that are drawn instead of predicted. That is legitimate for what `compare`
 promises, since it takes predictions as they are and refits nothing; it is far faster,
-and the scores of the two models correlate as much as is wanted. ``certificate``: how
-many of independent pairs of tables each row of `redundancy` calls dependent, those of
-one lesion a patient, and of two that resemble each other. The bounds beside the
+and the scores of the two models correlate as much as is wanted. ``permuted``: how often
+`permute_outcomes` has p <= 0.05, of cohorts in which nothing tells. ``certificate``:
+how many of independent pairs of tables each row of `redundancy` calls dependent, those
+of one lesion a patient, and of two that resemble each other. The bounds beside the
 counts are the 95% interval of a binomial count of probability 0.05.
 """
 
@@ -32,6 +33,7 @@ INTERVALS = {
     "logistic, 10 of 50 columns": ("class", 80, 50, rl.logistic, 2),
     "logistic, 10 of 50 columns, 60 patients": ("class", 60, 50, rl.logistic, 5),
     "cox, 10 of 50 columns": ("survival", 80, 50, rl.cox, 2),
+    "fine_gray, 10 of 50 columns": ("competing", 80, 50, rl.fine_gray, 2),
 }
 
 
@@ -47,10 +49,19 @@ FITTED = {
     "noise, survival": ("survival", 80, 0.0, risk_only),
 }
 
-METRIC = {"class": "auc", "survival": "c_harrell"}
+#: name: kind, model
+PERMUTED = {
+    "logistic": ("class", rl.logistic),
+    "cox": ("survival", rl.cox),
+    "fine_gray": ("competing", rl.fine_gray),
+    "cause_specific_cox": ("competing", rl.cause_specific_cox),
+}
+
+METRIC = {"class": "auc", "survival": "c_harrell", "competing": "c_harrell"}
 
 #: Cohorts of each part.
 COHORTS = {"intervals": 100, "fitted": 200, "drawn": 400, "certificate": 200}
+COHORTS |= {"permuted": 20}
 
 #: name: patients, lesions of each
 CERTIFIED = {"80 patients": (80, 1), "40 patients, 2 lesions": (40, 2)}
@@ -69,6 +80,14 @@ def endpoint_of(kind, n, rng):
         time, end = 1000 * rng.weibull(1.3, n), rng.uniform(0, 3000, n)
         frame = pd.DataFrame({"time": np.ceil(np.minimum(time, end))})
         frame["event"] = (time <= end).astype(int)
+    if kind == "competing":
+        other = 1500 * rng.weibull(1.3, n)
+        first = np.where(other < np.minimum(time, end), "death", "relapse")
+        frame["time"] = np.ceil(np.minimum(np.minimum(time, end), other))
+        frame["cause"] = np.where(np.minimum(time, other) <= end, first, "censored")
+        frame = frame.drop(columns="event")
+        frame = frame.set_index(patients(n))
+        return Endpoint("outcome", kind, frame, "relapse")
     return Endpoint("outcome", kind, frame.set_index(patients(n)))
 
 
@@ -175,6 +194,22 @@ def drawn(n_cohorts):
                 yield rejections(rows, name, n_repeats)
 
 
+def permuted(n_cohorts):
+    """Return how often models of noise are better than those of dealt outcomes."""
+    for name, (kind, make) in PERMUTED.items():
+        p = []
+        for seed in range(n_cohorts):
+            rng = np.random.default_rng(seed)
+            endpoint, table = endpoint_of(kind, 80, rng), noise(80, 10, rng)
+            folds = rl.make_folds(endpoint, n_folds=3, n_repeats=1, random_state=seed)
+            about = {"n_permutations": 39, "random_state": seed}
+            found = rl.permute_outcomes(make(), table, endpoint, folds, **about)
+            p.append(found.summary["p"].iloc[0])
+        bounds = "{:.0f} to {:.0f}".format(*binom.interval(0.95, n_cohorts, 0.05))
+        below = {"p <= 0.05": int((np.array(p) <= 0.05).sum()), "of": n_cohorts}
+        yield {"setting": name} | below | {"95%": bounds, "mean p": np.mean(p)}
+
+
 def lesions(rng, setting, columns):
     """Return columns of lesions, half of whose variance is the patient's."""
     n, each = setting
@@ -212,7 +247,7 @@ def certificate(n_cohorts):
 def main():
     """Print a table for each part."""
     parts = {"intervals": intervals, "fitted": fitted, "drawn": drawn}
-    parts["certificate"] = certificate
+    parts |= {"permuted": permuted, "certificate": certificate}
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("part", nargs="?", choices=[*parts])
     parser.add_argument("--cohorts", type=int, help=f"instead of {COHORTS}")

@@ -23,7 +23,7 @@
 ``cause_specific_cox``       what brings each of them about
 ``late_fusion``              a model a block, stacked
 ``ridge, elastic_net``       of numbers, as ``forest(kind="continuous")`` and others
-``MODELS, SURVIVAL_MODELS``  all of them by name, and ``CONTINUOUS_MODELS``
+``MODELS, SURVIVAL_MODELS``  all by name; ``CONTINUOUS_MODELS, COMPETING_MODELS``
 ``Preparation``              what happens to columns before a model
 ``tune``                     settings chosen on inner folds
 ``cross_validate``           -> ``Result``: predictions, metrics, folds, fits
@@ -94,6 +94,7 @@ from radlatent.fusion.metrics.survival_curves import (
     survival_net_benefit,
 )
 from radlatent.fusion.models import (
+    COMPETING_MODELS,
     CONTINUOUS_MODELS,
     FAMILIES,
     MODELS,
@@ -128,6 +129,7 @@ from radlatent.fusion.validation.validate import (
 )
 
 __all__ = [
+    "COMPETING_MODELS",
     "CONTINUOUS_MODELS",
     "FAMILIES",
     "MODELS",

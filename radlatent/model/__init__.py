@@ -4,7 +4,7 @@
 - `fit`: a pipeline, features and an outcome -> a `FinalModel`.
 - `load_model`: a `FinalModel` from the folder that ``save`` wrote.
 
-- parts, trees: what is left of fitted models and their preparation: numbers.
+- parts, trees, outcomes: what is left of fitted models: numbers.
 - freezing: which estimator becomes which part. A family is one function there.
 - domain: how far new patients are from those of training. conformal: sets of classes.
 - table: columns of new patients, matched by name. fitting: `fit`.

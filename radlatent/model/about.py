@@ -23,12 +23,14 @@ class About:
     n, n_events
         Patients, and those of the positive class or with the event; of numbers None.
     outcome
-        Class to patients; of survival, events and censored ones; of numbers empty.
+        Class, or cause, to patients; of survival, events and censored ones; of numbers
+        empty.
     classes, positive, threshold
         Of classes: their names, and of two the positive one and the probability from
-        which on a patient is called so.
+        which on a patient is called so. Of competing events ``positive`` is that of
+        interest.
     days, trained_until
-        Of survival: days that are told by default, and the last one on which a training
+        Of times: days that are told by default, and the last one on which a training
         patient was followed.
     unit
         Of outcomes that are numbers; None where they have none.

@@ -144,6 +144,15 @@ def _output(about, conformal):
             f"{about.trained_until:g}, the end of follow-up in training.",
         )
         return Section("What it says of a patient", said)
+    if about.kind == "competing":
+        days = ", ".join(f"{day:g}" for day in about.days)
+        said = (
+            f"A risk of {about.positive}, higher meaning more often, and the "
+            f"probability to have had it until day {days}; none after day "
+            f"{about.trained_until:g}, the end of follow-up in training. Whoever had "
+            "another event first never has it.",
+        )
+        return Section("What it says of a patient", said)
     if about.kind == "continuous":
         return _interval(about, conformal)
     names = ", ".join(about.classes)

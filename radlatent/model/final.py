@@ -97,7 +97,8 @@ class FinalModel:
         covariates
             What `Combat` preserves, by patient.
         days
-            Of survival: days on which it is told; None takes those of the model.
+            Of survival, and of competing events the incidence of that of interest: days
+            on which it is told; None takes those of the model.
         level
             Of classes, share of the patients of each class whose set holds it; of
             numbers, share of the patients whose interval holds the outcome.
@@ -108,9 +109,10 @@ class FinalModel:
             Index ``patient_id``. Of classes ``probability_<class>``, ``class``,
             ``set`` (classes that cannot be ruled out at the level, with ``|`` between
             them) and ``set_n``, patients of the rarest class it was calibrated on; of
-            survival ``risk`` and ``survival_<day>``, missing after the follow-up of
-            training; of numbers ``predicted``, ``lower`` and ``upper``, in the unit of
-            the outcome, and ``interval_n``, patients it was calibrated on. Of all
+            survival ``risk`` and ``survival_<day>``, of competing events ``risk`` and
+            ``incidence_<day>``, missing after the follow-up of training; of numbers
+            ``predicted``, ``lower`` and ``upper``, in the unit of the outcome, and
+            ``interval_n``, patients it was calibrated on. Of all
             ``inside`` (whether every column with a say is within the range of
             training), ``outside`` and ``missing`` (which are not, and which were filled
             in), ``distance`` (Mahalanobis) and ``percentile`` (how many training
@@ -188,10 +190,15 @@ class FinalModel:
         if getattr(self.predictor, "curve", None) is None:
             return table
         days = np.asarray(self.about.days if days is None else days, dtype=float)
-        chances = self.predictor.survival(risk, days)
+        what, chances = "survival", np.empty((0, len(days)))
+        if self.about.kind == "competing":
+            what = "incidence"
+            chances = self.predictor.incidence(X, people, days) if len(X) else chances
+        else:
+            chances = self.predictor.survival(risk, days)
         chances = np.where(days <= self.about.trained_until, chances, np.nan)
         for day, column in zip(days, chances.T, strict=True):
-            table[f"survival_{day:g}"] = column
+            table[f"{what}_{day:g}"] = column
         return table
 
     def _classes(self, chances, level):

@@ -11,10 +11,14 @@ import pandas as pd
 from sklearn.base import BaseEstimator, clone, is_regressor
 
 from radlatent.errors import LeakageError, SchemaError
-from radlatent.features.endpoint import SHORT, Endpoint
+from radlatent.features.endpoint import CENSORED, SHORT, Endpoint
 from radlatent.features.folded import FoldedFeatures
 from radlatent.fusion import Result, cross_validate, make_folds, outcome_of
-from radlatent.fusion.validation.inputs import check_table, with_text_ids
+from radlatent.fusion.validation.inputs import (
+    check_model,
+    check_table,
+    with_text_ids,
+)
 from radlatent.fusion.validation.validate import key_of
 from radlatent.model.about import About
 from radlatent.model.conformal import Conformal, Errors
@@ -126,7 +130,7 @@ def fit(
 
 def _calibrated(kind, result, classes):
     """Return what makes sets of classes, or intervals of numbers, of predictions."""
-    if result is None or kind == "survival":
+    if result is None or kind in ("survival", "competing"):
         return None
     if kind == "continuous":
         return Errors.of(result.predictions)
@@ -139,11 +143,9 @@ def check_keepable(model: BaseEstimator, endpoint: Endpoint) -> None:
     Raises
     ------
     SchemaError
-        The kind of the endpoint, or a step of the model, is not known here.
+        A step of the model is not known here, or the model is not for the endpoint.
     """
-    if endpoint.kind not in _OF:
-        msg = f"no final model is kept of an endpoint of kind {endpoint.kind!r} yet."
-        raise SchemaError(msg)
+    check_model(model, endpoint)
     check_known(model)
 
 
@@ -273,5 +275,18 @@ def _of_numbers(fitted, endpoint):
     }
 
 
-#: Kind of an outcome to what is told of it: those of which a final model is kept.
-_OF = {"class": _of_classes, "survival": _of_survival, "continuous": _of_numbers}
+def _of_competing(fitted, endpoint):
+    counts = endpoint.frame["cause"].value_counts()
+    names = [*endpoint.causes, CENSORED]
+    outcome = {name: int(counts[name]) for name in names if name in counts}
+    told = {"outcome": outcome, "positive": endpoint.positive}
+    return _of_survival(fitted, endpoint) | told
+
+
+#: Kind of an outcome to what is told of it.
+_OF = {
+    "class": _of_classes,
+    "survival": _of_survival,
+    "competing": _of_competing,
+    "continuous": _of_numbers,
+}

@@ -20,11 +20,17 @@ from radlatent.errors import SchemaError
 from radlatent.fusion.models.late import (
     FLOOR,
     LateFusion,
+    LateFusionCompeting,
     LateFusionNumbers,
     LateFusionSurvival,
 )
 from radlatent.fusion.solvers.boosted import Boosted, BoostedNumbers, BoostedSurvival
 from radlatent.fusion.solvers.calibrated import SurvivalPipeline
+from radlatent.fusion.solvers.competing import (
+    CauseSpecificCox,
+    CompetingPipeline,
+    FineGray,
+)
 from radlatent.fusion.solvers.cox import CoxRegression
 from radlatent.fusion.solvers.forest import SurvivalForest
 from radlatent.fusion.solvers.linear import PenalizedLinear, ScaledSVR
@@ -33,9 +39,12 @@ from radlatent.fusion.solvers.sparse import SparingLogistic, SparseLogistic
 from radlatent.fusion.solvers.weibull import WeibullRegression
 from radlatent.fusion.steps.combat import Combat
 from radlatent.fusion.validation.tuning import Tuned
-from radlatent.model.continuous import (
+from radlatent.model.outcomes import (
     BoostersNumbers,
+    Causes,
     ForestNumbers,
+    Hazards,
+    LateCompeting,
     LateNumbers,
     Line,
     MachineNumbers,
@@ -67,13 +76,16 @@ PARTS = {
         BoostersNumbers,
         BoostersSurvival,
         Breslow,
+        Causes,
         Chain,
         Fill,
         Forest,
         ForestNumbers,
         ForestSurvival,
+        Hazards,
         Keep,
         Late,
+        LateCompeting,
         LateNumbers,
         LateSurvival,
         Line,
@@ -117,7 +129,7 @@ def _leaves(model):
         inside = [model.estimator, *(v for v in lots if isinstance(v, BaseEstimator))]
     elif isinstance(model, Pipeline):
         inside = [step for _, step in model.steps]
-    elif isinstance(model, LateFusion | LateFusionNumbers | LateFusionSurvival):
+    elif isinstance(model, _LATE):
         inside = list(model.models.values())
     elif isinstance(model, CalibratedClassifierCV):
         inside = [step for _, step in getattr(model.estimator, "steps", ())[:-1]]
@@ -145,6 +157,8 @@ def freeze(fitted: BaseEstimator) -> Part:
 
 _UNKNOWN = freeze.dispatch(object)
 
+_LATE = LateFusion | LateFusionNumbers | LateFusionSurvival | LateFusionCompeting
+
 
 @freeze.register
 def _(fitted: Tuned) -> Part:
@@ -158,6 +172,10 @@ def _(fitted: Pipeline) -> Part:
     if isinstance(head, Chain):
         return Chain((*steps, *head.steps), head.head, head.curve)
     curve = _curve(fitted.curve_) if isinstance(fitted, SurvivalPipeline) else None
+    if isinstance(fitted, CompetingPipeline):
+        curves = fitted.curves_[: len(head.coef)]
+        ends = [(c.coef_[0], c.center_[0]) if c else (0.0, 0.0) for c in curves]
+        curve = _hazards(curves, ends, isinstance(model, CauseSpecificCox))
     return Chain(tuple(steps), head, curve)
 
 
@@ -365,6 +383,35 @@ def _(fitted: LateFusionSurvival) -> LateSurvival:
     base = fuse.baseline_
     curve = Breslow(1.0, 0.0, base.times, base.hazard, base.last)
     return LateSurvival(*_late(fitted), freeze(fuse), FLOOR, curve)
+
+
+@freeze.register
+def _(fitted: FineGray) -> Causes:
+    # the incidence of the cause of interest needs no model of the others
+    first = fitted.models_[0]
+    return Causes(first.coef_[None], first.center_)
+
+
+@freeze.register
+def _(fitted: CauseSpecificCox) -> Causes:
+    models, first = fitted.models_, fitted.models_[0]
+    nothing = np.zeros_like(first.coef_)
+    coef = np.stack([nothing if one is None else one.coef_ for one in models])
+    own = _hazards(models, [(1.0, 0.0)] * len(models), specific=True)
+    return Causes(coef, first.center_, own, float(first.baseline_.times[-1]))
+
+
+@freeze.register
+def _(fitted: LateFusionCompeting) -> LateCompeting:
+    fuse = fitted.fuse_
+    curve = _hazards(fuse.models_[:1], [(1.0, 0.0)], specific=False)
+    return LateCompeting(*_late(fitted), freeze(fuse), FLOOR, curve)
+
+
+def _hazards(models, ends, specific):
+    """Return the baselines of models of causes, with weight and center of a risk."""
+    bases = [getattr(one, "baseline_", None) for one in models]
+    return Hazards.of(bases, ends, specific=specific)
 
 
 def _late(fitted):

@@ -369,6 +369,10 @@ class Chain(Part):
         """Return the probability of no event until each day, (n_patients, n_days)."""
         return self.curve.survival(risk, days)
 
+    def incidence(self, X: np.ndarray, people: People, days: np.ndarray) -> np.ndarray:
+        """Return the probability of the event of interest, (n_patients, n_days)."""
+        return self.curve.incidence(self.head.risks(self.prepared(X, people)), days)
+
     def uses(self, n: int) -> np.ndarray:
         """Return which of n columns have a say."""
         places = np.arange(n)

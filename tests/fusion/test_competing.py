@@ -10,6 +10,7 @@ import pytest
 from radlatent.errors import SchemaError
 from radlatent.features.endpoint import CENSORED, Endpoint
 from radlatent.fusion import (
+    bootstrap_validate,
     cause_specific_cox,
     compare,
     cox,
@@ -180,6 +181,14 @@ def test_what_is_told_of_models_is_told_of_these(cohort):
     other = x, replace(truth, frame=truth.frame.set_axis(x.index))
     there = validate_externally(fine_gray(), features, endpoint, other)
     assert there.metrics["method"].str.contains("events: 'relapse'").all()
+
+
+def test_optimism_of_bootstrap_draws_is_that_of_models_that_saw_the_patients(cohort):
+    found = bootstrap_validate(fine_gray(), *cohort[:2], n_boot=8).summary
+    row = found.set_index("metric").loc["c_harrell"]
+    assert row["n_events"] == (cohort[1].frame["cause"] == "relapse").sum()
+    assert row["optimism"] > 0
+    assert row["corrected"] < row["apparent"]
 
 
 def make_named(features):

@@ -48,6 +48,15 @@ def survival(X, seed):
     return rl.Endpoint.survival(frame, time="t", event="e", name="death")
 
 
+def competing(X, seed):
+    frame = survival(X, seed).frame
+    rng = np.random.default_rng(seed)
+    died = np.where(rng.random(len(X)) < 0.6, "relapse", "death")
+    frame = frame.assign(what=np.where(frame["event"] == 1, died, "none"))
+    names = {"time": "time", "event": "what", "censored": "none"}
+    return rl.Endpoint.competing(frame, **names, positive="relapse", name="first")
+
+
 def number(X, seed):
     rng = np.random.default_rng(seed)
     score = (X[["ct__f00", "ct__f01", "pet__f00"]].fillna(5) - 5).sum(axis=1)
@@ -118,6 +127,18 @@ NUMBERS = {
     ),
 }
 
+COMPETING = {
+    "fine_gray": lambda X: rl.fine_gray(n_features=8),
+    "cause_specific_cox": lambda X: rl.cause_specific_cox(),
+    "combat": lambda X: rl.cause_specific_cox(prepare={"combat": combat(X)}),
+    "late": lambda X: rl.late_fusion(
+        {"ct": rl.fine_gray(), "pet": rl.cause_specific_cox()}, n_folds=2
+    ),
+    "tuned": lambda X: rl.tune(
+        rl.fine_gray(), {"risk__penalty_strength": [0.1, 1]}, n_folds=2
+    ),
+}
+
 
 def sites_of(X):
     return pd.Series([SITES[i % 3] for i in range(len(X))], X.index)
@@ -132,6 +153,8 @@ def validated(kind, n_classes):
         endpoint = outcome(X, 2, classes=n_classes)
     elif kind == "survival":
         endpoint, quick = survival(X, 2), rl.cox()
+    elif kind == "competing":
+        endpoint, quick = competing(X, 2), rl.fine_gray()
     else:
         endpoint, quick = number(X, 2), rl.ridge()
     folds = rl.make_folds(endpoint, n_folds=2, n_repeats=1)
@@ -191,6 +214,27 @@ class TestWhatIsKeptIsTheModel:
             chances = said.filter(like="survival_").to_numpy()
             np.testing.assert_allclose(chances, wanted[1], **near)
 
+    @pytest.mark.parametrize("name", [*COMPETING])
+    def test_of_competing_events(self, name, tmp_path):
+        _, model = fitted(COMPETING[name], "competing")
+        new = patients(40, 7, prefix="q")
+        estimator = with_sites(model.estimator, new)
+        days = [100, 400, 1000]
+        wanted = estimator.predict(new), estimator.predict_incidence(new, days)[0]
+        model.save(tmp_path / "model")
+        for one in (model, rl.load_model(tmp_path / "model")):
+            said = one.predict(new, sites=sites_of(new), days=days)
+            near = {"rtol": 1e-12, "atol": 1e-12}
+            np.testing.assert_allclose(said["risk"], wanted[0], **near)
+            chances = said.filter(like="incidence_").to_numpy()
+            np.testing.assert_allclose(chances, wanted[1], **near)
+        assert one.about.positive == "relapse"
+        assert [*one.about.outcome] == ["relapse", "death", "censored"]
+        far = one.predict(new, sites=sites_of(new), days=[1e6])
+        assert far["incidence_1e+06"].isna().all()
+        card = (tmp_path / "model" / "card.md").read_text("utf-8")
+        assert "A risk of relapse, higher meaning more often" in card
+
     @pytest.mark.parametrize("name", [*NUMBERS])
     def test_of_numbers(self, name, tmp_path):
         _, model = fitted(NUMBERS[name], "continuous")
@@ -215,11 +259,11 @@ def test_a_family_without_a_writer_says_so_in_one_line():
 
 
 def test_every_part_is_in_the_list_and_every_name_is_its_own():
-    from radlatent.model import continuous, parts, trees
+    from radlatent.model import outcomes, parts, trees
 
     kinds = {
         kind
-        for module in (continuous, parts, trees)
+        for module in (outcomes, parts, trees)
         for kind in vars(module).values()
         if isinstance(kind, type)
         and issubclass(kind, parts.Part)
@@ -229,8 +273,7 @@ def test_every_part_is_in_the_list_and_every_name_is_its_own():
 
 
 def test_every_family_of_a_study_can_be_kept():
-    known = rl.fusion.MODELS, rl.fusion.SURVIVAL_MODELS
-    for families in (*known, rl.fusion.CONTINUOUS_MODELS):
+    for families in rl.fusion.FAMILIES.values():
         for build in families.values():
             check_known(build())
 

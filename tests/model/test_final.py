@@ -244,12 +244,17 @@ class TestRefused:
         with pytest.raises(SchemaError, match="PCA cannot be kept as a final model"):
             rl.fit(odd, *draw(40))
 
-    def test_an_outcome_of_which_no_model_is_kept(self, draw):
+    def test_a_model_of_another_outcome(self, draw):
         X, _ = draw(40)
-        frame = pd.DataFrame({"cause": "death", "time": 9.0}, X.index)
-        odd = rl.Endpoint("relapse", "competing", frame, "death")
-        with pytest.raises(SchemaError, match="of kind 'competing' yet"):
-            rl.fit(rl.logistic(), X, odd)
+        frame = pd.DataFrame({"t": np.arange(40) + 9.0, "what": 0}, X.index)
+        frame["what"] = np.arange(40) % 3
+        endpoint = rl.Endpoint.competing(frame, time="t", event="what", positive=1)
+        with pytest.raises(SchemaError, match=r"CoxRegression is of .*Take fine_gray"):
+            rl.fit(rl.cox(), X, endpoint)
+        one = frame.assign(what=frame["what"] == 1)
+        one = rl.Endpoint.survival(one, time="t", event="what")
+        with pytest.raises(SchemaError, match=r"FineGray is of .*take cox"):
+            rl.fit(rl.fine_gray(), X, one)
 
     def test_patients_without_features(self, draw):
         X, endpoint = draw(60)

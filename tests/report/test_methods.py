@@ -1,6 +1,7 @@
 import pandas as pd
 
 from radlatent.report import methods_paragraph
+from radlatent.report.evidence.answer import outcome_there
 from radlatent.report.methods import stages
 from radlatent.schema import read_run
 
@@ -99,3 +100,15 @@ def test_features_that_do_not_tell_where_they_come_from_are_told(class_run, reco
     # runs of before do not tell
     fits = fits.drop(columns="origin")
     assert "do not tell whether" not in methods_paragraph(record, data | {"fits": fits})
+
+
+def test_events_of_another_cohort_have_words_too(record):
+    record["counts"]["external"] = {"cohort": "B", "patients": 8}
+    record["counts"]["external"]["outcome"] = {"0": 5, "1": 3}
+    risks = {"predictions": pd.DataFrame({"risk": [0.5]})}
+    assert outcome_there(record, risks) == "censored (5), event (3)"
+    assert "8 patients of the cohort B: censored (5), event (3)." in methods_paragraph(
+        record, risks
+    )
+    # of classes these are names
+    assert outcome_there(record, {}) == "0 (5), 1 (3)"

@@ -126,7 +126,7 @@ def test_the_page_has_the_words_of_competing_events(done):
     ]
     drawn = {path.name for path in (out / "figures").glob("*.png")}
     assert {"incidence.png", "incidence_by_risk_1.png", "incidence_auc.png"} <= drawn
-    assert {"incidence_calibration.png", "decision.png", "subgroups_1.png"} <= drawn
+    assert {"incidence_calibration.png", "decision_1.png", "subgroups_1.png"} <= drawn
     assert {"external_incidence.png", "external_incidence_calibration.png"} <= drawn
     groups = pd.read_csv(out / "tables" / "incidence_groups.csv")
     assert groups["Event"].tolist() == ["relapse", "death"] * 6

@@ -130,9 +130,10 @@ def recalibrate_in_the_large(predictions: pd.DataFrame) -> pd.DataFrame:
         The same rows; the order of patients stays, and a repeat that lacks a class, an
         event or a prediction is left as it is. Of classes every logit, and that of the
         ``threshold``, is moved by the `calibration_intercept` (never its slope). Of
-        survival every cumulative hazard is multiplied by one number, until as many
-        events are expected as observed on the day of ``observed_expected``. Numbers are
-        moved by their mean error.
+        survival every cumulative hazard (of competing events that of the
+        subdistribution) is multiplied by one number, until as many events are expected
+        as observed on the day of ``observed_expected``. Numbers are moved by their mean
+        error.
 
     Notes
     -----
@@ -179,7 +180,9 @@ def _moved(rows):
 
 
 def _moved_survival(rows):
-    columns = [c for c in rows.filter(regex="^survival_") if rows[c].notna().any()]
+    competing = "cause" in rows and rows["cause"].notna().all()
+    start = "incidence_" if competing else "survival_"
+    columns = [c for c in rows.filter(regex=f"^{start}") if rows[c].notna().any()]
     if not columns:
         return None
     [run] = read_runs(rows)
@@ -195,6 +198,8 @@ def _moved_survival(rows):
     if not (ends[0] < 0 < ends[1]):
         return rows
     factor = np.exp(brentq(excess, -_FARTHEST, _FARTHEST))
+    if competing:
+        return rows.assign(**{c: 1 - (1 - rows[c]) ** factor for c in columns})
     return rows.assign(**{column: rows[column] ** factor for column in columns})
 
 

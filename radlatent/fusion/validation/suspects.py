@@ -82,7 +82,8 @@ def _outcomes(table, endpoint):
     y = outcome_of(endpoint, table.index.tolist())
     sides = _SIDES[endpoint.kind](y)
     y, ordered = _as_times(y) if endpoint.kind == "continuous" else (y, "")
-    ordered = "orders the times of the events" if endpoint.is_timed else ordered
+    if endpoint.is_timed:
+        y, ordered = _any_event(y), "orders the times of the events"
     for column in table:
         values = table[column].to_numpy()
         known = ~np.isnan(values)
@@ -107,6 +108,15 @@ def _as_times(numbers):
     y = np.empty(len(numbers), dtype=[("event", bool), ("time", float)])
     y["event"], y["time"] = True, rankdata(numbers)
     return y, "orders the patients by the outcome"
+
+
+def _any_event(y):
+    """Return times until any event: a column of them orders, whatever came first."""
+    made = np.empty(len(y), dtype=[("event", bool), ("time", float)])
+    made["time"], made["event"] = y["time"], y["event"]
+    if "cause" in y.dtype.names:
+        made["event"] = y["cause"] > 0
+    return made
 
 
 def _classes(y):

@@ -158,7 +158,7 @@ TABLES = (
             "probability is the share of the class.",
             "C (Harrell)": "Every cumulative hazard is multiplied by one number, until "
             "as many events are expected as observed on that day; models without "
-            "survival curves are left out.",
+            "probabilities by day are left out.",
             "R²": "Every prediction is moved by the mean error.",
         },
     ),

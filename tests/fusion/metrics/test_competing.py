@@ -1,5 +1,7 @@
 """Metrics of survival where other events compete with that of interest."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,12 +9,14 @@ from sklearn.metrics import roc_auc_score
 
 from radlatent.errors import SchemaError
 from radlatent.fusion.metrics.arrays import Risks
+from radlatent.fusion.metrics.calibration import recalibrate_in_the_large
 from radlatent.fusion.metrics.censoring import (
     aalen_johansen,
     censoring_steps,
     incidence_steps,
     survival_steps,
 )
+from radlatent.fusion.metrics.evaluate import evaluate
 from radlatent.fusion.metrics.incidence import incidence_by_risk
 from radlatent.fusion.metrics.survival import (
     auc_at,
@@ -195,6 +199,18 @@ def test_where_everybody_had_an_event_the_incidence_is_known_ever_after():
     found = survival_calibration(table(truth, some), horizon=days[0], n_groups=2)
     share = (truth["cause"][low] == 1).mean()
     assert found["observed"].iloc[-1] == pytest.approx(share)
+
+
+def test_in_the_large_as_many_events_are_expected_as_observed():
+    truth, risks = world(300, censored=True)
+    low = replace(risks, survival=risks.survival**0.5)
+    before = evaluate(table(truth, low), n_boot=2).set_index("metric")["estimate"]
+    moved = recalibrate_in_the_large(table(truth, low))
+    after = evaluate(moved, n_boot=2).set_index("metric")["estimate"]
+    assert before["observed_expected"] > 1.3
+    assert after["observed_expected"] == pytest.approx(1)
+    assert after["c_harrell"] == before["c_harrell"]
+    assert after["integrated_brier"] < before["integrated_brier"]
 
 
 def test_treating_all_is_worth_the_incidence_less_the_others():

@@ -99,3 +99,26 @@ def test_noise_and_few_kinds_of_patients_are_not_told(noise, rng):
     # three patients of a class are separated by chance in some of 300 columns
     few = of_classes(np.arange(60) < 3)
     assert rl.suspects(noise.join(wide), few).empty
+
+
+@pytest.mark.parametrize(
+    ("column", "says"),
+    [
+        ("time", "orders the times of the events"),
+        ("relapse", "separates the event of interest from all else"),
+        ("any", "separates events from censored patients"),
+    ],
+)
+def test_of_competing_events_no_column_tells_which_came_first(noise, rng, column, says):
+    time = rng.exponential(900, 60).round(1) + 1
+    what = rng.choice(["relapse", "death", "none"], 60)
+    frame = pd.DataFrame({"t": time, "what": what}, IDS)
+    endpoint = Endpoint.competing(
+        frame, time="t", event="what", positive="relapse", censored="none"
+    )
+    values = {"time": time, "relapse": what == "relapse", "any": what != "none"}
+    copy = pd.Series(values[column], IDS).astype(float)
+    found = rl.suspects(noise.assign(ct__nan=copy), endpoint)
+    assert found["where"].tolist() == ["ct__nan"]
+    assert says in found["message"][0]
+    assert rl.suspects(noise, endpoint).empty

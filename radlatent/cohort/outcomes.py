@@ -154,7 +154,8 @@ def _both_or_neither(time, known, name, problems):
 def _read_causes(table, counted, typed, name, endpoint, problems):
     """Read which of several competing events came first; text stays as it is."""
     causes = table[endpoint.event]
-    _no_words_for_missing(causes, problems)
+    # what says that nothing happened may be "none", and is no missing outcome
+    _no_words_for_missing(causes[causes != endpoint.censored], problems)
     _true_classes(counted[endpoint.event], name, problems)
     typed[endpoint.time] = _read_times(table, counted, endpoint, problems)
     _both_or_neither(typed[endpoint.time], causes != "", name, problems)

@@ -545,6 +545,14 @@ def test_an_endpoint_may_have_competing_causes(tiny_folder):
     faults = " ".join(problems_of(tiny_folder)["problem"])
     assert "time '0' is not above 0" in faults
     assert "a time without an event" in faults
+    # what the card calls nothing is no missing outcome
+    told = {"years": ["1", "2", "4"], "first": ["1", "none", "2"]}
+    edit(tiny_folder, "endpoints.csv", lambda t: t.assign(**told))
+    assert "'none' would be a class" in problems_of(tiny_folder)["problem"].iloc[0]
+    named = text.replace("positive: 1, ", "positive: 1, censored: none, ")
+    card.write_text(named, "utf-8")
+    endpoint = Cohort.read(tiny_folder).endpoint("relapse")
+    assert endpoint.frame["cause"].tolist() == ["1", "censored", "2"]
     card.write_text(text.replace("positive: 1, ", ""), "utf-8")
     with pytest.raises(SchemaError, match="needs \\['positive'\\]"):
         Cohort.read(tiny_folder)

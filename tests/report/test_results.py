@@ -122,3 +122,21 @@ def test_what_makes_no_page_is_told_before_anything_is_written(here, tmp_path):
     (tmp_path / "run.json").write_text("{}")
     with pytest.raises(SchemaError, match="the folder of a run"):
         rl.report.write(results, tmp_path)
+
+
+def test_competing_events_have_their_curves_on_the_page(tmp_path):
+    X, rng = patients(60, 0), np.random.default_rng(2)
+    relapse = rng.exponential(500 * np.exp(-X["ct__a"].to_numpy()))
+    death = rng.exponential(800, len(X))
+    frame = pd.DataFrame({"days": np.minimum(relapse, death) + 1}, X.index)
+    frame["what"] = np.where(relapse < death, "relapse", "death")
+    frame.loc[frame["days"] > 900, "what"] = "alive"
+    names = {"time": "days", "event": "what", "censored": "alive", "name": "first"}
+    endpoint = rl.Endpoint.competing(frame, **names, positive="relapse")
+    results = validated(X, endpoint, model=rl.fine_gray())
+    page = rl.report.write(results, tmp_path / "out")
+    text = text_of(page)
+    assert "<h2>Competing events</h2>" in text
+    assert "Survival" not in text
+    drawn = {path.stem for path in (tmp_path / "out" / "figures").glob("*.png")}
+    assert {"incidence", "incidence_by_risk_1", "incidence_calibration"} <= drawn

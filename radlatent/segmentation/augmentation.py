@@ -14,10 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["Augmentation", "Augmented", "augment"]
+__all__ = ["MOST_ANISOTROPIC", "Augmentation", "Augmented", "augment"]
 
 #: Beyond this ratio of spacings an axis is left alone, as in nnU-Net.
-_MOST_ANISOTROPIC = 3.0
+MOST_ANISOTROPIC = 3.0
 #: Voxels between the nodes of elastic shifts.
 _NODE = 16
 #: Nodes of a bias field along each axis: it changes once or twice across an image.
@@ -179,7 +179,7 @@ def _grid(x, augmentation, spacing_mm):
         return None
     size = torch.tensor(x.shape[2:], dtype=torch.float32)
     spacing = torch.ones(axes) if spacing_mm is None else torch.tensor(spacing_mm)
-    fine = spacing <= _MOST_ANISOTROPIC * spacing.min()
+    fine = spacing <= MOST_ANISOTROPIC * spacing.min()
     turn = _rotation(angles[rows], fine)  # (cases, axes, axes), in mm
     # from an output voxel, in halves of the image, to mm, turned, and back
     half_mm = size * spacing.float() / 2

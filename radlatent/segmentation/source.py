@@ -12,7 +12,11 @@ import torch
 from torch import Tensor
 
 from radlatent.nn.blocks import channels_last
-from radlatent.segmentation.augmentation import Augmentation, augment
+from radlatent.segmentation.augmentation import (
+    MOST_ANISOTROPIC,
+    Augmentation,
+    augment,
+)
 from radlatent.segmentation.patch import Patch
 from radlatent.segmentation.prepare import PreparedImage
 
@@ -21,6 +25,9 @@ __all__ = ["PatchMinibatch", "PatchSource", "with_neighbors"]
 #: Share of the training patches that lie about a voxel of a structure: patches of large
 #: fields would else hold little but background (a third in nnU-Net).
 _ABOUT_STRUCTURES = 0.5
+#: What is cut around a patch that is augmented, as a share of its size: turned or made
+#: smaller it shows its surroundings instead of a frame of nothing, as in nnU-Net.
+_MARGIN = 1 / 6
 
 
 class PatchMinibatch(NamedTuple):
@@ -68,6 +75,7 @@ class PatchSource:
             for part in range(self._parts(image))
         ]
         self.places = [self._places_of(image) for image in images]
+        self.margin = self._margin()
 
     def __len__(self) -> int:
         return len(self.items)
@@ -88,8 +96,10 @@ class PatchSource:
             without it a patch is the middle of its field.
         """
         draws = torch.rand(len(rows), 2 + len(self.patch.size)).numpy()
+        changed = augment and self.augmentation is not None
+        margin = self.margin if changed else np.zeros_like(self.margin)
         cut = [
-            self._cut(*self.items[row], draw if augment else None)
+            self._cut(*self.items[row], draw if augment else None, margin)
             for row, draw in zip(rows.tolist(), draws, strict=True)
         ]
         x, target, distance = (
@@ -98,13 +108,28 @@ class PatchSource:
         )
         x, target = x.float(), target.long()
         distance = None if distance is None else distance.float()
-        if augment and self.augmentation is not None:
+        if changed:
             x, target, distance = self._augmented(x, target, distance)
         return PatchMinibatch(channels_last(x), target, distance)
 
     def _augmented(self, x, target, distance):
         about = {"distance": distance, "spacing_mm": self.patch.spacing_mm}
-        return augment(x, target, self.augmentation, **about)
+        found = augment(x, target, self.augmentation, **about)
+        inner = tuple(
+            slice(m, m + n) for m, n in zip(self.margin, self.patch.size, strict=True)
+        )
+        return (_of(one, (..., *inner)) for one in found)
+
+    def _margin(self):
+        """Return the voxels around a patch that are cut along, as far as there are."""
+        size, spacing = np.array(self.patch.size), np.array(self.patch.spacing_mm)
+        axes = len(size)
+        shapes = [image.labels.shape[3 - axes :] for image in self.images] or [size]
+        room = np.max(shapes, axis=0) - size
+        # coarse axes are not moved
+        fine = spacing <= MOST_ANISOTROPIC * spacing.min()
+        wanted = np.where(fine, np.ceil(size * _MARGIN), 0)
+        return np.minimum(wanted, room).astype(int)
 
     def _parts(self, image):
         """Return how many patches of an image a pass looks at."""
@@ -118,18 +143,23 @@ class PatchSource:
             return np.argwhere(image.labels).astype(np.int16)
         return [np.argwhere(plane).astype(np.int16) for plane in image.labels]
 
-    def _cut(self, number, part, draw):
+    def _cut(self, number, part, draw, margin):
         image = self.images[number]
         volume = self.patch.is_volume
         places = self.places[number] if volume else self.places[number][part]
         shape = image.labels.shape[3 - len(self.patch.size) :]
         box = self._box(shape, places, draw)
         if volume:
-            x, labels = image.image[box][None], image.labels[box]
-            return x, labels, _of(image.distance, (slice(None), *box))
-        x = with_neighbors(image.image, part, self.patch.neighbors)[(slice(None), *box)]
-        maps = _of(image.distance, (slice(None), part, *box))
-        return x, image.labels[part][box], maps
+            x, labels, maps = image.image[None], image.labels, image.distance
+        else:
+            x = with_neighbors(image.image, part, self.patch.neighbors)
+            labels = image.labels[part]
+            maps = _of(image.distance, (slice(None), part))
+        return (
+            _around(x, box, margin, "constant", constant_values=x.min()),
+            _around(labels, box, margin, "constant"),
+            None if maps is None else _around(maps, box, margin, "edge"),
+        )
 
     def _box(self, shape, places, draw):
         size = np.array(self.patch.size)
@@ -151,6 +181,18 @@ def with_neighbors(array: np.ndarray, place: int, n: int) -> np.ndarray:
     """
     places = np.arange(place - n, place + n + 1).clip(0, len(array) - 1)
     return array[places]
+
+
+def _around(array, box, margin, mode, **kwargs):
+    """Return a box of the last axes with a margin, padded beyond the array."""
+    inside, beyond = [], [(0, 0)] * (array.ndim - len(box))
+    sides = zip(box, margin, array.shape[-len(box) :], strict=True)
+    for part, more, n in sides:
+        start, stop = part.start - more, part.stop + more
+        inside.append(slice(max(start, 0), min(stop, n)))
+        beyond.append((max(-start, 0), max(stop - n, 0)))
+    found = array[(..., *inside)]
+    return np.pad(found, beyond, mode, **kwargs) if np.any(beyond) else found
 
 
 def _of(array, box):

@@ -93,3 +93,56 @@ def test_augmentation_changes_images_and_their_targets_alike():
     before = plain.minibatch(torch.zeros(8, dtype=torch.int64), CPU, augment=True)
     assert not torch.equal(found.x, before.x)
     assert found.target.unique().tolist() == [0, 2]
+
+
+SMALLER = Augmentation(
+    rotation_deg=0.0,
+    scale=(0.8, 0.8),
+    elastic=0.0,
+    gamma=(1.0, 1.0),
+    noise=0.0,
+    low_resolution=(1.0, 1.0),
+    probability=1.0,
+)
+
+
+def ramp(shape):
+    """Return an image that tells its columns, under one structure everywhere."""
+    columns = np.broadcast_to(np.arange(shape[-1], dtype=np.float16), shape).copy()
+    told = (np.zeros((2, 3)),) * 3
+    return PreparedImage(columns, np.ones(shape, np.uint8), *told)
+
+
+def test_a_patch_made_smaller_shows_what_lies_around_it():
+    source = PatchSource([ramp((1, 48, 48))], Patch((24, 24), (1, 1)), SMALLER)
+    assert source.margin.tolist() == [4, 4]
+    torch.manual_seed(2)
+    found = source.minibatch(torch.zeros(32, dtype=torch.int64), CPU, augment=True)
+    assert found.x.shape == (32, 1, 24, 24)
+    whole = found.target.flatten(1).all(dim=1)
+    # those at a border show what is beyond it, others nothing
+    assert 0 < whole.float().mean() < 1
+    steps = found.x[whole].diff(dim=-1)
+    torch.testing.assert_close(steps, torch.full_like(steps, 1 / 0.8))
+
+
+def test_where_a_patch_is_all_there_is_nothing_is_cut_around_it():
+    source = PatchSource([ramp((1, 24, 24))], Patch((24, 24), (1, 1)), SMALLER)
+    assert source.margin.tolist() == [0, 0]
+    found = source.minibatch(torch.zeros(2, dtype=torch.int64), CPU, augment=True)
+    assert not found.target.flatten(1).all(dim=1).any()
+    # of slices that are coarse along z nothing is cut above and below
+    volumes = PatchSource([ramp((16, 24, 24))], Patch((8, 16, 16), (6, 1, 1)), SMALLER)
+    assert volumes.margin.tolist() == [0, 3, 3]
+    found = volumes.minibatch(torch.tensor([0]), CPU, augment=True)
+    assert found.x.shape == (1, 1, 8, 16, 16)
+    assert PatchSource([], Patch((8, 8), (1, 1)), SMALLER).margin.tolist() == [0, 0]
+
+
+def test_images_smaller_than_others_are_padded_and_distances_go_on():
+    images = [image((2, 12, 12), distance=True), image((2, 40, 40), distance=True)]
+    source = PatchSource(images, Patch((12, 12), (1.0, 1.0)), Augmentation.none())
+    found = source.minibatch(torch.arange(4), CPU, augment=True)
+    assert found.x.shape == (4, 1, 12, 12)
+    np.testing.assert_array_equal(found.x[0, 0], images[0].image[0])
+    np.testing.assert_array_equal(found.distance[0], images[0].distance[:, 0])

@@ -30,10 +30,13 @@ from radlatent.fusion import (
     univariable,
     validate_externally,
 )
+from radlatent.fusion.explain import importance
 from radlatent.fusion.metrics.arrays import Risks
 from radlatent.fusion.metrics.incidence import incidence_by_risk
 from radlatent.fusion.metrics.survival import c_harrell
 from radlatent.fusion.models import COMPETING_MODELS
+from radlatent.fusion.solvers.calibrated import Calibrated, uncalibrated
+from radlatent.fusion.validation import permuted
 
 
 def world(n, effect, seed=0, *, make_features):
@@ -181,6 +184,20 @@ def test_what_is_told_of_models_is_told_of_these(cohort):
     other = x, replace(truth, frame=truth.frame.set_axis(x.index))
     there = validate_externally(fine_gray(), features, endpoint, other)
     assert there.metrics["method"].str.contains("events: 'relapse'").all()
+
+
+def test_what_ranks_is_fitted_without_curves_and_says_the_same(cohort, monkeypatch):
+    found, grid = [], {"risk__penalty_strength": [0.1, 1]}
+    for model in (fine_gray(), tune(fine_gray(), grid, n_folds=2)):
+        for without in (uncalibrated, lambda model: model):
+            for module in (permuted, importance):
+                monkeypatch.setattr(module, "uncalibrated", without)
+            told = permute_outcomes(model, *cohort, n_permutations=2)
+            lost = permutation_importance(model, *cohort, n_permutations=2)
+            found.append([*told.draws, told.summary["estimate"][0], *lost["loss"]])
+    assert found[0] == found[1]
+    assert found[2] == found[3]
+    assert not isinstance(uncalibrated(fine_gray()), Calibrated)
 
 
 def test_optimism_of_bootstrap_draws_is_that_of_models_that_saw_the_patients(cohort):

@@ -19,6 +19,7 @@ from radlatent.fusion.metrics.classes import auc
 from radlatent.fusion.metrics.continuous import r2
 from radlatent.fusion.metrics.evaluate import RANKED_BY
 from radlatent.fusion.metrics.survival import c_harrell
+from radlatent.fusion.solvers.calibrated import uncalibrated
 from radlatent.fusion.validation.inputs import outcome_of
 from radlatent.fusion.validation.validate import fit_folds
 from radlatent.schema import split_column
@@ -95,7 +96,8 @@ def permutation_importance(
         groups.setdefault(name, []).append(column)
     rng = np.random.default_rng(random_state)
     losses = []
-    for _, _, fitted, _, test in fit_folds(model, features, endpoint, folds):
+    ranks = uncalibrated(model)  # curves of survival change no order
+    for _, _, fitted, _, test in fit_folds(ranks, features, endpoint, folds):
         orders = rng.permuted(
             np.tile(np.arange(len(test)), (n_permutations, 1)), axis=1
         )

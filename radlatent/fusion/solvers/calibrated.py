@@ -66,7 +66,9 @@ class Calibrated(Pipeline):
 
 
 def uncalibrated(model: BaseEstimator) -> BaseEstimator:
-    """Return a model that gives the same risks and fits no curve; its steps are it."""
+    """Return an unfitted model that gives the same risks and fits no curve."""
+    if isinstance(getattr(model, "estimator", None), Calibrated):  # of a search
+        return clone(model).set_params(estimator=Pipeline(model.estimator.steps))
     return Pipeline(model.steps) if isinstance(model, Calibrated) else model
 
 

@@ -15,6 +15,7 @@ from radlatent.errors import SchemaError
 from radlatent.features.folded import FoldedFeatures
 from radlatent.fusion.metrics.arrays import interval, read_runs
 from radlatent.fusion.metrics.evaluate import RANKED_BY, bootstrap_metric
+from radlatent.fusion.solvers.calibrated import uncalibrated
 from radlatent.fusion.validation.inputs import (
     check_inputs,
     check_model,
@@ -112,6 +113,7 @@ def permute_outcomes(
     features, folds = with_text_ids(features, folds)
     check_model(model, endpoint)
     splits = check_inputs(features, endpoint, folds)
+    model = uncalibrated(model)  # curves of survival do not rank
     rng = np.random.default_rng(random_state)
     tasks = {"observed": (model, features, endpoint, splits)}
     for number in range(n_permutations):

@@ -20,7 +20,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ from rich.progress import (
 
 from radlatent.errors import OutputError, RadlatentError
 from radlatent.outputs import as_output_error, check_folder, replace_text, sweep
+from radlatent.shards import Gathering, Part, PartDone, current
 
 __all__ = ["Outcome", "Shared", "forget", "map_tasks", "progress_bar"]
 
@@ -127,6 +128,8 @@ def map_tasks(
         A worker process died, which one task too large for the memory can cause.
     OutputError
         A disk is full or closed: no fault of one task. What is finished is kept.
+    PartDone
+        Inside of a part of `radlatent.shards`, with ``cache``: its tasks are finished.
     """
     if jobs == 0:
         msg = "jobs is 0; give 1 or more, or -1 for every core."
@@ -137,25 +140,45 @@ def map_tasks(
     finished = {} if cache is None else _finished(cache, tasks, keys)
     waiting = {name: task for name, task in tasks.items() if name not in finished}
     results, failures = dict(finished), {}
+    shares = current() if cache is not None else None
+    if isinstance(shares, Gathering):
+        failures = _known_failures(shares, waiting, keys)
+        waiting = {}
     calls = _calls(function, waiting, shared or Shared(_alone, _nothing))
-    # no size of batches: joblib hands out several at a time below 0.2 s, else one
-    pool = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
     with (
         progress_bar(description, len(tasks), len(finished)) as advance,
-        warnings.catch_warnings(),
+        contextlib.closing(_done(calls, jobs)) as done,
     ):
+        for name, result, failure in done:
+            if failure is not None:
+                failures[name] = failure
+            else:
+                results[name] = result
+                if cache is not None:
+                    _keep(cache, keys[name], result)
+            advance()
+    if isinstance(shares, Part):
+        told = {keys[name]: why for name, why in failures.items()}
+        part = replace(shares, failures=told, n_results=len(results))
+        part.write()
+        raise PartDone(part)
+    return Outcome(
+        {name: results[name] for name in tasks if name in results},
+        {name: failures[name] for name in tasks if name in failures},
+        len(finished),
+    )
+
+
+def _done(calls, jobs):
+    """Yield name, result and failure of every task, as they are finished."""
+    # no size of batches: joblib hands out several at a time below 0.2 s, else one
+    pool = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
+    with warnings.catch_warnings():
         # a worker that served lighter tasks before, and now loads what these need, is
         # taken for leaking and replaced: nothing is lost, nobody has to act
         warnings.filterwarnings("ignore", "A worker stopped while some jobs")
         try:
-            for name, result, failure in chain.from_iterable(pool(calls)):
-                if failure is not None:
-                    failures[name] = failure
-                else:
-                    results[name] = result
-                    if cache is not None:
-                        _keep(cache, keys[name], result)
-                advance()
+            yield from chain.from_iterable(pool(calls))
         except BrokenProcessPool as error:
             msg = (
                 "a worker process died, most often because the memory was full. "
@@ -163,11 +186,22 @@ def map_tasks(
                 f"fewer jobs than {jobs!r}."
             )
             raise RadlatentError(msg) from error
-    return Outcome(
-        {name: results[name] for name in tasks if name in results},
-        {name: failures[name] for name in tasks if name in failures},
-        len(finished),
-    )
+
+
+def _known_failures(shares, waiting, keys):
+    """Return why tasks failed in the parts; what no part has is told."""
+    known = shares.failures
+    failures = {name: known[keys[name]] for name in waiting if keys[name] in known}
+    lost = [name for name in waiting if name not in failures]
+    if lost:
+        some = ", ".join(map(str, lost[:5])) + (", ..." if len(lost) > 5 else "")
+        msg = (
+            f"{len(lost)} results are not there though all shards are: {some}. Their "
+            "files, the settings or the version of a library have changed since, or "
+            "the folder of finished results was emptied: start the shards again."
+        )
+        raise RadlatentError(msg)
+    return failures
 
 
 def _calls(function, tasks, shared):

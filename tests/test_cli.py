@@ -23,7 +23,7 @@ from radlatent.errors import CohortError
 from radlatent.imaging import Volume, hashes, write_volume
 
 #: What only the command line has: where to write, and when to exit with 1.
-EXTRA = {"out", "allow_failures", "quiet"}
+EXTRA = {"out", "allow_failures", "quiet", "shard"}
 
 
 def invoke(*arguments):

@@ -16,7 +16,7 @@ from radlatent.cli.outcome import friendly
 from radlatent.imaging import write_volume
 
 #: What only the command line has: where to write, where to look, when to exit with 1.
-EXTRA = {"out", "root", "allow_failures", "quiet"}
+EXTRA = {"out", "root", "allow_failures", "quiet", "shard"}
 
 SETTINGS = """\
 imageType: {Original: {}}
@@ -274,6 +274,27 @@ def test_a_correction_is_a_derived_cohort_with_a_reason_a_slice(
     again = invoke(*arguments)
     assert again.exit_code == 0, again.output
     assert again.output.splitlines()[-1] == done.output.splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_corrections_in_parts_are_those_of_one_run(fitted, network, tmp_path):
+    _, corrector, _ = fitted
+    arguments = ("correct", network, "--corrector", corrector, "--out")
+    one, out = (tmp_path / name / "corrected" for name in ("one", "parts"))
+    assert invoke(*arguments, one).exit_code == 0
+    for k in (1, 2):
+        done = invoke(*arguments, out, "--shard", f"{k}/2")
+        assert done.exit_code == 0, done.output
+        assert not (out / "cohort.yml").exists()
+    done = CliRunner().invoke(app, ["gather", str(out)])
+    assert done.exit_code == 0, done.output
+    for name in ("quality.csv", "quality.slices.csv", "cohort.yml", "endpoints.csv"):
+        assert (out / name).read_bytes() == (one / name).read_bytes(), name
+    first, second = (
+        {path.name: path.read_bytes() for path in (folder / "masks").iterdir()}
+        for folder in (one, out)
+    )
+    assert first == second
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ import typer
 import radlatent as rl
 from radlatent.cli.options import Allow, Jobs
 from radlatent.cli.outcome import friendly, judge
+from radlatent.cli.parts import sharded
 from radlatent.cohort import Outcomes
 from radlatent.errors import SchemaError
 
@@ -70,6 +71,7 @@ Keep = Annotated[
     epilog="Example: radlatent convert /data/export --out cohorts/lung --roi '(?i)gtv'"
 )
 @friendly
+@sharded("convert")
 def convert(  # noqa: PLR0913 - what is read, and how it is written
     folder: Root,
     out: Out,

@@ -32,7 +32,9 @@ from radlatent.cli.outcome import (
     print_table,
     write_tables,
 )
+from radlatent.cli.parts import sharded
 from radlatent.outputs import check_folder
+from radlatent.shards import current
 
 __all__ = ["app"]
 
@@ -67,13 +69,21 @@ _Corrector = Annotated[
     Path, typer.Option(metavar="FOLDER", help="What 'masks fit' wrote.")
 ]
 
+_Kept = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER", help="Finished results; beside OUT for parts, else none."
+    ),
+]
+
 #: Tables of a stability, beside its ICCs.
 _BESIDE = ("features", "failures", "alternatives")
 
 
 @app.command(epilog="Example: radlatent masks score cohorts/hearts --out quality.csv")
 @friendly
-def score(
+@sharded("masks score")
+def score(  # noqa: PLR0913 - the parameters of the function, and where to write
     cohort: Cohort,
     out: Annotated[
         Path, typer.Option(metavar="FILE", help="Quality table, .parquet or .csv.")
@@ -82,6 +92,7 @@ def score(
     modality: _Modality = None,
     root: Root = None,
     jobs: Jobs = None,
+    cache: _Kept = None,
     allow_failures: Allow = 0,
 ):
     """Judge the masks of every case by anatomical rules.
@@ -93,7 +104,10 @@ def score(
     check_modality(cohort, modality)
     found = rl.check(cohort, root=root, jobs=jobs)
     found.raise_if_any(allow=allow_failures)
-    scores = rl.masks.score(found.cohort, rules=chosen, modality=modality, jobs=jobs)
+    if current():
+        cache = cache or out.with_suffix(".cache")
+    about = {"modality": modality, "jobs": jobs, "cache": cache}
+    scores = rl.masks.score(found.cohort, rules=chosen, **about)
     write_tables(out, scores.quality, slices=scores.slices, failures=scores.failures)
     print_table(scores.summary, digits=3)
     typer.echo(f"quality: {out}")
@@ -235,6 +249,7 @@ def calibrate(  # noqa: PLR0913 - the parameters of the method, and where to loo
     "--out cohorts/corrected"
 )
 @friendly
+@sharded("masks correct")
 def correct(  # noqa: PLR0913 - the parameters of the function, and where to look
     cohort: Cohort,
     corrector: _Corrector,

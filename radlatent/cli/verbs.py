@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 import radlatent as rl
-from radlatent.cli import dicom, final, layouts, masks, segment
+from radlatent.cli import dicom, final, layouts, masks, parts, segment
 from radlatent.cli.options import (
     Allow,
     Cache,
@@ -34,6 +34,7 @@ from radlatent.cli.outcome import (
     start_log,
     write_tables,
 )
+from radlatent.cli.parts import sharded
 from radlatent.outputs import check_file, replace_text
 from radlatent.provenance import examine, is_sound
 
@@ -51,6 +52,7 @@ app = typer.Typer(
 app.registered_commands += layouts.app.registered_commands
 app.registered_commands += dicom.app.registered_commands
 app.registered_commands += final.app.registered_commands
+app.registered_commands += parts.app.registered_commands
 app.add_typer(masks.app)
 app.add_typer(segment.app)
 
@@ -162,6 +164,7 @@ def simulate(
     epilog="Example: radlatent extract cohorts/lung --out features.parquet --jobs 4"
 )
 @friendly
+@sharded("extract")
 def extract(  # noqa: PLR0913 - the parameters of the function, and where to write
     cohort: Cohort,
     out: Annotated[
@@ -198,6 +201,7 @@ def extract(  # noqa: PLR0913 - the parameters of the function, and where to wri
 
 @app.command(epilog="Example: radlatent stability cohorts/lung --out icc.csv --jobs 4")
 @friendly
+@sharded("stability")
 def stability(  # noqa: PLR0913 - the parameters of the function, and where to write
     cohort: Cohort,
     out: Annotated[

@@ -25,6 +25,7 @@ from radlatent.features.origin import mark_measured
 from radlatent.features.values import indicators
 from radlatent.provenance import content_key
 from radlatent.schema import check_cases, check_endpoints, nearest
+from radlatent.shards import Part, current, own
 
 __all__ = ["Cohort", "read_manifest"]
 
@@ -174,6 +175,27 @@ class Cohort:
         # words are no part of what was made
         known = {"mode": "json", "exclude": {"made_by": {"promise"}}}
         return content_key(*tables, *(step.model_dump(**known) for step in steps))
+
+    def share(self) -> set[str]:
+        """Return the included cases of the part that runs, or all where there is none.
+
+        Cases that share an image or a mask are of one part (`radlatent.shards.own`).
+        """
+        if not isinstance(current(), Part):
+            return set(self.included.index)
+        columns = [f"image_{modality}" for modality in self.modalities]
+        columns += self.mask_columns
+        group, known = {}, {}
+        for case_id, files in self.included[columns].iterrows():
+            named = [path for path in files if path is not None]
+            met = {known[path] for path in named if path in known}
+            group[case_id] = min(met, default=len(group))
+            for other in met - {group[case_id]}:
+                # a case that joins two groups makes them one
+                group |= {c: group[case_id] for c, g in group.items() if g == other}
+                known |= {p: group[case_id] for p, g in known.items() if g == other}
+            known |= dict.fromkeys(named, group[case_id])
+        return own(group)
 
     def files(self, case_id: str, modality: str) -> tuple[Path, Path] | None:
         """Return image and mask of a case, or None where it lacks the modality."""

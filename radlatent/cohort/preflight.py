@@ -19,6 +19,7 @@ from radlatent.errors import SchemaError
 from radlatent.imaging import Label, collapse_warnings, keep_hashes, region_of
 from radlatent.outputs import check_folder
 from radlatent.parallel import map_tasks
+from radlatent.shards import Gathering, current
 
 __all__ = ["Check", "check"]
 
@@ -131,7 +132,9 @@ def check(
         check_paths(cohort.cases, cohort.card, cohort.root, of_cases)
     else:
         cohort, problems = read_manifest(cohort, root=root)
-    pairs = _pairs(cohort)
+    # those of the part that runs; all were looked into before parts are gathered
+    gathers = isinstance(current(), Gathering)
+    pairs = {} if gathers else _pairs(cohort, cohort.share())
     seen = set(pairs) if deep else _sample(pairs, cohort)
     looks = _looks(pairs, cohort, seen, tolerance_voxels, cache is not None)
     outcome = map_tasks(look, dict(looks), jobs=jobs, description="Checking files")
@@ -215,9 +218,11 @@ class _Pair:
         return cohort.mask_column(self.modality)
 
 
-def _pairs(cohort):
+def _pairs(cohort, case_ids):
     pairs = {}
     for case_id, case in cohort.included.iterrows():
+        if case_id not in case_ids:
+            continue
         for modality in cohort.modalities:
             image, mask = case[f"image_{modality}"], case[cohort.mask_column(modality)]
             if image is None or (mask is None and cohort.card.masks):

@@ -155,8 +155,10 @@ def settings_of(
 
 def _lesions(cohort, per_modality, engine):
     """Return (case_id, modality) to lesion, for every modality that a case has."""
-    lesions = {}
+    lesions, own = {}, cohort.share()
     for case_id, label in cohort.included["mask_label"].items():
+        if case_id not in own:
+            continue
         for modality, spec in cohort.modalities.items():
             files = cohort.files(case_id, modality)
             if files is None:

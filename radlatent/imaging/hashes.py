@@ -9,6 +9,8 @@ disk says of the file (place, size, times of change), and checksum and length of
 content, which end a packed NIfTI file. Other files are hashed again.
 """
 
+import contextlib
+import fnmatch
 import json
 import os
 import time
@@ -18,6 +20,7 @@ from pathlib import Path
 from radlatent.imaging.stored import is_sealed
 from radlatent.outputs import check_folder, replace_text
 from radlatent.provenance import file_hash
+from radlatent.shards import Part, current
 
 __all__ = ["Hashed", "hash_file", "keep_hashes", "kept_hashes"]
 
@@ -26,6 +29,7 @@ Hashed = tuple[str, list | None]
 
 #: Not named as the results that lie beside it.
 _FILE = "hashes.index"
+_OF_PART = "hashes.{}.index"
 
 #: Nanoseconds that the clock of a disk may be too coarse by: FAT counts in two seconds.
 #: A file that changed so short ago may change again without telling.
@@ -93,7 +97,10 @@ def keep_hashes(
         return
     check_folder(folder, what="cache")
     Path(folder).mkdir(parents=True, exist_ok=True)
-    replace_text(Path(folder) / _FILE, json.dumps(kept))
+    part = current()
+    # parts that write at a time would lose what the other has just written
+    name = _OF_PART.format(part.shard.number) if isinstance(part, Part) else _FILE
+    replace_text(Path(folder) / name, json.dumps(kept))
 
 
 def _proof(path):
@@ -113,14 +120,22 @@ def _read(folder):
     """Return what a folder keeps; a file that cannot be read keeps nothing."""
     if folder is None:
         return {}
-    try:
-        kept = json.loads((Path(folder) / _FILE).read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    if not isinstance(kept, dict):
-        return {}
+    found = {}
+    for name in _names(folder):
+        with contextlib.suppress(OSError, ValueError):
+            kept = json.loads((Path(folder) / name).read_text("utf-8"))
+            found |= kept if isinstance(kept, dict) else {}
     return {
         path: one
-        for path, one in kept.items()
+        for path, one in found.items()
         if isinstance(one, list) and len(one) == 2 and isinstance(one[0], str)
     }
+
+
+def _names(folder):
+    """Return the files that hashes are kept in: that of one run, those of parts."""
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        return []
+    return [_FILE, *fnmatch.filter(names, _OF_PART.format("*"))]

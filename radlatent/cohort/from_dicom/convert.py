@@ -32,6 +32,7 @@ from radlatent.outputs import check_folder, replace_file, replace_text, sweep
 from radlatent.parallel import forget, map_tasks
 from radlatent.provenance import content_key
 from radlatent.schema import failures_table, inert
+from radlatent.shards import own
 
 if TYPE_CHECKING:
     from radlatent.imaging.dicom import DicomFolder
@@ -207,7 +208,9 @@ def _units(planned):
 
 def _written(planned, out, jobs):
     """Return name of series to what was written, or to why nothing was."""
-    good = {one.name: one for one in planned if not one.problem}
+    # what a patient has is of one part
+    mine = own({one.name: one.patient_id for one in planned if not one.problem})
+    good = {one.name: one for one in planned if not one.problem and one.name in mine}
     keys = {name: _key(one) for name, one in good.items()}
     cache = out / ".finished"
     for key in keys.values():

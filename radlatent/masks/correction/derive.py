@@ -138,9 +138,12 @@ def correct(
     assigned = _assigned(cohort, files, corrector)
     used = {id(each): each for each in assigned.values()}
     states = {number: _state_of(each) for number, each in used.items()}
+    # numbered among all: a part writes what one run would
+    own = cohort.share()
     tasks = {
         file.place: (file, assigned[file.place], _target(out, number, file))
         for number, file in enumerate(files)
+        if not own.isdisjoint(file.case_ids)
     }
     outcome = _derived_masks(
         correct_file,

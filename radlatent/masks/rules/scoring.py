@@ -5,8 +5,9 @@ structures. A mask that cannot be judged keeps its rows; shares that are valid c
 intervals.
 """
 
+import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +20,16 @@ from radlatent.errors import EmptyMaskError, SchemaError
 from radlatent.imaging import Label, forget_pair, read_pair, region_of
 from radlatent.masks.rules.rules import RuleSet, keeps, measure, rule_set
 from radlatent.parallel import Shared, map_tasks
+from radlatent.provenance import content_key, file_hash, versions
 from radlatent.schema import failures_table
 
 __all__ = ["MaskScores", "score", "score_file", "score_lesion"]
+
+#: Raised when the content of a kept result changes.
+_FORMAT = 1
+
+#: Distributions that values may depend on.
+_DEPENDS = ("radlatent", "numpy", "scipy", "scikit-image")
 
 _LEVEL = 0.95
 
@@ -109,6 +117,7 @@ def score(
     rules: str | RuleSet = "short_axis_16",
     modality: str | None = None,
     jobs: int | None = None,
+    cache: str | Path | None = None,
 ) -> MaskScores:
     """Judge the masks of every included case by a set of rules.
 
@@ -122,6 +131,8 @@ def score(
         Whose masks; None where the cohort has one modality.
     jobs
         Processes; None leaves it to ``joblib.parallel_config``.
+    cache
+        Folder of finished results; None keeps nothing.
 
     Returns
     -------
@@ -160,15 +171,38 @@ def score(
     if measured:
         cohort.check_in_mm(modality, f"rule set {rules.name!r} ({measured})")
     if rules.plane == "slice":
-        return _score_slices(cohort, rules, modality, jobs)
-    return _score_volumes(cohort, rules, modality, jobs)
+        return _score_slices(cohort, rules, modality, jobs, cache)
+    return _score_volumes(cohort, rules, modality, jobs, cache)
 
 
-def _score_slices(cohort, rules, modality, jobs):
+def _kept(cache, files, rules):
+    """Return what `map_tasks` needs to keep results; files by name of the task."""
+    if cache is None:
+        return {}
+    keys, made = {}, {name: versions().get(name) for name in _DEPENDS}
+    for name, (paths, *more) in files.items():
+        # a file that cannot be read fails, and what fails is not kept
+        keys[name] = str(name)
+        with contextlib.suppress(OSError):
+            hashes = [file_hash(path) for path in paths]
+            keys[name] = content_key(_FORMAT, made, asdict(rules), hashes, *more)
+    return {"cache": Path(cache), "keys": keys}
+
+
+def _score_slices(cohort, rules, modality, jobs, cache):
     files = mask_files(cohort, modality=modality)
     _check_structures(cohort, files, rules)
+    own = cohort.share()
+    files = [file for file in files if not own.isdisjoint(file.case_ids)]
     tasks = {file.place: (file.path, file.structures, rules) for file in files}
-    outcome = map_tasks(score_file, tasks, jobs=jobs, description="Judging masks")
+    about = {file.place: ([file.path], dict(file.structures)) for file in files}
+    outcome = map_tasks(
+        score_file,
+        tasks,
+        jobs=jobs,
+        description="Judging masks",
+        **_kept(cache, about, rules),
+    )
     slices = _slice_table(outcome.results, rules)
     cases = cohort.included
     masks = cases[cohort.mask_column(modality)]
@@ -286,20 +320,25 @@ def _lesions(cohort, rules, modality):
     return tasks
 
 
-def _score_volumes(cohort, rules, modality, jobs):
+def _score_volumes(cohort, rules, modality, jobs, cache):
     if len(rules.structures) > 1:
         msg = (
             f"rule set {rules.name!r} of volumes needs {list(rules.structures)}; a "
             "case is one structure. Use rules of one."
         )
         raise SchemaError(msg)
+    own = cohort.share()
     tasks = _lesions(cohort, rules, modality)
+    tasks = {case_id: task for case_id, task in tasks.items() if case_id in own}
+    # what the reader is told, but for the rules, which every key has
+    about = {name: (task[:2], *map(str, task[2:-1])) for name, task in tasks.items()}
     outcome = map_tasks(
         score_lesion,
         tasks,
         jobs=jobs,
         description="Judging lesions",
         shared=Shared(lambda case_id: tasks[case_id][:2], forget_pair),
+        **_kept(cache, about, rules),
     )
     values = pd.DataFrame.from_dict(
         outcome.results, orient="index", columns=rules.names, dtype="float64"

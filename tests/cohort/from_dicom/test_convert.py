@@ -300,3 +300,39 @@ def test_a_pet_without_weight_is_left_out_with_the_reason(write, out):
     case = done.failures["case_id"][0]
     assert done.cohort.files(case, "pet") is None
     assert done.cohort.files(case, "ct")
+
+
+def test_parts_of_a_conversion_are_those_of_one_run(write, out):
+    for patient in (*WHO, "Weber"):
+        study(write, patient)
+    # what fails, in one of the parts
+    for path in write.folder.glob(f"{WHO[1]}_*_pet_rt*"):
+        drawn = pydicom.dcmread(path)
+        for item in drawn.ROIContourSequence[0].ContourSequence:
+            item.ContourData[2::3] = [99] * 4
+        drawn.save_as(path)
+    call = ["convert", str(write.folder), "--allow-failures", "9", "--out"]
+    # the name of the cohort is that of its folder
+    one = out.with_name("one") / "cohort"
+    one.parent.mkdir()
+    assert CliRunner().invoke(app, [*call, str(one)]).exit_code == 0
+    for k in (1, 2, 3):
+        missing = CliRunner().invoke(app, ["gather", str(out)])
+        assert missing.exit_code == 1
+        done = CliRunner().invoke(app, [*call, str(out), "--shard", f"{k}/3"])
+        assert done.exit_code == 0, done.output
+        assert not (out / "cohort.yml").exists()
+    done = CliRunner().invoke(app, ["gather", str(out)])
+    assert done.exit_code == 0, done.output
+    first, second = (
+        {
+            path.relative_to(folder).as_posix(): path.read_bytes()
+            for path in folder.rglob("*")
+            if path.is_file() and ".finished" not in path.parts
+        }
+        for folder in (one, out)
+    )
+    assert first == second
+    assert len(pd.read_csv(out / "failures.csv")) == 1
+    names = (folder.with_name("cohort.pseudonyms.csv") for folder in (one, out))
+    assert len({path.read_text("utf-8") for path in names}) == 1

@@ -58,7 +58,8 @@ def fold_tables(fold, tested, network, experts, options):
         for name, corrector in made.items():
             _log.info("fold %d, %s: %s", fold, name, corrector.setting_.text)
         files = real_pairs(part_of(network, tested), part_of(experts, tested))
-        found = evaluate.corrected_fold(map(read_pair, files), made)
+        pairs = map(read_pair, files)
+        found = evaluate.corrected_fold(pairs, made, options.out / "masks")
         for path, table in zip(kept, found, strict=True):
             rl.report.write_table(table.assign(fold=fold), path)
     return [pd.read_csv(path) for path in kept]

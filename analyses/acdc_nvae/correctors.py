@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from steps import part_of
+from steps import part_of, slug
 
 import radlatent as rl
 from radlatent.masks import MaskCorrector, MaskReviser, ShapePrior, load_reviser
@@ -61,15 +61,21 @@ def reviser_of(fold: int, network, experts, patients, out: Path):
 
 def correctors_of(fold: int, tested, network, experts, out: Path, *, methods):
     """Yield name and corrector of a fold, their gates set on the network's masks."""
+    kept = {name: out / "calibrated" / f"{slug(name)}_{fold}" for name in methods}
     others = sorted(set(experts.included["patient_id"]) - set(tested))
     dealt = np.random.default_rng(fold).permutation(others).tolist()
     kept_out, inside = sorted(dealt[:N_GATE]), sorted(dealt[N_GATE:])
     pair = part_of(network, kept_out), part_of(experts, kept_out)
-    for name in methods:
+    for name, folder in kept.items():
+        if (folder / "corrector.json").is_file():
+            yield name, rl.load_corrector(folder)
+            continue
         prior, sees = METHODS[name]
         base = base_corrector(prior, fold, experts, inside, out)
         reviser = None
         if sees:
             reviser = copy.copy(reviser_of(fold, network, experts, inside, out))
             reviser.sees_image = sees == "image"
-        yield name, base.calibrate(*pair, risk=1, reviser=reviser)
+        made = base.calibrate(*pair, risk=1, reviser=reviser)
+        made.save(folder)
+        yield name, made

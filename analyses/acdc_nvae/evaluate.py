@@ -1,12 +1,15 @@
 """What became of masks: pairs and correctors enter, one row a slice leaves."""
 
 from copy import copy
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from scipy.ndimage import distance_transform_edt, label
-from steps import STRUCTURES
+from steps import STRUCTURES, slug
 
+from radlatent.imaging import write_volume
 from radlatent.masks import rule_set, slice_dice
 from radlatent.masks.rules.rules import broken_rules
 
@@ -35,7 +38,7 @@ def cleaned(plane):
     return kept
 
 
-def slices_of(pair, array, *, method, correction=None):
+def slices_of(pair, array, *, method, correction=None, opened=None):
     """Return a row a slice that the mask, its correction or the reader holds.
 
     Parameters
@@ -48,6 +51,8 @@ def slices_of(pair, array, *, method, correction=None):
         Name of the row of the tables.
     correction
         What decided of the slices, where something did.
+    opened
+        The same were the gate open: what it would have let pass, and how that ends.
     """
     mask, truth = pair.mask, pair.truth.array
     broken = {
@@ -66,17 +71,24 @@ def slices_of(pair, array, *, method, correction=None):
             told = correction.slices.loc[z]
             row |= {"decision": told["decision"], "reason": told["reason"]}
             row |= {name: told[name] for name in PREDICTED}
+        if opened is not None and z in opened.slices.index:
+            row["sure"] = opened.slices.loc[z, "sure"]
+            row["dice_offered"] = _dice_of(opened.mask.array[z], truth[z])
         rows.append(row)
     return rows
+
+
+def _dice_of(plane, true):
+    dice = slice_dice(plane, true, list(STRUCTURES.values()))
+    # empty where the reader left it empty is right
+    return 1.0 if np.isnan(dice) else dice
 
 
 def _dice_and_structures(before, after, true):
     values = list(STRUCTURES.values())
     row = {"both_empty": not (before.any() or true.any())}
     for name, plane in (("dice", before), ("dice_after", after)):
-        dice = slice_dice(plane, true, values)
-        # empty where the reader left it empty is right
-        row[name] = 1.0 if np.isnan(dice) else dice
+        row[name] = _dice_of(plane, true)
     for kind, plane in (("", before), ("_after", after)):
         has = [(plane == value).any() for value in values]
         had = [(true == value).any() for value in values]
@@ -90,11 +102,19 @@ def volumes_of(pair, array, *, method):
     rows = []
     for name, value in STRUCTURES.items():
         sides = [each == value for each in (pair.mask.array, array, pair.truth.array)]
-        dice = [_dice(side, sides[2]) for side in sides[:2]]
         about = {"method": method, "patient_id": pair.patient, "mask": pair.mask.name}
-        row = {"structure": name, "dice": dice[0], "dice_after": dice[1]}
+        row = {"structure": name}
+        for kind, side in (("", sides[0]), ("_after", sides[1])):
+            row[f"dice{kind}"] = _dice(side, sides[2])
+            row[f"state{kind}"] = _state(side, sides[2])
         rows.append(about | row)
     return rows
+
+
+def _state(found, true):
+    """Return whether both hold a structure, one of them, or neither."""
+    names = {(True, True): "both", (False, True): "missed", (True, False): "invented"}
+    return names.get((bool(found.any()), bool(true.any())), "neither")
 
 
 def _dice(a, b):
@@ -102,7 +122,7 @@ def _dice(a, b):
     return 2 * (a & b).sum() / total if total else np.nan
 
 
-def corrected_fold(pairs, correctors):
+def corrected_fold(pairs, correctors, folder):
     """Return slices and volumes of pairs under all methods.
 
     Parameters
@@ -111,20 +131,54 @@ def corrected_fold(pairs, correctors):
         Masks of a network and of a reader, with their images.
     correctors
         Name to fitted corrector.
+    folder
+        Corrected masks are written here, a folder a method.
     """
     slices, volumes = [], []
     for pair in pairs:
         baseline = np.array([cleaned(plane) for plane in pair.mask.array])
-        found = {"clean-up": (baseline, None)}
+        found = {"clean-up": (baseline,)}
         for name, corrector in correctors.items():
-            correction = corrector.correct(pair.mask, pair.image)
-            found[name] = (correction.mask.array, correction)
+            opened = open_gate(corrector).correct(pair.mask, pair.image)
+            correction = behind(opened, pair.mask, corrector.least_dice_)
+            found[name] = (correction.mask.array, correction, opened)
         for name, corrector in blind(correctors).items():
-            found[name] = (corrector.correct(pair.mask, pair.image).mask.array, None)
-        for name, (array, correction) in found.items():
-            slices += slices_of(pair, array, method=name, correction=correction)
+            found[name] = (corrector.correct(pair.mask, pair.image).mask.array,)
+        for name, (array, *told) in found.items():
+            about = dict(zip(("correction", "opened"), told, strict=False))
+            slices += slices_of(pair, array, method=name, **about)
             volumes += volumes_of(pair, array, method=name)
+            place = folder / slug(name) / Path(pair.mask.name).name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            write_volume(pair.mask.volume.with_array(array), place)
     return pd.DataFrame(slices), pd.DataFrame(volumes)
+
+
+def open_gate(corrector):
+    """Return a corrector that lets pass all that is of use."""
+    found = copy(corrector)
+    found.least_dice_, found.setting_ = 0.0, replace(corrector.setting_, most=1.0)
+    return found
+
+
+def behind(opened, mask, least_dice):
+    """Return what a gate that promises nothing lets pass of a correction.
+
+    Parameters
+    ----------
+    opened
+        Of a corrector whose gate is open.
+    mask
+        The mask that entered.
+    least_dice
+        The threshold.
+    """
+    slices, array = opened.slices.copy(), opened.mask.array.copy()
+    held = (slices["decision"] == "corrected") & (slices["sure"] < least_dice)
+    slices.loc[held, ["decision", "reason"]] = "refused", "not near or sure enough"
+    places = slices.index[held]
+    array[places] = mask.array[places]
+    return replace(opened, mask=mask.with_array(array), slices=slices)
 
 
 def blind(correctors):

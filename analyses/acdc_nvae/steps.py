@@ -34,6 +34,11 @@ def read(out: Path, name: str) -> pd.DataFrame:
     return pd.read_csv(out / "tables" / f"{name}.csv")
 
 
+def slug(method: str) -> str:
+    """Return the name of a method as files have it."""
+    return method.replace(",", "").replace(" ", "_").lower()
+
+
 def part_of(cohort: rl.Cohort, patients: list[str]) -> rl.Cohort:
     """Return some patients of a cohort."""
     cases = cohort.cases[cohort.cases["patient_id"].isin(patients)]
@@ -64,9 +69,49 @@ def folder_of_figures() -> Path:
 
 def draw(out: Path, name: str, size: tuple[float, float], panel: Callable) -> None:
     """Draw one panel into ``figures/<name>.png`` and ``.pdf``."""
-    folder = out / "figures"
-    folder.mkdir(parents=True, exist_ok=True)
     with figures.canvas(size) as (figure, ax):
         panel(ax)
-        for suffix, about in (("png", {}), ("pdf", {"CreationDate": None})):
-            figure.savefig(folder / f"{name}.{suffix}", dpi=150, metadata=about)
+        _save(figure, out, name)
+
+
+def _save(figure, out, name):
+    folder = out / "figures"
+    folder.mkdir(parents=True, exist_ok=True)
+    for suffix, about in (("png", {}), ("pdf", {"CreationDate": None})):
+        figure.savefig(folder / f"{name}.{suffix}", dpi=150, metadata=about)
+
+
+def draw_grid(columns: list, out: Path, name: str) -> None:
+    """Draw slices before and after a correction, and the reader's, a column each.
+
+    Parameters
+    ----------
+    columns
+        Text, image, masks (network, corrected, reader) and what `mask_overlay` needs.
+    out, name
+        As of `draw`.
+    """
+    names = "network", "corrected", "reader"
+    with figures.canvas((1.25 * len(columns), 4.4)) as (figure, ax):
+        ax.remove()
+        axes = figure.subplots(len(names), len(columns), squeeze=False)
+        for column, (text, image, masks, shown) in zip(axes.T, columns, strict=True):
+            rows, places = np.nonzero(np.any(masks, axis=0))
+            middle = [(each.min() + each.max()) / 2 for each in (rows, places)]
+            wide = max(np.ptp(rows), np.ptp(places)) / 2 + 8
+            for panel, labels in zip(column, masks, strict=True):
+                figures.mask_overlay(image, labels, panel, **shown)
+                panel.set(xlabel="", xticks=[], yticks=[])
+                panel.set_xlim(middle[1] - wide, middle[1] + wide)
+                panel.set_ylim(middle[0] + wide, middle[0] - wide)
+            column[0].set_title(text, fontsize=6)
+        for panel, text in zip(axes[:, 0], names, strict=True):
+            panel.set_ylabel(text)
+        named = {}
+        for panel in axes.flat:
+            handles, labels = panel.get_legend_handles_labels()
+            named |= dict(zip(labels, handles, strict=True))
+        figure.legend(
+            named.values(), named, loc="outside lower center", ncols=4, fontsize=7
+        )
+        _save(figure, out, name)

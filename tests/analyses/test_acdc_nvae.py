@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 FOLDER = Path(__file__).parents[2] / "analyses" / "acdc_nvae"
-NAMES = ("steps", "evaluate", "tables")
+NAMES = ("steps", "evaluate", "tables", "table3_promise")
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +46,8 @@ def test_clean_up_keeps_the_largest_piece_and_fills_holes(analysis):
 
 
 @pytest.fixture
-def slices(analysis):
-    """Return the rows of a mask of four slices, of which two are corrected."""
+def corrected(analysis):
+    """Return a mask of four slices beside the truth, and how two are corrected."""
     torch = pytest.importorskip("torch")
     assert torch
     from radlatent.cohort.labels import LabelMap
@@ -62,8 +62,25 @@ def slices(analysis):
     values = analysis.steps.STRUCTURES
     spacing = (8.0, 2.0, 2.0)
     masks = [LabelMap(Volume(a, spacing), values) for a in (before, truth)]
-    pair = Pair(*masks, "p")
-    return pd.DataFrame(analysis.evaluate.slices_of(pair, after, method="hand"))
+    return Pair(*masks, "p"), after
+
+
+@pytest.fixture
+def slices(analysis, corrected):
+    """Return the rows of its slices."""
+    return pd.DataFrame(analysis.evaluate.slices_of(*corrected, method="hand"))
+
+
+def test_volumes_tell_what_has_a_structure(analysis, corrected):
+    pair, after = corrected
+    after = after.copy()
+    after[after == 1] = 0
+    rows = pd.DataFrame(analysis.evaluate.volumes_of(pair, after, method="hand"))
+    assert rows["structure"].tolist() == ["RV", "MYO", "LV"]
+    assert rows["state"].tolist() == ["both"] * 3
+    assert rows["state_after"].tolist() == ["missed", "both", "both"]
+    assert rows["dice"].tolist() == pytest.approx([0.8, 1, 384 / 400])
+    assert rows["dice_after"][0] == 0
 
 
 def test_structures_and_dice_of_slices(slices):
@@ -103,3 +120,62 @@ def test_settings_of_the_reconstruction_can_be_built(monkeypatch):
     found = reconstruction.settings()
     assert len(found) == 9
     assert found["8-10-11"] == {"beta": (8, 8.0, 10.0, 11.0)}
+
+
+def offered(rng, n_patients=30, harmful=0.1):
+    """Return slices of patients, a third of them offered, some of those harmful."""
+    rows = []
+    for k in range(n_patients):
+        for z in range(9):
+            sure = rng.uniform(0.5, 1) if z % 3 == 0 else np.nan
+            bad = sure < 0.5 + harmful * 0.5
+            row = {"method": "hand", "patient_id": f"p{k:02d}", "mask": f"m{k:02d}"}
+            row |= {"slice": z, "decision": "valid", "broken_16": int(z % 3 == 0)}
+            row |= {"sure": sure, "dice": 0.8, "dice_offered": 0.2 if bad else 0.9}
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def test_promises_are_tried_on_other_patients(analysis, rng):
+    promise = analysis.table3_promise
+    effects, masks = promise.effects_of(offered(rng))
+    assert len(effects) == 90
+    assert masks["n_slices"].tolist() == [9] * 30
+    assert masks["n_broken"].tolist() == [3] * 30
+    mine, kept = promise.part_of(effects, masks, ["p03", "p07"])
+    assert kept["patient"].tolist() == ["p03", "p07"]
+    assert sorted(mine["mask"].unique()) == [0, 1]
+    # twenty patients cannot promise 0.5 %, and say so in every draw
+    row = promise.tried(effects, masks, n=20, risk=0.005)
+    assert (row["refused"], "harmed" in row) == (100, False)
+    # what can be promised is kept on the others
+    row = promise.tried(effects, masks, n=20, risk=0.05)
+    assert row["refused"] < 100
+    assert row["broken_promises"] <= 0.05
+    row = promise.tried(effects, masks, n=20, risk=1.0)
+    assert (row["refused"], row["harmed"] < 0.05) == (0, True)
+    assert 0.25 < row["passed"] <= 1 / 3
+
+
+def test_a_gate_that_is_open_tells_what_another_lets_pass(analysis):
+    torch = pytest.importorskip("torch")
+    assert torch
+    from radlatent.cohort.labels import LabelMap
+    from radlatent.imaging import Volume
+    from radlatent.masks.correction.decision import Correction
+
+    before, after = (np.stack([heart()] * 3) for _ in range(2))
+    after[:2][after[:2] == 1] = 0
+    masks = [
+        LabelMap(Volume(each, (8.0, 2.0, 2.0)), analysis.steps.STRUCTURES)
+        for each in (before, after)
+    ]
+    slices = pd.DataFrame(
+        {"decision": ["corrected", "corrected", "valid"], "sure": [0.9, 0.7, np.nan]}
+    ).assign(reason="told")
+    opened = Correction(masks[1], slices, pd.DataFrame())
+    found = analysis.evaluate.behind(opened, masks[0], 0.8)
+    assert found.slices["decision"].tolist() == ["corrected", "refused", "valid"]
+    assert (found.mask.array[0] == after[0]).all()
+    assert (found.mask.array[1] == before[1]).all()
+    assert opened.slices["decision"][1] == "corrected"

@@ -37,8 +37,9 @@ class Correction:
         Index ``slice``, of those that held something: ``decision`` (``valid``,
         ``corrected``, ``refused``), its ``reason``, ``n_broken`` and
         ``n_broken_after`` rules, ``broken``, their names, ``kept_dice`` of the two
-        masks, and what `DicePredictor` says of the mask that entered. A slice that was
-        empty is there where it was filled, without a prediction.
+        masks, ``sure``, which the gate compares with its threshold, NaN where nothing
+        of use was offered, and what `DicePredictor` says of the mask that entered. A
+        slice that was empty is there where it was filled, without a prediction.
     plausibility
         The columns that the prediction was made from.
     setting
@@ -121,7 +122,7 @@ def _undecided(examined, rules, predictor):
     names, broken = np.array(rules.names), examined.broken
     slices["n_broken"] = slices["n_broken_after"] = broken.sum(axis=1)
     slices["broken"] = [", ".join(names[row]) for row in broken]
-    slices["kept_dice"] = 1.0
+    slices["kept_dice"], slices["sure"] = 1.0, np.nan
     if len(slices):
         slices = slices.join(predictor.predict(examined.table))
     return slices
@@ -149,14 +150,17 @@ def behind_gate(
         proposal, refusal = one.proposal, one.refusal
         if not refusal and not next(passed):
             refusal = _held_back(proposal, least_dice, most)
+        sure = np.nan if one.refusal else proposal.kept_least
         if refusal:
-            yield Decision(one.place, None, {"decision": "refused", "reason": refusal})
+            told = {"decision": "refused", "reason": refusal, "sure": sure}
+            yield Decision(one.place, None, told)
             continue
         told = {
             "decision": "corrected",
             "reason": proposal.reason or "breaks fewer rules and stays near",
             "n_broken_after": proposal.n_broken,
             "kept_dice": proposal.kept_dice,
+            "sure": sure,
         }
         yield Decision(one.place, proposal.labels, told)
 

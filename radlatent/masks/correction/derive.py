@@ -40,7 +40,7 @@ __all__ = [
 _log = logging.getLogger(__name__)
 
 #: Enters the key of finished masks; raised when one would differ.
-_FORMAT = 2
+_FORMAT = 3
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -117,6 +117,10 @@ class TestGated:
                 own = label_dice(found.mask.array[place], mask.array[place])
                 assert row["kept_dice"] == own
                 assert own >= corrector.least_dice_
+                assert row["sure"] >= corrector.least_dice_
+            held = found.slices.query("decision == 'refused' and sure == sure")
+            assert (held["sure"] < corrector.least_dice_).all()
+            assert found.slices.query("decision == 'valid'")["sure"].isna().all()
 
     def test_what_it_corrects_comes_closer_to_the_truth(self, corrector, masks, bad):
         values = list(masks[0].structures.values())

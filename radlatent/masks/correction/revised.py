@@ -5,6 +5,7 @@ drawn it. Where the mask has it otherwise, the slice is in doubt, however well i
 the rules; how probable the change is, is what the gate asks of it.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -18,6 +19,7 @@ from radlatent.masks.revision.reviser import Revision
 
 __all__ = [
     "SURE",
+    "expected_dice",
     "revised_columns",
     "revised_planes",
     "revised_repairs",
@@ -29,6 +31,12 @@ __all__ = [
 #: sure as this: 37 gained more than 0.02 Dice and one lost as much. Of 99 that were as
 #: sure as 0.8, 64 gained and 13 lost.
 SURE = 0.9
+
+#: Expected Dice that has to be gained for a redrawn slice to be ten times as sure. On
+#: 696 slices of a U-Net (mean Dice 0.77; 35 patients whom the reviser had not seen), 18
+#: were to gain 0.1 and more, with structures as sure as `SURE`: 13 gained more than
+#: 0.02 and none lost as much. Of 32 that were to gain 0.05, 22 and 3.
+_TENFOLD = 0.1
 
 
 def with_revision(mask: LabelMap, examined: Examined, revision: Revision) -> Examined:
@@ -47,7 +55,7 @@ def with_revision(mask: LabelMap, examined: Examined, revision: Revision) -> Exa
 
 
 def revised_repairs(mask: LabelMap, revision: Revision) -> dict[int, Repair]:
-    """Return the slices in which a reviser misses a structure, or sees none.
+    """Return the slices in which a reviser would have other structures, or much else.
 
     Parameters
     ----------
@@ -66,30 +74,64 @@ def revised_repairs(mask: LabelMap, revision: Revision) -> dict[int, Repair]:
     -----
     A structure is taken away where its presence is improbable and little of it is left
     in the revision; it is brought in as the revision has it where its presence is
-    probable and the mask has less than 15 % of it. What is less probable than `SURE` is
-    not asked for. Borders of structures that both have are left alone.
+    probable and the mask has less than 15 % of it. A whole slice is redrawn where the
+    Dice that the reviser expects of its own is larger, by ``gain``, than that of the
+    mask, and than that of such changes: as sure as 1 - 10^(-gain / 0.1), and as each
+    structure that comes or goes. What is less sure than `SURE` is not asked for; other
+    borders are left alone.
     """
     known = swept(mask.array, list(mask.structures.values()))
+    values = [mask.structures[name] for name in revision.presence]
+    rows = np.arange(len(revision.slices))
+    own, drawn = (
+        expected_dice(planes, revision, rows, values)
+        for planes in (mask.array[revision.slices], revision.labels)
+    )
     found = {}
     for row, place in enumerate(revision.slices):
-        plane, drawn = known[place], revision.labels[row]
-        done, sure = [], 1.0
-        for name, value in mask.structures.items():
-            n = np.count_nonzero(known[place] == value)
-            n_drawn = np.count_nonzero(drawn == value)
-            there = float(revision.presence[name].iloc[row])
-            if n and 1 - there >= SURE and n_drawn < STRAY * n:
-                plane = np.where(plane == value, 0, plane)
-                sure = min(sure, 1 - there)
-                done.append(f"{name} is taken away: present with {there:.2f}")
-            elif there >= SURE and n < STRAY * n_drawn:
-                plane = np.where(drawn == value, value, plane)
-                sure = min(sure, there)
-                done.append(f"{name} is brought in: present with {there:.2f}")
-        if done:
-            labels = plane.astype(mask.array.dtype)
-            found[int(place)] = Repair(labels, "; ".join(done), sure)
+        asked = _of_presence(known[place], revision, row, mask.structures)
+        expected = own[row]
+        if asked is not None:
+            here = rows[row : row + 1]
+            [expected] = expected_dice(asked.labels[None], revision, here, values)
+        sure = 1 - 10 ** ((own[row] - drawn[row]) / _TENFOLD)
+        sure = min(sure, _surely_changed(known[place], revision, row, mask.structures))
+        if drawn[row] > expected and sure >= SURE:
+            reason = f"redrawn: Dice {drawn[row]:.2f} is expected, not {own[row]:.2f}"
+            asked = Repair(revision.labels[row], reason, float(sure))
+        if asked is not None:
+            labels = asked.labels.astype(mask.array.dtype)
+            found[int(place)] = replace(asked, labels=labels)
     return found
+
+
+def _surely_changed(plane, revision, row, structures):
+    """Return how probable the least probable structure is that comes or goes."""
+    sure = 1.0
+    for name, value in structures.items():
+        had, has = (plane == value).any(), (revision.labels[row] == value).any()
+        there = float(revision.presence[name].iloc[row])
+        if had != has:
+            sure = min(sure, there if has else 1 - there)
+    return sure
+
+
+def _of_presence(plane, revision, row, structures):
+    """Return a slice with structures that come or go, or None."""
+    known, drawn = plane, revision.labels[row]
+    done, sure = [], 1.0
+    for name, value in structures.items():
+        n, n_drawn = np.count_nonzero(known == value), np.count_nonzero(drawn == value)
+        there = float(revision.presence[name].iloc[row])
+        if n and 1 - there >= SURE and n_drawn < STRAY * n:
+            plane = np.where(plane == value, 0, plane)
+            sure = min(sure, 1 - there)
+            done.append(f"{name} is taken away: present with {there:.2f}")
+        elif there >= SURE and n < STRAY * n_drawn:
+            plane = np.where(drawn == value, value, plane)
+            sure = min(sure, there)
+            done.append(f"{name} is brought in: present with {there:.2f}")
+    return Repair(plane, "; ".join(done), sure) if done else None
 
 
 def revised_planes(revision: Revision, places: np.ndarray) -> np.ndarray:
@@ -121,32 +163,56 @@ def revised_columns(
     -------
     dict
         ``revised_dice`` of mask and revision, ``revised_dice_<structure>`` (NaN where
-        neither has it), ``expected_dice`` and ``least_presence`` of the structures that
+        neither has it), `expected_dice`, and ``least_presence`` of the structures that
         the mask has, NaN without any.
 
-    Notes
-    -----
-    Expected is the mean over structures of the Dice with the soft mask of the revision,
-    times the probability that the structure is there; a structure that the mask lacks
-    counts 0, with the weight of that probability.
     """
     rows = np.searchsorted(revision.slices, places)
     planes, values = mask.array[places], [mask.structures[n] for n in revision.presence]
     drawn = revision.labels[rows]
     pairs = list(zip(planes, drawn, strict=True))
     columns = {"revised_dice": np.array([slice_dice(a, b, values) for a, b in pairs])}
-    shares = revision.probabilities[rows].numpy()
     there = revision.presence.to_numpy(dtype=float)[rows]
-    total, weight = np.zeros((2, len(rows)))
     least = np.full(len(rows), np.nan)
     for number, (name, value) in enumerate(zip(revision.presence, values, strict=True)):
         own = [slice_dice(a == value, b == value, [1]) for a, b in pairs]
         columns[f"revised_dice_{name}"] = np.array(own)
+        held = (planes == value).any(axis=(1, 2))
+        least = np.where(held, np.fmin(least, there[:, number]), least)
+    columns["expected_dice"] = expected_dice(planes, revision, rows, values)
+    return columns | {"least_presence": least}
+
+
+def expected_dice(
+    planes: np.ndarray, revision: Revision, rows: np.ndarray, values: Sequence[int]
+) -> np.ndarray:
+    """Return the Dice that a reviser expects of slices, shape (n,).
+
+    Parameters
+    ----------
+    planes
+        Labels, shape (n, rows, columns).
+    revision, rows
+        What a reviser makes of the mask, and which of its rows each slice is.
+    values
+        Label of each structure, in the order of ``revision.presence``.
+
+    Notes
+    -----
+    The mean over structures of the Dice with the soft mask of the revision, times the
+    probability that the structure is there; a structure that the slice lacks counts 0,
+    with the weight of that probability. Of an empty slice it is the probability that
+    not even the most probable structure is there.
+    """
+    shares = revision.probabilities[rows].numpy()
+    there = revision.presence.to_numpy(dtype=float)[rows]
+    total, weight = np.zeros((2, len(planes)))
+    for number, value in enumerate(values):
         inside, share = planes == value, shares[:, number + 1]
         n, mass = inside.sum(axis=(1, 2)), share.sum(axis=(1, 2))
         common = 2 * (share * inside).sum(axis=(1, 2)) / np.maximum(n + mass, 1e-9)
         total += np.where(n, there[:, number] * common, 0)
         weight += np.where(n, 1, there[:, number])
-        least = np.where(n, np.fmin(least, there[:, number]), least)
-    columns["expected_dice"] = total / np.where(weight, weight, np.nan)
-    return columns | {"least_presence": least}
+    empty = ~planes.any(axis=(1, 2))
+    expected = total / np.where(weight, weight, np.nan)
+    return np.where(empty, 1 - there.max(axis=1, initial=0), expected)

@@ -14,6 +14,7 @@ from radlatent.imaging import Volume  # noqa: E402
 from radlatent.masks.correction.corrector import load_corrector  # noqa: E402
 from radlatent.masks.correction.derive import correct  # noqa: E402
 from radlatent.masks.correction.revised import (  # noqa: E402
+    expected_dice,
     revised_columns,
     revised_planes,
     revised_repairs,
@@ -101,6 +102,30 @@ class TestRepairs:
         mask = changed(truth, 2, shrink)
         assert revised_repairs(mask, revision_of(truth)) == {}
 
+    def test_a_slice_that_is_expected_to_gain_much_is_redrawn(self, truth):
+        def shift(plane):
+            plane[:] = np.roll(plane, 8, axis=1)
+
+        mask, revision = changed(truth, 2, shift), revision_of(truth, 0.99)
+        [(place, repair)] = revised_repairs(mask, revision).items()
+        assert place == 2
+        assert "redrawn: Dice 0.99 is expected, not" in repair.reason
+        np.testing.assert_array_equal(repair.labels, truth.array[2])
+        rows = np.array([2])
+        values = [VALUES[name] for name in NAMES]
+        [own] = expected_dice(mask.array[rows], revision, rows, values)
+        gain = 0.99 - own
+        assert gain > 0.1
+        assert repair.sure == pytest.approx(1 - 10 ** (-gain / 0.1))
+
+    def test_what_is_redrawn_is_as_sure_as_its_structures(self, truth):
+        # a heart where the reviser draws none
+        mask = changed(truth, 0, lambda plane: np.copyto(plane, truth.array[2]))
+        assert revised_repairs(mask, revision_of(truth, 0.85)) == {}
+        [(place, repair)] = revised_repairs(mask, revision_of(truth, 0.93)).items()
+        assert (place, repair.sure) == (0, pytest.approx(0.93))
+        assert not repair.labels.any()
+
     def test_presence_without_a_place_asks_nothing(self, truth):
         def drop(plane):
             plane[plane == 1] = 0
@@ -130,6 +155,10 @@ class TestColumns:
         np.testing.assert_allclose(found["expected_dice"][0], 0.9)
         # two of these, beside one that is missing with 0.9
         np.testing.assert_allclose(found["expected_dice"][1], 2 * 0.9 / 2.9)
+        # none, where each of the three is absent with 0.9
+        values = [VALUES[name] for name in NAMES]
+        [own] = expected_dice(truth.array[:1], revision, np.array([0]), values)
+        assert own == pytest.approx(0.9)
         assert found["revised_dice"][1] == pytest.approx(2 / 3)
         assert found["revised_dice_RV"].tolist() == [1, 0]
 

@@ -241,9 +241,9 @@ class MaskCorrector(BaseEstimator):
             An unfitted one, of another level or sensitivity; None has the defaults.
         reviser
             A fitted one, of other patients: it says which structures slices miss or
-            have too many, offers what they might be, and tells the predicted Dice what
-            it sees. Gate and prediction hold of it as well. None: the one that the
-            corrector has.
+            have too many, redraws those of which it expects much more, offers what they
+            might be, and tells the predicted Dice what it sees. Gate and prediction
+            hold of it as well. None: the one that the corrector has.
 
         Raises
         ------

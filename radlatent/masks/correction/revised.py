@@ -2,7 +2,8 @@
 
 Of every structure of every slice a reviser tells how probable it is that the reader has
 drawn it. Where the mask has it otherwise, the slice is in doubt, however well it keeps
-the rules; how probable the change is, is what the gate asks of it.
+the rules; how probable the change is, is what the gate asks of it. So is a slice of
+which the reviser expects much less than of its own.
 """
 
 from collections.abc import Sequence

@@ -76,7 +76,8 @@ class Proposal:
         Dice with the slice that entered.
     kept_least
         Dice of the structure that is kept least (see `kept_least`), or how probable it
-        is that a change is right, whichever is less.
+        is that a change is right, whichever is less; the second alone where a reviser
+        judges.
     reason
         What was done where the slices beside it asked for it.
     """

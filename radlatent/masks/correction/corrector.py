@@ -34,6 +34,7 @@ from radlatent.masks.correction.gate import FLOOR, Setting, check_promise, set_g
 from radlatent.masks.correction.offers import offers, repairs
 from radlatent.masks.correction.plausibility import examine
 from radlatent.masks.correction.revised import (
+    judged,
     revised_planes,
     revised_repairs,
     with_revision,
@@ -207,8 +208,7 @@ class MaskCorrector(BaseEstimator):
         seen = self._observe(pairs, N_DRAWN * len(chosen))
         predictor = DicePredictor(random_state=self.random_state)
         self.predictor_ = predictor.fit(seen.table, seen.dice, seen.patients)
-        threshold, _ = set_gate(seen.effects, seen.masks, risk=1.0)
-        self.least_dice_ = max(threshold, FLOOR)
+        self.least_dice_, _ = set_gate(seen.effects, seen.masks, risk=1.0, floor=FLOOR)
         self.setting_ = Setting()
         return self
 
@@ -277,7 +277,7 @@ class MaskCorrector(BaseEstimator):
         unfitted = predictor or DicePredictor(random_state=self.random_state)
         made.predictor_ = clone(unfitted).fit(seen.table, seen.dice, seen.patients)
         made.least_dice_, setting = set_gate(
-            seen.effects, seen.masks, risk=risk, confidence=confidence
+            seen.effects, seen.masks, risk=risk, confidence=confidence, floor=FLOOR
         )
         made.setting_ = replace(setting, set_on=network.name)
         made.calibrated_on_ = {"cohort": network.card.label, "patients": patients}
@@ -396,9 +396,10 @@ class MaskCorrector(BaseEstimator):
     def _offers(self, mask, examined):
         if examined.revision is None:
             asked = repairs(mask.array, **mask.legend)
-        else:
-            asked = revised_repairs(mask, examined.revision)
-        return list(offers(mask, examined, self.rules_, self._drawn, asked))
+            return list(offers(mask, examined, self.rules_, self._drawn, asked))
+        asked = revised_repairs(mask, examined.revision)
+        judge = partial(judged, mask, examined)
+        return list(offers(mask, examined, self.rules_, self._drawn, asked, judge))
 
     def _drawn(self, mask, examined, rows):
         """Return what slices might be, one array a way to ask prior and reviser."""

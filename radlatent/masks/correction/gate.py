@@ -41,9 +41,10 @@ HARM, ALLOWED = 0.02, 0.01
 #: no more than 0.5 % with 95 % confidence, with it 149.
 MOST = 0.25
 
-#: The least threshold on drawn errors, with which a network's cannot compare: of a poor
-#: U-Net's slices (Dice 0.79, half of them invalid) 2.2 % came to harm at 0.8, 0.9 % at
-#: 0.9 and none at 0.95, where half of what is gained is gone.
+#: The least threshold where nothing is promised. With drawn errors a network's cannot
+#: compare: of a poor U-Net's slices (Dice 0.79, half of them invalid) 2.2 % came to
+#: harm at 0.8, 0.9 % at 0.9 and none at 0.95, where half of what is gained is gone. On
+#: a few patients of the network, the laxest that harms 1 % may harm more of others.
 FLOOR = 0.9
 
 #: What a gate is set on where no network's masks are at hand.
@@ -120,6 +121,7 @@ def set_gate(
     *,
     risk: float,
     confidence: float = 0.95,
+    floor: float = 0.0,
 ) -> tuple[float, Setting]:
     """Return the threshold of a gate, and what came of it where it was set.
 
@@ -134,6 +136,8 @@ def set_gate(
     risk, confidence
         As of `Setting`. Without a promise the threshold is `least_dice`, with one it is
         `promised`.
+    floor
+        The least threshold without a promise.
 
     Raises
     ------
@@ -143,7 +147,7 @@ def set_gate(
     most = 1.0
     if risk == 1:
         columns = effects[["kept", "before", "after"]].to_numpy().T
-        threshold = least_dice(*columns, masks["n_slices"].sum())
+        threshold = max(least_dice(*columns, masks["n_slices"].sum()), floor)
     else:
         threshold, most = promised(effects, masks, risk=risk, confidence=confidence)
     harmed = harmed_shares(effects, masks, threshold, most)

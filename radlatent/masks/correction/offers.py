@@ -77,6 +77,7 @@ def offers(
     rules: RuleSet,
     draw: Callable[[LabelMap, Examined, np.ndarray], Sequence[np.ndarray]],
     asked: Mapping[int, Repair],
+    judge: Callable[[int, Proposal], Proposal] = lambda _, proposal: proposal,
 ) -> Iterator[Offer]:
     """Yield what may replace each slice in doubt, in the order of the slices.
 
@@ -91,6 +92,10 @@ def offers(
         they might be, arrays of shape (k, rows, columns).
     asked
         Number of a slice to what is to be done there whatever the rules say.
+    judge
+        Called with the number of a slice that breaks rules and what was found for it;
+        returns the same with how sure that is, where somebody knows better than how
+        near it stays.
     """
     rows = np.flatnonzero(examined.broken.any(axis=1))
     targets = zip(*draw(mask, examined, rows), strict=True)
@@ -112,7 +117,7 @@ def offers(
                 refusal = "reaches out of the canonical frame"
             elif proposal.n_broken >= n_broken:
                 refusal = "no candidate breaks fewer rules"
-            yield Offer(place, proposal, refusal)
+            yield Offer(place, judge(place, proposal), refusal)
 
 
 def _mended(plane, repair, targets, rules, legend):

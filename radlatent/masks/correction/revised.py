@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from radlatent.cohort.labels import LabelMap
-from radlatent.masks.correction.candidates import STRAY, swept
+from radlatent.masks.correction.candidates import STRAY, Proposal, swept
 from radlatent.masks.correction.offers import Repair
 from radlatent.masks.correction.plausibility import Examined
 from radlatent.masks.overlap.dice import slice_dice
@@ -21,6 +21,7 @@ from radlatent.masks.revision.reviser import Revision
 __all__ = [
     "SURE",
     "expected_dice",
+    "judged",
     "revised_columns",
     "revised_planes",
     "revised_repairs",
@@ -38,6 +39,12 @@ SURE = 0.9
 #: were to gain 0.1 and more, with structures as sure as `SURE`: 13 gained more than
 #: 0.02 and none lost as much. Of 32 that were to gain 0.05, 22 and 3.
 _TENFOLD = 0.1
+
+#: Expected Dice that may be lost where rules are to be kept; a tenth of it costs a
+#: tenth of how sure that is. Of 258 mended slices of the same U-Net, 190 were to lose
+#: 0.01 or less: 2 of them, and 27 of the others, lost more than 0.02. Of 163 that kept
+#: a Dice of 0.9 with the mask, 4 did, and 25 of the others.
+_LOST = 0.1
 
 
 def with_revision(mask: LabelMap, examined: Examined, revision: Revision) -> Examined:
@@ -133,6 +140,32 @@ def _of_presence(plane, revision, row, structures):
             sure = min(sure, there)
             done.append(f"{name} is brought in: present with {there:.2f}")
     return Repair(plane, "; ".join(done), sure) if done else None
+
+
+def judged(mask: LabelMap, examined: Examined, place: int, made: Proposal) -> Proposal:
+    """Return a proposal for a slice with how sure a reviser is of it.
+
+    Parameters
+    ----------
+    mask, examined
+        The mask under judgment, and what is known of it, with its revision.
+    place, made
+        Number of a slice, and what may replace it because rules are broken.
+
+    Notes
+    -----
+    1 + gain / 0.1, at least 0 and at most 1, where gain is the Dice that the reviser
+    expects of the proposal less that of the slice: how near the proposal stays tells
+    less of the harm that it does.
+    """
+    revision = examined.revision
+    values = [mask.structures[name] for name in revision.presence]
+    rows = np.searchsorted(revision.slices, [place, place])
+    planes = np.stack([mask.array[place], made.labels])
+    before, after = expected_dice(planes, revision, rows, values)
+    sure = float(np.clip(1 + (after - before) / _LOST, 0, 1))
+    reason = f"breaks fewer rules; Dice {after:.2f} is expected, {before:.2f} before"
+    return replace(made, kept_least=sure, reason=reason)
 
 
 def revised_planes(revision: Revision, places: np.ndarray) -> np.ndarray:

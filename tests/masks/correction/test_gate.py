@@ -195,6 +195,12 @@ class TestSetting:
             "0 of 160 slices lost more than 0.02 Dice; nothing is promised of others"
         )
 
+    def test_is_not_laxer_than_its_floor(self):
+        effects, masks = effects_of((0, 0.6, 0.1), (1, 0.8, -0.1)), masks_of(8)
+        assert gate.set_gate(effects, masks, risk=1.0)[0] == 0.6
+        threshold, setting = gate.set_gate(effects, masks, risk=1.0, floor=0.9)
+        assert (threshold, setting.n_harmed) == (0.9, 0)
+
     def test_comes_back_from_json(self):
         _, setting = gate.set_gate(effects_of(), masks_of(80), risk=0.01)
         assert gate.Setting.of(json.loads(json.dumps(asdict(setting)))) == setting

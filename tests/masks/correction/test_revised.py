@@ -1,5 +1,7 @@
 """What a reviser says: structures come and go as probably as it is sure of them."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,10 +13,12 @@ from radlatent.cohort import Cohort  # noqa: E402
 from radlatent.cohort.labels import LabelMap  # noqa: E402
 from radlatent.errors import LeakageError, SchemaError  # noqa: E402
 from radlatent.imaging import Volume  # noqa: E402
+from radlatent.masks.correction.candidates import Proposal  # noqa: E402
 from radlatent.masks.correction.corrector import load_corrector  # noqa: E402
 from radlatent.masks.correction.derive import correct  # noqa: E402
 from radlatent.masks.correction.revised import (  # noqa: E402
     expected_dice,
+    judged,
     revised_columns,
     revised_planes,
     revised_repairs,
@@ -134,6 +138,28 @@ class TestRepairs:
         revision = revision_of(mask)
         revision.presence.loc[2, "RV"] = 0.99
         assert revised_repairs(mask, revision) == {}
+
+
+class TestJudged:
+    def test_what_is_expected_counts_and_not_how_near_it_stays(self, truth):
+        """Of two slices that a mend may lead to, the reviser's own is the surer."""
+        revision = revision_of(truth, 1.0)
+        mask = changed(truth, 2, lambda plane: np.copyto(plane, np.roll(plane, 3, 1)))
+        examined = SimpleNamespace(revision=revision)
+        better = Proposal(truth.array[2], 0, 0.5, 0.4)
+        found = judged(mask, examined, 2, better)
+        assert (found.kept_least, found.kept_dice, found.n_broken) == (1, 0.5, 0)
+        assert "breaks fewer rules; Dice 1.00 is expected" in found.reason
+        # one pixel farther from the reviser is worse, though near the mask
+        rolled = np.roll(mask.array[2], 1, axis=1)
+        found = judged(mask, examined, 2, Proposal(rolled, 0, 0.98, 0.98))
+        rows, values = np.array([2, 2]), [VALUES[name] for name in NAMES]
+        planes = np.stack([mask.array[2], rolled])
+        before, after = expected_dice(planes, revision, rows, values)
+        assert 0.01 < before - after < 0.1
+        assert found.kept_least == pytest.approx(1 - (before - after) / 0.1)
+        far = np.roll(truth.array[2], 25, axis=1)
+        assert judged(mask, examined, 2, Proposal(far, 0, 0.1, 0.1)).kept_least == 0
 
 
 class TestColumns:

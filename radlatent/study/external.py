@@ -5,6 +5,7 @@ what failed there, leave.
 """
 
 import logging
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -17,10 +18,14 @@ from radlatent.fusion import (
 from radlatent.report import table_one
 from radlatent.report.results import curves
 from radlatent.study.images import locate, measure, measure_heart
+from radlatent.study.latents import encode_new
 from radlatent.study.models import build, tell_origin
 from radlatent.study.patients import Patients, gather
 from radlatent.study.tables import by_groups, characteristics
 from radlatent.study.work import Work
+
+if TYPE_CHECKING:
+    from radlatent.latent import LatentEncoder
 
 __all__ = ["check_columns", "validate_once"]
 
@@ -50,7 +55,7 @@ def check_columns(work: Work, patients: Patients, other: Patients) -> None:
 
 
 def validate_once(
-    work: Work, patients: Patients
+    work: Work, patients: Patients, encoder: "LatentEncoder | None" = None
 ) -> tuple[dict[str, pd.DataFrame], pd.DataFrame | None]:
     """Return the tables of the external validation, name to table, and what failed.
 
@@ -62,14 +67,18 @@ def validate_once(
     work
         The run.
     patients
-        Features by patient of the cohort that models are fitted on.
+        Features by patient of the cohort that models are fitted on, latent ones of one
+        encoder among them.
+    encoder
+        That encoder, of a study that has one.
     """
     there = work.external
     if there is None:
         return {}, None
     heart, extraction = measure_heart(there), measure(there)
     places = locate(there, extraction.features)
-    other = gather(there, extraction.features, heart.features, places, None)
+    latent, unread = encode_new(there, extraction.features, encoder)
+    other = gather(there, extraction.features, heart.features, places, latent)
     sites = pd.concat([work.sites, there.sites])
     results = []
     for spec in work.plan.models:
@@ -80,7 +89,7 @@ def validate_once(
         pair = (theirs, there.endpoint)
         found = validate_externally(model, ours, work.endpoint, pair, **names)
         results.append(tell_origin(work, found))
-    failed = pd.concat([heart.failures, extraction.failures], ignore_index=True)
+    failed = pd.concat([heart.failures, extraction.failures, unread], ignore_index=True)
     tables = _tables(there, other, results)
     tables = {f"external_{name}": table for name, table in tables.items()}
     return tables, failed.assign(stage="external " + failed["stage"])

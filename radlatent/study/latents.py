@@ -1,7 +1,7 @@
 """The encoder of a study: latent features of every fold, and their certificate.
 
 A `Work` and its hand-crafted features by case enter; features by case and fold, and
-the certificate, leave.
+the certificate, leave; for other patients, those of one encoder of all patients.
 """
 
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from radlatent.errors import SchemaError
+from radlatent.schema import failures_table
 from radlatent.study.plan import LatentSpec
 from radlatent.study.work import Work
 
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 __all__ = [
     "columns_of",
     "encode",
+    "encode_new",
     "encoder_of",
+    "fit_on_all",
     "handcrafted_of",
     "is_used",
     "latent_tables",
@@ -105,6 +108,56 @@ def encode(work: Work, features: pd.DataFrame) -> "FoldedEncoding | None":
         jobs=work.jobs,
         cache=work.cache,
     )
+
+
+def fit_on_all(
+    work: Work, features: pd.DataFrame
+) -> "tuple[pd.DataFrame, LatentEncoder] | tuple[None, None]":
+    """Return latent features of all cases, and the encoder that was fitted on them.
+
+    Parameters
+    ----------
+    work
+        Of a study; without an encoder there are neither.
+    features
+        Hand-crafted features by case.
+    """
+    spec = work.plan.latent
+    if spec is None:
+        return None, None
+    handcrafted = handcrafted_of(spec, features).dropna()
+    cases = work.cohort.located.loc[handcrafted.index]
+    work.cache.mkdir(parents=True, exist_ok=True)
+    unfinished = work.cache / "final_encoder.safetensors"
+    encoder = encoder_of(spec)
+    encoder.fit(cases, handcrafted=handcrafted, checkpoint=unfinished)
+    return encoder.encode(cases, jobs=work.jobs).features, encoder
+
+
+def encode_new(
+    work: Work, features: pd.DataFrame, encoder: "LatentEncoder | None"
+) -> tuple[pd.DataFrame | None, pd.DataFrame]:
+    """Return latent features of new cases, and which failed.
+
+    Parameters
+    ----------
+    work
+        The way of new patients; without an encoder in it there are none.
+    features
+        Hand-crafted features by case: as in training, a case without all of those that
+        the encoder does not repeat has no latent ones.
+    encoder
+        From `fit_on_all`, or one that was kept.
+    """
+    spec = work.plan.latent
+    if spec is None:
+        return None, failures_table()
+    whole = handcrafted_of(spec, features).dropna().index
+    if whole.empty:
+        columns = columns_of(spec)
+        return pd.DataFrame(columns=columns, index=whole, dtype=float), failures_table()
+    found = encoder.encode(work.cohort.located.loc[whole], jobs=work.jobs)
+    return found.features, found.failures
 
 
 def latent_tables(

@@ -110,7 +110,12 @@ def run(
         results = models.validate(work, patients)
         tables |= run_tables(work, patients, results)
     with _stage("external", clock):
-        of_others, failed_there = external.validate_once(work, patients)
+        encoder = None
+        if work.external and encoding:
+            # encoders of folds know parts of the patients: one is fitted on all
+            whole, encoder = latents.fit_on_all(work, features)
+            patients = gather(work, features, heart.features, places, whole)
+        of_others, failed_there = external.validate_once(work, patients, encoder)
         tables |= of_others
     failed = [heart.failures, unjudged, *([encoding.failures] if encoding else [])]
     failed += [] if failed_there is None else [failed_there]

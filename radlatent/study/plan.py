@@ -325,11 +325,6 @@ class Study(BaseModel):
         blocks = [{spec.block for spec in one.features} for one in (self, other)]
         if blocks[0] != blocks[1]:
             raise ValueError(f"external: blocks {blocks[1]} are not {blocks[0]}")
-        if self.latent:
-            raise ValueError(
-                "external and latent: encoders are fitted fold by fold, none on all "
-                "patients; leave one of both out"
-            )
         return self
 
     @model_validator(mode="after")

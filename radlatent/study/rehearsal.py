@@ -41,11 +41,8 @@ def rehearse(work: Work, walls: pd.DataFrame) -> None:
         latents.handcrafted_of(work.plan.latent, features)
         latent = _latent_noise(work, features.index)
     patients = gather(work, features, walls, _nowhere(features), latent)
-    there = work.external
-    if there:
-        heart, empty = measure_heart(there), _empty(there)
-        other = gather(there, empty, heart.features, _nowhere(empty), None)
-        check_columns(work, patients, other)
+    if work.external:
+        _rehearse_there(work, walls, features)
     endpoint, rng = work.endpoint, np.random.default_rng(0)
     for spec in work.plan.models:
         chosen = patients.select(spec.blocks)
@@ -58,6 +55,20 @@ def rehearse(work: Work, walls: pd.DataFrame) -> None:
         except (TypeError, ValueError) as error:
             msg = f"model {spec.label!r} with options {spec.options}: {error}"
             raise SchemaError(msg) from error
+
+
+def _rehearse_there(work, walls, features):
+    """Raise where the models could not predict the patients of the other cohort."""
+    there = work.external
+    heart, empty = measure_heart(there), _empty(there)
+    sides = []
+    for one, table, wall in ((work, features, walls), (there, empty, heart.features)):
+        latent = None
+        if work.plan.latent:
+            columns = latents.columns_of(work.plan.latent)
+            latent = pd.DataFrame(0.0, table.index, columns)
+        sides.append(gather(one, table, wall, _nowhere(table), latent))
+    check_columns(work, *sides)
 
 
 def _empty(work):

@@ -2,7 +2,7 @@
 
 - fitting: `fit_study`, on all patients of a study, with what its validation found.
 - applying: `predict`, of new patients from images or tables.
-- encoder: the encoder of such a study, fitted on all of them and kept beside the model.
+- encoder: the encoder of such a study, as files that are kept beside the model.
 - way: what is kept of a study, so that both take the same way to the columns.
 """
 

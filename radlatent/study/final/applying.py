@@ -16,7 +16,8 @@ from radlatent.errors import SchemaError
 from radlatent.model import FinalModel, load_model
 from radlatent.model.table import CLINICAL, with_remarks
 from radlatent.schema import nearest
-from radlatent.study.final.encoder import encode_new
+from radlatent.study import latents
+from radlatent.study.final.encoder import opened
 from radlatent.study.final.way import check_card, plan_of, settings_of
 from radlatent.study.images import locate, measure, measure_heart
 from radlatent.study.patients import gather
@@ -160,13 +161,14 @@ def _predict_work(model, source, about):
     given = None if isinstance(source, Cohort) else source
     cohort = source if given is None else given.cohort
     cache = about.get("cache")
+    encoder = opened(model.files) if plan.latent else None
     with TemporaryDirectory() as place:
         own = {"given": given, "kept": Path(cache) if cache else None}
         where = (settings, Path(place), jobs)
         work = Work(plan, cohort, None, None, *where, **own)
         heart, extraction = measure_heart(work), measure(work)
         places = locate(work, extraction.features)
-        latent, unread = encode_new(work, extraction.features, model.files)
+        latent, unread = latents.encode_new(work, extraction.features, encoder)
     found = gather(work, extraction.features, heart.features, places, latent)
     said = model.predict(found.table, sites=work.sites, level=about["level"])
     failures = pd.concat([extraction.failures, unread], ignore_index=True)

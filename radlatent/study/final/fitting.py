@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from radlatent.errors import SchemaError
 from radlatent.model import FinalModel, check_keepable, fit
 from radlatent.study import latents, models
-from radlatent.study.final.encoder import fit_on_all
+from radlatent.study.final.encoder import files_of
 from radlatent.study.final.way import way_of
 from radlatent.study.images import locate, measure, measure_heart
 from radlatent.study.patients import gather
@@ -75,11 +75,11 @@ def fit_study(
         encoding = latents.encode(work, features)
         patients = gather(*sides, encoding and encoding.features)
         [result] = models.validate(work, patients)
-        latent, files = fit_on_all(work, features)
+        latent, encoder = latents.fit_on_all(work, features)
     chosen = gather(*sides, latent).select(spec.blocks)
     found = fit(model, chosen, work.endpoint, result=result, purpose=purpose)
     about = replace(found.about, way=way_of(work))
-    return replace(found, about=about, files=files)
+    return replace(found, about=about, files=files_of(encoder))
 
 
 def _of_one_model(plan, path):

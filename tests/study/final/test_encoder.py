@@ -152,6 +152,31 @@ def test_a_broken_image_is_told(kept, folder, tmp_path):
     assert (said["refused"].iloc[1:] == "").all()
 
 
+def test_the_page_of_another_hospital_is_of_the_same_encoder(folder, fitted):
+    there = shutil.copytree(folder / "new", folder / "there")
+    for name in ("cases", "endpoints"):
+        table = pd.read_csv(there / f"{name}.csv", dtype=str)
+        for column in table.columns.intersection(["case_id", "patient_id"]):
+            table[column] = table[column].str.replace("P", "Q")
+        table.to_csv(there / f"{name}.csv", index=False)
+    card = (there / "cohort.yml").read_text("utf-8")
+    card = card.replace("name: simulated", "name: another")
+    (there / "cohort.yml").write_text(card, "utf-8")
+    text = STUDY.replace("models:", "external: {cohort: there}\nmodels:")
+    (folder / "external.yml").write_text(text, "utf-8")
+    run = rl.run(folder / "external.yml", out=folder / "out", jobs=1)
+    found = pd.read_parquet(run.folder / "data" / "external_predictions.parquet")
+    found = found[found["blocks"].str.contains("latent")].set_index("patient_id")
+    wanted = rl.predict(fitted, there)
+    column = wanted.filter(like="probability_").columns[-1]
+    near = {"rtol": 0, "atol": 1e-6}
+    np.testing.assert_allclose(found.loc[wanted.index, column], wanted[column], **near)
+    fits = pd.read_parquet(run.folder / "data" / "external_fits.parquet")
+    assert "other cohort simulated" in fits["origin"].iloc[0]
+    page = (run.folder / "index.html").read_text("utf-8")
+    assert '<section id="external">' in page
+
+
 def test_a_model_without_latent_columns_has_no_encoder(folder):
     study = folder / "second.yml"
     study.write_text(STUDY.replace("final: 1", "final: 2"), "utf-8")

@@ -116,7 +116,7 @@ def test_plot_is_the_observed_incidence_of_groups_of_risk(cohort):
     for line, (_, one) in zip(lines, rows, strict=True):
         assert (line.get_ydata() == one["incidence"]).all()
     plt.close("all")
-    with pytest.raises(SchemaError, match="hold competing events, no survival"):
+    with pytest.raises(SchemaError, match=r"no survival. Take incidence_by_risk"):
         kaplan_meier(result.predictions)
 
 

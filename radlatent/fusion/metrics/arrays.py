@@ -222,6 +222,8 @@ def read_runs(
             f"the predictions of endpoints {names} hold {' and '.join(others)}, no "
             f"{_HOLDS[kind]}."
         )
+        if kind == "survival" and _HOLDS["competing"] in others:
+            msg += " Take incidence_by_risk."
         raise SchemaError(msg)
     return found
 

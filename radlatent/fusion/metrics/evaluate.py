@@ -155,11 +155,11 @@ def evaluate(
     -------
     DataFrame
         ``n_events`` counts the positive class (see `Endpoint`) of two classes, the
-        smallest class of several, the events of survival; ``method`` says which. Of a
-        number there are none (missing), and errors have a ``unit``. Metrics that an
-        endpoint or a model does not have are left out. Of survival ``horizon`` is the
-        last day that the metric counts (``method`` names all days), NaN of Harrell's C,
-        which counts every pair.
+        smallest class of several, the events of survival, of competing events those of
+        interest; ``method`` says which. Of a number there are none (missing), and
+        errors have a ``unit``. Metrics that an endpoint or a model does not have are
+        left out. Of survival ``horizon`` is the last day that the metric counts
+        (``method`` names all days), NaN of Harrell's C, which counts every pair.
 
     Notes
     -----

@@ -4,12 +4,14 @@ A folder enters, a `DicomFolder` leaves. Headers are read at once, voxels and ma
 they are asked for; what is wrong with one series does not keep others from being read.
 """
 
+import contextlib
 import functools
 import logging
 import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -128,9 +130,13 @@ class DicomSeries:
 
     @property
     def study_date(self) -> str:
-        """StudyDate as ``YYYY-MM-DD``, or an empty text."""
-        date = (self.tag("StudyDate") or self.tag("SeriesDate")).replace(".", "")
-        return re.sub(r"^(\d{4})(\d\d)(\d\d)$", r"\1-\2-\3", date)
+        """StudyDate, else SeriesDate, as ``YYYY-MM-DD``; or an empty text."""
+        for name in ("StudyDate", "SeriesDate"):
+            text = self.tag(name).replace(".", "")
+            # what is no date, by damage or by what made it anonymous, is none
+            with contextlib.suppress(ValueError):
+                return datetime.strptime(text, "%Y%m%d").date().isoformat()
+        return ""
 
     @property
     def unit(self) -> str:

@@ -6,11 +6,12 @@ import shutil
 
 import highdicom
 import numpy as np
+import pydicom
 import pytest
 from pydicom.sr.codedict import codes
 
 import radlatent as rl
-from radlatent.errors import DicomError, GeometryError
+from radlatent.errors import DicomError, GeometryError, RadlatentError
 
 SQUARE = np.array(
     [(-8.5, -17.5, 7), (-5.5, -17.5, 7), (-5.5, -14.5, 7), (-8.5, -14.5, 7)], float
@@ -72,7 +73,6 @@ def overwritten(content, rng):
 
 
 def without_a_tag(path, rng):
-    pydicom = pytest.importorskip("pydicom")
     made = pydicom.dcmread(path)
     tags = [element.tag for element in made]
     del made[tags[rng.integers(0, len(tags))]]
@@ -117,6 +117,35 @@ def test_a_damaged_file_is_read_rightly_or_refused(folder, tmp_path):
     # the files have 10 kB: nothing is taken from what a header claims
     assert peak_mib() - memory < 300
     assert refused > N_MUTATIONS // 10
+
+
+@pytest.mark.long
+def test_a_damaged_file_is_converted_or_left_out(folder, write, tmp_path, caplog):
+    [pet] = [one for one in rl.read_dicom(folder) if one.modality == "pet"]
+    drawn = write.structures({"P": [SQUARE]}, SOPInstanceUID="1.2.3.4")
+    of_pet = drawn.StructureSetROISequence[0]
+    of_pet.ReferencedFrameOfReferenceUID = drawn.FrameOfReferenceUID
+    [item] = drawn.ROIContourSequence[0].ContourSequence
+    image = pydicom.Dataset()
+    image.ReferencedSOPInstanceUID = pet.tag("SOPInstanceUID")
+    item.ContourImageSequence = [image]
+    write.save([drawn], "rt_of_pet")
+    told = {"whole": 0, "in part": 0, "refused": 0}
+    for seed in range(1000, 1000 + N_MUTATIONS // 10):
+        rng = np.random.default_rng(seed)
+        place, out = tmp_path / "mutated", tmp_path / f"cohort{seed}"
+        shutil.rmtree(place, ignore_errors=True)
+        shutil.copytree(folder, place)
+        for path in rng.choice(sorted(place.iterdir()), 1 + seed % 3, replace=False):
+            mutate(path, rng)
+        try:
+            done = rl.convert(rl.read_dicom(place), out, jobs=1)
+        except RadlatentError:
+            told["refused"] += 1
+            continue
+        told["whole" if done.failures.empty else "in part"] += 1
+        rl.check(out).raise_if_any()
+    assert min(told.values()) > 0, told
 
 
 def peak_mib():

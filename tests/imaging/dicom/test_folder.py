@@ -179,6 +179,25 @@ def test_images_of_many_frames_are_refused_by_name(write, slices, kind):
     assert "all slices in one file. Convert it" in reason
 
 
+@pytest.mark.parametrize(
+    ("study", "series", "date"),
+    [
+        ("20200102", "20200103", "2020-01-02"),
+        ("2020.01.02", None, "2020-01-02"),
+        ("00000000", "20200103", "2020-01-03"),
+        ("REMOVED", None, ""),
+        (None, None, ""),
+    ],
+)
+def test_what_is_no_date_is_none(write, slices, study, series, date):
+    for one in slices:
+        one.StudyDate = study or ""
+        if series:
+            one.SeriesDate = series
+    [found] = rl.read_dicom(write.save(slices))
+    assert found.study_date == date
+
+
 @pytest.mark.parametrize("charset", ["ISO_IR 192", "ISO_IR 100", "GB18030"])
 def test_names_of_structures_are_in_their_alphabet(write, slices, charset):
     name = "肿瘤 1" if charset == "GB18030" else "Läsion é"

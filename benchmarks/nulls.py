@@ -4,15 +4,16 @@
     python benchmarks/nulls.py intervals  # one part: intervals, fitted or drawn
 
 ``intervals``: 95% intervals of models that select columns of noise inside the folds,
-and how many hold 0.5. ``fitted``: two models of noise, or of blocks that tell equally
-much, cross-validated and compared; how many differ at 0.05. ``drawn``: the same with
-scores that are drawn instead of predicted. That is legitimate for what `compare`
-promises, since it takes predictions as they are and refits nothing; it is far faster,
-and the scores of the two models correlate as much as is wanted. ``permuted``: how often
-`permute_outcomes` has p <= 0.05, of cohorts in which nothing tells. ``certificate``:
-how many of independent pairs of tables each row of `redundancy` calls dependent, those
-of one lesion a patient, and of two that resemble each other. The bounds beside the
-counts are the 95% interval of a binomial count of probability 0.05.
+and how many hold 0.5; of numbers, how many have an R2 that is not above 0. ``fitted``:
+two models of noise, or of blocks that tell equally much, cross-validated and compared;
+how many differ at 0.05. ``drawn``: the same with scores that are drawn instead of
+predicted. That is legitimate for what `compare` promises, since it takes predictions as
+they are and refits nothing; it is far faster, and the scores of the two models
+correlate as much as is wanted. ``permuted``: how often `permute_outcomes` has p <=
+0.05, of cohorts in which nothing tells. ``certificate``: how many of independent pairs
+of tables each row of `redundancy` calls dependent, those of one lesion a patient, and
+of two that resemble each other. The bounds beside the counts are the 95% interval of a
+binomial count of probability 0.05.
 """
 
 import argparse
@@ -34,6 +35,8 @@ INTERVALS = {
     "logistic, 10 of 50 columns, 60 patients": ("class", 60, 50, rl.logistic, 5),
     "cox, 10 of 50 columns": ("survival", 80, 50, rl.cox, 2),
     "fine_gray, 10 of 50 columns": ("competing", 80, 50, rl.fine_gray, 2),
+    "ridge, 10 of 50 columns": ("continuous", 80, 50, rl.ridge, 2),
+    "elastic net, 10 of 50 columns": ("continuous", 80, 50, rl.elastic_net, 2),
 }
 
 
@@ -47,6 +50,7 @@ FITTED = {
     "noise": ("class", 80, 0.0, rl.logistic),
     "equal effects": ("class", 80, 1.0, rl.logistic),
     "noise, survival": ("survival", 80, 0.0, risk_only),
+    "noise, numbers": ("continuous", 80, 0.0, rl.ridge),
 }
 
 #: name: kind, model
@@ -58,6 +62,7 @@ PERMUTED = {
 }
 
 METRIC = {"class": "auc", "survival": "c_harrell", "competing": "c_harrell"}
+METRIC |= {"continuous": "r2"}
 
 #: Cohorts of each part.
 COHORTS = {"intervals": 100, "fitted": 200, "drawn": 400, "certificate": 200}
@@ -76,6 +81,8 @@ def endpoint_of(kind, n, rng):
     """Return an endpoint of n patients that depends on nothing."""
     if kind == "class":
         frame = pd.DataFrame({"class": np.where(np.arange(n) % 2, "1", "0")})
+    elif kind == "continuous":
+        frame = pd.DataFrame({"value": rng.normal(50, 10, n)})
     else:
         time, end = 1000 * rng.weibull(1.3, n), rng.uniform(0, 3000, n)
         frame = pd.DataFrame({"time": np.ceil(np.minimum(time, end))})
@@ -111,6 +118,8 @@ def intervals(n_cohorts):
             found.append(metrics.set_index("metric").loc[METRIC[kind]])
         found = pd.DataFrame(found)
         held = found["lower"].le(0.5) & found["upper"].ge(0.5)
+        if kind == "continuous":
+            held = found["lower"].le(0)
         first = int(held[:20].sum())
         told = {"of the first 20": first, "holds": int(held.sum()), "of": n_cohorts}
         yield {"setting": name, "mean": found["estimate"].mean().round(3)} | told

@@ -41,6 +41,8 @@ def read_endpoints(
     for column in card.covariates:
         if _known(table, column, f"covariate {column!r}", problems):
             text = "; text is listed under 'categories' in cohort.yml"
+            if not card.modalities:  # of a study of tables, which has no such file
+                text = "; of two words make 1 and 0"
             typed[column] = parse_numbers(table[column], problems, otherwise=text)
     for column in card.categories:
         if _known(table, column, f"category {column!r}", problems):

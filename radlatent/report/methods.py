@@ -238,9 +238,11 @@ def _features(record, tables):
         beside = (
             "Cases were brought to patients by the rule "
             f"{_or_not(settings.get('aggregate'), 'aggregation')!r}.",
+            _over_lesions(settings),
+            _change(settings.get("delta")),
             _derived_quantities(settings.get("derived")),
         )
-        return " ".join([_given(settings), *beside]).rstrip()
+        return " ".join(filter(None, [_given(settings), *beside]))
     said = [
         f"{modality}{_unit(record, modality)}: classes {_join(one['featureClass'])}; "
         f"images {filters(one)}; {bins(one)}; {_resampled(one)}."
@@ -401,12 +403,18 @@ def _suspects(tables):
 
 def _choices(spec):
     """Return the options of a model, and what was searched on inner folds."""
-    said = [f"{name} {value}" for name, value in (spec.get("options") or {}).items()]
+    said = [_option(*pair) for pair in (spec.get("options") or {}).items()]
     said += [
         f"{name} of {_join(values)} on inner folds"
         for name, values in (spec.get("grid") or {}).items()
     ]
     return f" ({', '.join(said)})" if said else ""
+
+
+def _option(name, value):
+    if name == "unpenalized":
+        return f"no penalty on {value if isinstance(value, str) else _join(value)}"
+    return f"{name} {value}"
 
 
 def _software(record):

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import jinja2
+import numpy as np
 import pandas as pd
 
 from radlatent.outputs import replace_text
@@ -16,13 +17,16 @@ from radlatent.report.sections import Table
 from radlatent.report.tables import pieces
 from radlatent.schema import inert
 
-__all__ = ["on_page", "render", "write_printed"]
+__all__ = ["environment", "on_page", "render", "write_printed"]
 
 #: Columns of a line of LaTeX beside the keys; one of the page holds more.
 _NARROW = 3
 
 #: Characters of a cell after which its line is broken, and of a line of the page.
-_LINE, _PAGE = 22, 130
+_LINE, _PAGE = 22, 132
+
+#: Width of the gap between two columns, in characters.
+_GAP = 1.7
 
 
 def write_printed(
@@ -94,7 +98,10 @@ def on_page(table: Table, text: pd.DataFrame, folder: Path) -> list[dict]:
 def _is_wide(part):
     """Whether a table fits the page only if intervals stand below their estimates."""
     longest = part.astype(str).apply(lambda column: column.str.len().max())
-    return bool(longest.clip(upper=_LINE).sum() > _PAGE)
+    # a header is broken between words
+    words = [max(map(len, str(name).split())) for name in part]
+    width = np.maximum(longest.clip(upper=_LINE), words) + _GAP
+    return bool(width.sum() > _PAGE)
 
 
 def render(template: str, **values) -> str:
@@ -107,12 +114,16 @@ def render(template: str, **values) -> str:
     **values
         What it names; texts are escaped.
     """
+    return environment().get_template(template).render(**values)
+
+
+def environment() -> jinja2.Environment:
+    """Return the templates; what they name is escaped."""
     here = importlib.resources.files("radlatent.report") / "templates"
-    environment = jinja2.Environment(
+    return jinja2.Environment(
         loader=jinja2.FunctionLoader(lambda name: (here / name).read_text("utf-8")),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    return environment.get_template(template).render(**values)

@@ -396,7 +396,7 @@ def _p_value(value):
 
 
 def _interval(estimate, lower, upper, digits=2):
-    numbers = [f"{value:.{digits}f}" for value in (estimate, lower, upper)]
+    numbers = [f"{value:z.{digits}f}" for value in (estimate, lower, upper)]
     # a dash after a minus sign is hard to read
     signed = [number.replace("-", "−") for number in numbers]
     between = " to " if "−" in "".join(signed) else "–"

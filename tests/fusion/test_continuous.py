@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import pearsonr, spearmanr
+from scipy.stats import binom, pearsonr, spearmanr
 from sklearn.datasets import load_diabetes
 from sklearn.linear_model import ElasticNet, Ridge
 from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
@@ -13,6 +13,8 @@ from radlatent import fusion
 from radlatent.errors import SchemaError
 from radlatent.features.endpoint import Endpoint
 from radlatent.fusion.metrics import continuous
+from radlatent.fusion.validation.inputs import check_inputs
+from radlatent.fusion.validation.validate import predict_folds
 
 RNG = np.random.default_rng(0)
 
@@ -318,3 +320,41 @@ def test_null_cohorts_show_nothing_and_planted_ones_what_is_planted():
     # on the same patients seven coefficients, learned of 120, cost 0.5 x 7 / 120
     cost = (planted["oracle"] - planted["estimate"]).mean()
     assert cost == pytest.approx(0.029, abs=0.015)
+
+
+def pair_of_noise(seed):
+    """Return what ridge predicts of numbers from two blocks of noise, out of fold."""
+    parts = []
+    for block, random_state in (("ct", seed), ("pet", 1000 + seed)):
+        X, _ = cohort(80, 0.0, seed=random_state, n_columns=10)
+        X.columns = [f"{block}__{n}" for n in range(10)]
+        _, endpoint = cohort(80, 0.0, seed=seed, n_columns=10)
+        folds = rl.make_folds(endpoint, n_repeats=5, random_state=seed)
+        splits = check_inputs(X, endpoint, folds)
+        key = {"model": "", "blocks": block, "endpoint": endpoint.name}
+        parts.append(predict_folds(fusion.ridge(), X, endpoint, splits, key)[0])
+    return pd.concat(parts)
+
+
+@pytest.mark.slow
+def test_models_of_noise_differ_as_seldom_as_the_level_says():
+    """Of 20 seeds; `benchmarks/nulls.py` has 200."""
+    rows = [rl.compare(pair_of_noise(seed), n_boot=300).iloc[0] for seed in range(20)]
+    rows = pd.DataFrame(rows)
+    assert rows["metric"].eq("r2").all()
+    assert (rows["p_corrected"] < 0.05).sum() <= binom.ppf(0.975, 20, 0.05)
+
+
+@pytest.mark.slow
+def test_selection_by_the_outcome_finds_nothing_in_noise():
+    """Ten of fifty columns are chosen by the outcome, inside the folds."""
+    found = []
+    for seed in range(20):
+        X, endpoint = cohort(80, 0.0, seed=seed, n_columns=50)
+        folds = rl.make_folds(endpoint, n_repeats=2, random_state=seed)
+        model = fusion.ridge(n_features=10)
+        result = rl.cross_validate(model, X, endpoint, folds)
+        found.append(result.metrics.iloc[0])
+    found = pd.DataFrame(found)
+    assert (found["lower"] > 0).sum() <= 1
+    assert found["estimate"].max() < 0.1

@@ -40,7 +40,7 @@ def test_comparisons_print_differences_and_p():
     )
     printed = tables.comparison(compared)
     assert printed["Difference"].tolist() == [
-        *("0.10 (0.02–0.20)", "−0.00 (−0.10 to 0.09)"),
+        *("0.10 (0.02–0.20)", "0.00 (−0.10 to 0.09)"),
     ]
     assert printed["p"].tolist() == ["< 0.001", "0.46"]
     assert printed["Model"].tolist() == ["b on ct", "c on ct"]

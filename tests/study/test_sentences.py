@@ -15,6 +15,9 @@ from radlatent.report.methods import methods_paragraph, stages
 from radlatent.schema import read_run
 from radlatent.study import run
 
+#: Each runs a whole study.
+pytestmark = pytest.mark.slow
+
 KINDS = {
     "binary": ("{kind: class, column: relapse, positive: 'yes'}", "logistic", "C"),
     "classes": ("{kind: class, column: grade}", "logistic", "C"),

@@ -17,6 +17,7 @@ from radlatent.features.values import as_texts, class_faults
 __all__ = [
     "CENSORED",
     "SHORT",
+    "TIMED",
     "TIME_REMEDY",
     "UNITS",
     "Endpoint",
@@ -29,6 +30,9 @@ __all__ = [
 
 #: Follow-up of which the median is below is hardly in days.
 SHORT = 30.0
+
+#: Kinds of outcome that are the time until an event, of one cause or of several.
+TIMED = ("survival", "competing")
 
 _log = logging.getLogger(__name__)
 
@@ -362,7 +366,7 @@ class Endpoint:
     @property
     def is_timed(self) -> bool:
         """Whether it is the time until an event, of one cause or of several."""
-        return self.kind in ("survival", "competing")
+        return self.kind in TIMED
 
     @property
     def causes(self) -> list[str]:
@@ -450,7 +454,7 @@ def outcome_problems(endpoint: Endpoint) -> list[str]:
 
 def positive_problems(endpoint: Endpoint) -> list[str]:
     """Return what is wrong with the positive class, which folds do not ask for."""
-    if endpoint.is_timed or endpoint.positive is None:
+    if endpoint.kind in TIMED or endpoint.positive is None:
         return []
     if endpoint.kind == "continuous":
         return ["positive is of two classes, and the outcome is a number"]

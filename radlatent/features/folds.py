@@ -13,6 +13,7 @@ from sklearn.model_selection import StratifiedKFold
 
 from radlatent.errors import SchemaError
 from radlatent.features.endpoint import (
+    TIMED,
     Endpoint,
     groups_of,
     outcome_problems,
@@ -124,7 +125,7 @@ def make_folds(
         msg = f"n_folds={n_folds}, n_repeats={n_repeats}: give at least 2 and 1."
         raise SchemaError(msg)
     strata = endpoint.strata.sort_index()
-    if endpoint.is_timed:
+    if endpoint.kind in TIMED:
         strata = endpoint.frame["event"].sort_index() == 1
     dealt = _dealt_by(endpoint, strata, n_folds)
     rng = np.random.default_rng(random_state)
@@ -206,7 +207,7 @@ def _dealt_by(endpoint, strata, n_folds):
         raise SchemaError(msg)
     if endpoint.kind == "continuous":
         return _groups(endpoint, strata.index, n_folds)
-    survival = endpoint.is_timed
+    survival = endpoint.kind in TIMED
     try:
         dealt = strata_of(strata, n_folds, survival=survival)
         # competing causes and the censored are spread as well, where there are enough

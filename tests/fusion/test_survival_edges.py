@@ -1,6 +1,6 @@
 """Survival where follow-up ends, nobody is censored, or a model finds nothing."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -195,3 +195,30 @@ def test_years_are_predicted_as_finely_as_days_and_told(caplog):
     brier = [by_metric(r).loc["integrated_brier", "estimate"] for r in (days, found)]
     # days are rounded to whole ones, years to three digits
     assert brier[1] == pytest.approx(brier[0], abs=2e-3)
+
+
+@dataclass
+class Plain:
+    """An outcome of a class of one's own: what the tables need, and no more."""
+
+    frame: pd.DataFrame
+    name: str = "os"
+    kind: str = "survival"
+    positive: str | None = None
+
+    @property
+    def strata(self):
+        return self.frame["event"].astype(str)
+
+
+def test_an_outcome_of_a_class_of_ones_own_is_enough(make_survival):
+    risk = np.random.default_rng(0).normal(size=60)
+    known = make_survival(60, risk)
+    plain = Plain(known.frame)
+    X = pd.DataFrame({"ct__f": risk}, known.frame.index)
+    found = [
+        cross_validate(cox(), X, one, make_folds(one, n_folds=3, n_repeats=1)).metrics
+        for one in (known, plain)
+    ]
+    estimates = [table["estimate"].tolist() for table in found]
+    assert estimates[0] == estimates[1]

@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 
 from radlatent.errors import SchemaError
+from radlatent.features.endpoint import TIMED
 from radlatent.features.folded import FoldedFeatures
 from radlatent.fusion.metrics.arrays import Risks, interval
 from radlatent.fusion.metrics.classes import auc
@@ -137,7 +138,7 @@ def _scores(fitted, rows, test, endpoint):
     """Return AUC (macro average), C or R2 of each copy of the test patients."""
     ones, n_copies = np.ones((1, len(test))), len(rows) // len(test)
     truth = np.asarray(outcome_of(endpoint, test.index))
-    if endpoint.is_timed:
+    if endpoint.kind in TIMED:
         empty = np.empty((len(test), 0)), np.empty(0)
         risks = [Risks(r, *empty) for r in np.split(fitted.predict(rows), n_copies)]
         return np.concatenate([c_harrell(truth, one, ones) for one in risks])

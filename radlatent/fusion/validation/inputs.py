@@ -14,7 +14,12 @@ from sklearn.base import BaseEstimator, is_classifier, is_regressor
 from sklearn.pipeline import Pipeline
 
 from radlatent.errors import LeakageError, SchemaError
-from radlatent.features.endpoint import SHORT, outcome_problems, positive_problems
+from radlatent.features.endpoint import (
+    SHORT,
+    TIMED,
+    outcome_problems,
+    positive_problems,
+)
 from radlatent.features.folded import FoldedFeatures
 from radlatent.features.values import text_index
 from radlatent.fusion.solvers.survival import SurvivalModel
@@ -153,7 +158,7 @@ def check_table(features: pd.DataFrame | FoldedFeatures, endpoint: "Endpoint") -
 
 def _log_short(endpoint):
     """Log times that are hardly in days, whatever is said of them."""
-    if endpoint.is_timed and endpoint.frame["time"].median() < SHORT:
+    if endpoint.kind in TIMED and endpoint.frame["time"].median() < SHORT:
         _log.warning(
             "endpoint %r: half of the times are below %.3g, and times are days. If "
             "these are months or years, say Endpoint.survival(..., unit='years').",
@@ -207,7 +212,7 @@ def missing_in_training(
         values = endpoint.frame["value"].reindex(train)
         varies = values.min() < values.max()
         return [] if varies else ["all training patients have the same value"]
-    if endpoint.is_timed:
+    if endpoint.kind in TIMED:
         # who was censored may all be tested: the times of events are learned
         event = endpoint.frame["event"].reindex(train) == 1
         return [] if event.any() else ["events are not among the training patients"]

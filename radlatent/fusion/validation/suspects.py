@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
+from radlatent.features.endpoint import TIMED
 from radlatent.features.folded import FoldedFeatures
 from radlatent.fusion.solvers.concordance import concordance
 from radlatent.fusion.validation.inputs import outcome_of
@@ -82,7 +83,7 @@ def _outcomes(table, endpoint):
     y = outcome_of(endpoint, table.index.tolist())
     sides = _SIDES[endpoint.kind](y)
     y, ordered = _as_times(y) if endpoint.kind == "continuous" else (y, "")
-    if endpoint.is_timed:
+    if endpoint.kind in TIMED:
         y, ordered = _any_event(y), "orders the times of the events"
     for column in table:
         values = table[column].to_numpy()

@@ -54,7 +54,10 @@ def described(size, n_channels):
     if len(size) == 2:
         return Projections("pet", tuple(4.0 * s for s in size), 4.0)
     names = tuple(f"m{k}" for k in range(n_channels))
-    return Box(names, tuple(map(float, size)), (1.0, 1.0, 1.0))
+    # as they are: the peers vary no case
+    still = dict.fromkeys(("rotation_degrees", "shift_mm", "zoom", "contrast"), 0)
+    still |= {"jitter": 0, "flips": False}
+    return Box(names, tuple(map(float, size)), (1.0, 1.0, 1.0), **still)
 
 
 def setting(task):
@@ -67,6 +70,7 @@ def setting(task):
         learning_rate=LEARNING_RATE,
         device=task["device"],
         precision=task.get("precision", "32-true"),
+        validation_fraction=0.0,
     )
     encoder = LatentEncoder(
         described(size, channels), n_latent=LATENTS, training=training

@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from radlatent.errors import SchemaError
 from radlatent.features.origin import cohort_label, mark_fitted
+from radlatent.latent.boxes import BoxProposal, propose_box
 from radlatent.latent.prepared import PreparedCases, cases_of, prepare_cases
 from radlatent.latent.results import Encoding, Posterior, Reconstructions
 from radlatent.latent.space.explained import ExplainedVariance, explained_of
@@ -149,6 +150,35 @@ class CaseEncoder(TransformerMixin, BaseEstimator, ABC):
         check_is_fitted(self)
         prepared = prepare_cases(cases_of(X), self.inputs)
         return self.reconstruct_prepared(prepared, handcrafted)
+
+    def box_for(
+        self,
+        cohort: "pd.DataFrame | Cohort",
+        *,
+        share: float = 0.95,
+        n_voxels: int = 32,
+        jobs: int | None = None,
+    ) -> BoxProposal:
+        """Return a box that holds the lesions of a cohort, beside this encoder's.
+
+        Parameters
+        ----------
+        cohort
+            As X in `transform`.
+        share
+            Of the lesions that are to fit; the others are scaled into the box, or cut.
+        n_voxels
+            Voxels along an axis at most.
+        jobs
+            Processes that read the files.
+
+        Raises
+        ------
+        SchemaError
+            The encoder looks at no `Box`, or no mask can be read.
+        """
+        about = {"share": share, "n_voxels": n_voxels, "jobs": jobs}
+        return propose_box(cases_of(cohort), self.inputs, **about)
 
     @property
     def block(self) -> str:

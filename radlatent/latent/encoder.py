@@ -4,6 +4,7 @@ The encoder is fitted on training patients and gives one posterior mean a case, 
 columns ``<modality>_latent__mu000`` and so on.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -58,8 +59,18 @@ from radlatent.records import parameters_from, parameters_of, read_model
 __all__ = ["LatentEncoder", "load_encoder"]
 
 #: Name to what makes a parameter that is no plain value.
-_PARAMETERS = {kind.__name__: kind for kind in (Box, Projections, Network)}
-_PARAMETERS["Training"] = Training.of
+_PARAMETERS = {kind.__name__: kind.of for kind in (Box, Network, Training)}
+_PARAMETERS["Projections"] = Projections
+
+#: What the decoder is told of lesions that were scaled into the box.
+_SCALE = "box__log_scale"
+
+#: Share of the patients that are kept out, and epochs without a better loss of theirs
+#: after which training stops, where `Training` speaks of neither.
+_VALIDATION, _PATIENCE = 0.15, 30
+
+#: Patients below which none is kept out: four of them tell little.
+FEWEST_FOR_VALIDATION = 30
 
 #: Voxels of all channels that are encoded at once: half a gigabyte of activations.
 _TOGETHER = 2**22
@@ -79,7 +90,9 @@ class LatentEncoder(CaseEncoder):
     kappa
         Weight of the mutual information of hand-crafted and latent features.
     network, training
-        `Network` and `Training`; None takes their defaults.
+        `Network` and `Training`; None takes their defaults. Unless ``training`` says
+        otherwise, 0.15 of 30 patients or more are kept out, training stops 30 epochs
+        after their loss was least, and the weights of that epoch are kept.
     random_state
         Of the weights, the order of the cases and all draws.
 
@@ -187,20 +200,20 @@ class LatentEncoder(CaseEncoder):
     ) -> "LatentEncoder":
         """Train on cases whose files were read already; arguments as of `fit`."""
         check_fit(prepared.cases, handcrafted, y, self.settings())
-        training, network = self.training or Training(), self.network or Network()
+        network = self.network or Network()
+        training = _stopping(self.training or Training(), prepared)
         # a fit that fails leaves nothing of an earlier one
         vars(self).pop("model_", None)
         seed = self._seed()
-        parts = hold_out(prepared, training.validation_fraction, seed)
+        parts = hold_out(prepared, training.validation_fraction or 0, seed)
         self.statistics_ = fit_statistics(parts[0], self.inputs)
-        used = None if handcrafted is None else handcrafted.loc[prepared.cases.index]
-        index = parts[0].cases.index
-        self.scaling_ = None if used is None else fit_scaling(used.loc[index])
+        used = self._fit_scaling(parts[0], prepared, handcrafted)
         uses_y = network.classification_weight > 0 or network.n_salient > 0
         known = y.loc[prepared.cases.index].dropna() if uses_y else []
         self.classes_ = np.unique(known).tolist()
         model, discriminator = self._untrained(seed)
-        sources = Sources(*(part and self._source(part, used, y) for part in parts))
+        n_voxels = _voxels_of(parts[0]) if network.per_lesion else None
+        sources = Sources(*(p and self._source(p, used, y, n_voxels) for p in parts))
         trained = train(
             model,
             sources,
@@ -220,7 +233,7 @@ class LatentEncoder(CaseEncoder):
             "cohort": cohort_of(prepared.cases),
             "patients": sorted(prepared.cases["patient_id"].unique()),
         }
-        self.explained_ = self.explain(prepared, index, handcrafted)
+        self.explained_ = self.explain(prepared, parts[0].cases.index, handcrafted)
         return self
 
     @torch.no_grad()
@@ -238,7 +251,7 @@ class LatentEncoder(CaseEncoder):
     ) -> Reconstructions:
         """Reconstruct cases whose files were read already."""
         check_is_fitted(self)
-        h = self._scaled(handcrafted, prepared.cases.index)
+        h = self.told(prepared, handcrafted)
         parts = [
             (minibatch.x, self.model_(minibatch), minibatch.mask)
             for minibatch in self._minibatches(prepared, h)
@@ -263,8 +276,9 @@ class LatentEncoder(CaseEncoder):
 
         Notes
         -----
-        Hand-crafted features, where the decoder takes them, stand at the mean of the
-        training cases.
+        Hand-crafted features, where the decoder takes them, stand at the median of the
+        training cases; in encoders that were written before they had ranks, at the
+        mean.
         """
         check_is_fitted(self)
         n = len(self.get_feature_names_out())
@@ -307,7 +321,10 @@ class LatentEncoder(CaseEncoder):
         AttributeError, KeyError, RuntimeError, TypeError, ValueError
             They are of something else.
         """
-        encoder = cls(**parameters_from(record["parameters"], _PARAMETERS))
+        told = parameters_from(record["parameters"], _PARAMETERS)
+        if "explained" not in record:  # written when voxels counted the same
+            told["network"] = told["network"] or Network(per_lesion=False)
+        encoder = cls(**told)
         fill_in(encoder, record)
         scaling = record["scaling"]
         if scaling is not None:
@@ -351,23 +368,47 @@ class LatentEncoder(CaseEncoder):
             n_classes=len(self.classes_),
         )
 
-    def _source(self, prepared, handcrafted, y):
+    def _source(self, prepared, handcrafted, y, n_voxels=None):
         index = prepared.cases.index
-        h = None if handcrafted is None else self._scaled(handcrafted, index)
+        h = None if handcrafted is None else self.told(prepared, handcrafted)
         codes = None
         if self.classes_:
             codes = pd.Categorical(y.loc[index], categories=self.classes_).codes
             codes = codes.astype(np.int64)
         statistics = self.statistics_.to_numpy()
-        return CaseSource(prepared, self.inputs, statistics, h, codes)
+        return CaseSource(prepared, self.inputs, statistics, h, codes, n_voxels)
 
-    def _scaled(self, handcrafted, index):
+    def _fit_scaling(self, training, prepared, handcrafted):
+        """Return the hand-crafted features, with the scale of boxes where it varies."""
+        self.scaling_ = None
+        if handcrafted is None:
+            return None
+        used = handcrafted.loc[prepared.cases.index]
+        if training.scales is not None and np.ptp(training.scales) > 0:
+            used = _with_scale(used, prepared)
+        self.scaling_ = fit_scaling(used.loc[training.cases.index])
+        return used
+
+    def told(
+        self, prepared: PreparedCases, handcrafted: pd.DataFrame | None
+    ) -> np.ndarray | None:
+        """Return what the decoder is told of prepared cases beside z, or None.
+
+        Parameters
+        ----------
+        prepared
+            The cases; where lesions of the training were scaled into the box, the
+            decoder is told by how much.
+        handcrafted
+            The **features** table by case, where the decoder takes it.
+        """
         if self.scaling_ is None:
             return None
-        names = list(self.scaling_.index)
-        network = self.network or Network()
-        if handcrafted is None and not network.conditional:
+        index, names = prepared.cases.index, list(self.scaling_.index)
+        if handcrafted is None and not (self.network or Network()).conditional:
             return np.zeros((len(index), len(names)), np.float32)
+        if handcrafted is not None and _SCALE in names:
+            handcrafted = _with_scale(handcrafted, prepared)
         return apply_scaling(
             check_handcrafted(handcrafted, index, names), self.scaling_
         )
@@ -398,6 +439,26 @@ class LatentEncoder(CaseEncoder):
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "model_")
+
+
+def _voxels_of(prepared):
+    return float(prepared.masks.sum() / len(prepared))
+
+
+def _with_scale(handcrafted, prepared):
+    scales = prepared.scales
+    scales = np.ones(len(prepared)) if scales is None else scales
+    column = pd.Series(np.log(scales), prepared.cases.index)
+    return handcrafted.assign(**{_SCALE: column})
+
+
+def _stopping(training, prepared):
+    """Return the settings, with early stopping where none was spoken of."""
+    few = prepared.cases["patient_id"].nunique() < FEWEST_FOR_VALIDATION
+    if training.validation_fraction is not None or few:
+        return training
+    patience = training.patience or _PATIENCE
+    return replace(training, validation_fraction=_VALIDATION, patience=patience)
 
 
 _CLASSES = {kind.__name__: kind for kind in (LatentEncoder, PcaEncoder)}

@@ -6,6 +6,7 @@ Both are plain descriptions, kept with the encoder; `prepare` reads the files.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
@@ -13,6 +14,7 @@ from scipy.ndimage import gaussian_filter1d
 from radlatent.errors import EmptyMaskError, SchemaError
 from radlatent.imaging import (
     Geometry,
+    Pair,
     Volume,
     bounding_box,
     crop,
@@ -36,6 +38,15 @@ _MARGIN_VOXELS = 4
 #: Share of a lesion that may lie outside of the box without being reported.
 INSIDE_TOLERANCE = 1e-3
 
+#: What training changes, by how much at most, to what it has to stay below.
+_LIMITS = {
+    "rotation_degrees": np.inf,
+    "shift_mm": np.inf,
+    "zoom": 1,
+    "contrast": 1,
+    "jitter": 0.5,
+}
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -51,12 +62,16 @@ class Prepared:
         Share of the lesion's voxels that lie in the box, the least of all channels.
     extent_mm
         What a box must measure along z, y, x to hold the lesion in all channels.
+    scale
+        How many times larger than the box's own its voxels are, 1 where the lesion
+        fits.
     """
 
     image: np.ndarray
     mask: np.ndarray
     inside: float = 1.0
     extent_mm: tuple[float, ...] = ()
+    scale: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -74,13 +89,29 @@ class Box:
     percentiles
         Of the intensities of the training cases, that all are clipped to; None clips
         nothing.
+    larger
+        What becomes of a lesion larger than the box: "scaled" shows all of it with
+        larger voxels, so that it fits; "cut" shows what lies in the box.
     rotation_degrees, shift_mm
         Largest rotation about a random axis and largest shift along each axis that
-        training applies to a case; 0 applies none. Both leave hand-crafted features
-        as they are, which scaling would not.
+        training applies to a case; 0 applies none.
+    flips
+        Whether training mirrors half of the cases along each axis.
+    zoom, contrast
+        Largest share by which training enlarges or shrinks a case, and by which it
+        stretches the intensities of each channel and shifts them, the latter in
+        standard deviations; 0 changes none.
+    jitter
+        Share of a voxel, below 0.5, by which training moves the edge of a mask at most.
 
     Notes
     -----
+    What training changes is drawn anew for each case and epoch. Rotations, shifts and
+    flips leave nearly all hand-crafted features as they are; zoom, contrast and jitter
+    are small, so that the features that the decoder is given stay about right. Give
+    ``rotation_degrees=0, shift_mm=0, flips=False, zoom=0, contrast=0, jitter=0`` to
+    train on the cases as they are.
+
     The center of the box is the center of the lesion's bounding box in the world. An
     image finer than the box is smoothed first, so that resampling does not alias.
 
@@ -95,8 +126,13 @@ class Box:
     spacing_mm: tuple[float, float, float]
     masked: bool = True
     percentiles: tuple[float, float] | None = (0.5, 99.5)
-    rotation_degrees: float = 0.0
-    shift_mm: float = 0.0
+    larger: Literal["scaled", "cut"] = "scaled"
+    rotation_degrees: float = 20.0
+    shift_mm: float = 2.0
+    flips: bool = True
+    zoom: float = 0.05
+    contrast: float = 0.1
+    jitter: float = 0.2
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -138,9 +174,30 @@ class Box:
         FileNotFoundError, CohortError, EmptyMaskError, GeometryError, SchemaError
             A file, the mask, the grids or the voxels are faulty.
         """
-        images, masks, inside, reach, center = [], [], [], [], None
-        for modality in self.modalities:
-            pair = open_pair(
+        pairs = self.pairs(case, case_id)
+        # the mask goes from its own grid to the box in one step
+        places = [p.lesion.to_world(np.argwhere(p.lesion.array)) for p in pairs]
+        center = (places[0].min(axis=0) + places[0].max(axis=0)) / 2  # LPS x, y, z
+        reach = np.max([np.abs(p - center).max(axis=0) for p in places], axis=0)
+        scale = self._scale(places, center, reach)
+        grid = self._grid(center, scale)
+        pictures = np.stack([_onto(pair.image, grid) for pair in pairs])
+        masks = [_mask_onto(pair.lesion, grid) for pair in pairs]
+        if scale > 1:  # thin lesions may pass between the centers of larger voxels
+            both = zip(masks, places, strict=True)
+            masks = [m if m.any() else _painted(p, grid) for m, p in both]
+        stacked = np.stack(masks)
+        self._check(pictures, stacked, case_id)
+        if not self.masked:
+            stacked = np.ones_like(stacked)
+        inside = min(self._share_inside(p, center, scale) for p in places)
+        extent = tuple((2 * reach)[::-1].tolist())
+        return Prepared(pictures, stacked, inside, extent, scale)
+
+    def pairs(self, case: Mapping, case_id: str) -> list[Pair]:
+        """Return image and lesion of every modality; arguments as of `prepare`."""
+        return [
+            open_pair(
                 case[f"image_{modality}"],
                 case[f"mask_{modality}"],
                 mask_label=region_of(case.get("mask_label")),
@@ -148,23 +205,19 @@ class Box:
                 resample_mask=case.get(f"resample_mask_{modality}") in (True, 1),
                 case_id=case_id,
             )
-            # the mask goes from its own grid to the box in one step
-            image, mask = pair.image, pair.lesion
-            places = mask.to_world(np.argwhere(mask.array))  # LPS x, y, z
-            if center is None:
-                low, high = places.min(axis=0), places.max(axis=0)
-                center = (low + high) / 2
-            grid = self._grid(center)
-            reach.append(np.abs(places - center).max(axis=0))
-            inside.append(self._share_inside(places, center))
-            images.append(_onto(image, grid))
-            masks.append(_mask_onto(mask, grid))
-        stacked, pictures = np.stack(masks), np.stack(images)
-        self._check(pictures, stacked, case_id)
-        if not self.masked:
-            stacked = np.ones_like(stacked)
-        extent = tuple((2 * np.max(reach, axis=0))[::-1].tolist())
-        return Prepared(pictures, stacked, min(inside), extent)
+            for modality in self.modalities
+        ]
+
+    @classmethod
+    def of(cls, **told) -> "Box":
+        """Return the box that `dataclasses.asdict` told of.
+
+        One that was written before there were more ways to vary cases had none of them.
+        """
+        before = {"larger": "cut", "flips": False}
+        return cls(
+            **(before | dict.fromkeys(("zoom", "contrast", "jitter"), 0.0) | told)
+        )
 
     def _check(self, images, masks, case_id):
         for modality, image, mask in zip(self.modalities, images, masks, strict=True):
@@ -183,14 +236,22 @@ class Box:
                 )
                 raise SchemaError(msg)
 
-    def _grid(self, center):
-        spacing = np.array(self.spacing_mm)
+    def _scale(self, places, center, reach):
+        """Return how much larger voxels have to be, for the lesion to fit."""
+        share = min(self._share_inside(p, center, 1.0) for p in places)
+        if self.larger == "cut" or share >= 1 - INSIDE_TOLERANCE:
+            return 1.0
+        half = np.multiply(self.size, self.spacing_mm)[::-1] / 2
+        return float((reach / half).max())
+
+    def _grid(self, center, scale):
+        spacing = scale * np.array(self.spacing_mm)
         half = (np.array(self.size) - 1) / 2 * spacing
         # ITK's identity: array axes z, y, x along world z, y, x
-        return Geometry(self.size, self.spacing_mm, center - half[::-1])
+        return Geometry(self.size, tuple(spacing.tolist()), center - half[::-1])
 
-    def _share_inside(self, places, center):
-        half = np.multiply(self.size, self.spacing_mm)[::-1] / 2
+    def _share_inside(self, places, center, scale):
+        half = scale * np.multiply(self.size, self.spacing_mm)[::-1] / 2
         return float((np.abs(places - center) <= half + 1e-6).all(axis=1).mean())
 
 
@@ -287,10 +348,13 @@ def _problems(inputs, n_axes):
         n = 1 if name == "spacing_mm" and n_axes == 2 else n_axes
         if value.shape != (n,) or not (np.isfinite(value) & (value > 0)).all():
             found.append(f"{name} is {value.tolist()}; give {n} positive numbers in mm")
-    for name in ("rotation_degrees", "shift_mm"):
+    if getattr(inputs, "larger", "cut") not in ("scaled", "cut"):
+        found.append(f"larger is {inputs.larger!r}; give 'scaled' or 'cut'")
+    for name, limit in _LIMITS.items():
         value = getattr(inputs, name, 0.0)
-        if not 0 <= value < np.inf:
-            found.append(f"{name} is {value!r}; give 0 or more")
+        if not 0 <= value < limit:
+            below = "" if limit == np.inf else f", less than {limit}"
+            found.append(f"{name} is {value!r}; give 0 or more{below}")
     limits = inputs.percentiles
     if limits is not None and not (
         len(limits) == 2 and 0 <= limits[0] < limits[1] <= 100
@@ -345,6 +409,15 @@ def _mask_onto(mask, grid):
         near.array.astype(np.uint8), near.spacing_mm, near.origin, near.direction
     )
     return resample_to(small, grid, interpolation="nearest", fill=0).array > 0
+
+
+def _painted(places, grid):
+    """Return the voxels of a grid that hold the center of a voxel of a lesion."""
+    index = np.round(grid.to_index(places)).astype(int)
+    index = index[((index >= 0) & (index < grid.shape)).all(axis=1)]
+    mask = np.zeros(grid.shape, bool)
+    mask[tuple(index.T)] = True
+    return mask
 
 
 def _framed(picture, size):

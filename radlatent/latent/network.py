@@ -37,6 +37,10 @@ class Network:
         Above 0 the model is SepVAE (Louiset et al. 2023): so many of the latents are
         salient, what the second class of y (sorted) has and the first, the background,
         lacks; the others are common. It knows no dropout and no capacity.
+    per_lesion
+        Whether the reconstruction of every lesion counts the same, as if each had the
+        voxels that training lesions have on average. Else voxels count the same: small
+        lesions have few, their latents are drawn to 0, and the length of z tells size.
     """
 
     width: int = 8
@@ -45,6 +49,12 @@ class Network:
     capacity: float | None = None
     classification_weight: float = 0.0
     n_salient: int = 0
+    per_lesion: bool = True
+
+    @classmethod
+    def of(cls, **told) -> "Network":
+        """Return what `dataclasses.asdict` told of; before, voxels counted the same."""
+        return cls(**({"per_lesion": False} | told))
 
 
 def build_model(

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["PcaEncoder"]
 
 #: Name to what makes a parameter that is no plain value.
-_PARAMETERS = {kind.__name__: kind for kind in (Box, Projections)}
+_PARAMETERS = {"Box": Box.of, "Projections": Projections}
 
 #: Least variance of a posterior: float32 divides by nothing.
 _LEAST = 1e-6

@@ -38,12 +38,16 @@ class PreparedCases:
     failures
         **failures** table: cases that could not be read, and lesions that the box
         cuts (error "LesionCut"; these have an array all the same).
+    scales
+        How many times larger than the box's own the voxels of each case are, shape
+        (n_cases,); None: not at all.
     """
 
     cases: pd.DataFrame
     images: np.ndarray
     masks: np.ndarray
     failures: pd.DataFrame
+    scales: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.cases)
@@ -56,9 +60,9 @@ class PreparedCases:
         places = self.cases.index.get_indexer(pd.Index(case_ids))
         places = places[places >= 0]
         told = self.failures[self.failures["case_id"].isin(list(case_ids))]
-        return PreparedCases(
-            self.cases.iloc[places], self.images[places], self.masks[places], told
-        )
+        parts = self.images[places], self.masks[places]
+        scales = None if self.scales is None else self.scales[places]
+        return PreparedCases(self.cases.iloc[places], *parts, told, scales)
 
 
 def hold_out(
@@ -151,11 +155,16 @@ def prepare_cases(
             f"none of {len(cases)} cases could be read; the first reasons:\n  {reasons}"
         )
         raise SchemaError(msg)
+    scales = np.array([one.scale for one in found.values()])
+    if (scales > 1).any():
+        text = "%d of %d lesions are larger than the box and are shown smaller (%.1fx)"
+        _log.info(text, (scales > 1).sum(), len(scales), scales.max())
     return PreparedCases(
         cases.loc[list(found)],
         np.stack([one.image for one in found.values()]),
         np.stack([one.mask for one in found.values()]),
         failures,
+        scales,
     )
 
 

@@ -1,6 +1,6 @@
 """Minibatches for training: standardized with the statistics of training patients.
 
-Prepared cases enter; tensors of some of them leave, turned and shifted where training
+Prepared cases enter; tensors of some of them leave, moved and varied where training
 asks for it.
 """
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import torch
+from scipy.special import ndtri
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
@@ -26,8 +27,8 @@ __all__ = [
     "fit_statistics",
 ]
 
-#: Standard deviations that a hand-crafted feature is clipped to: those of a new case
-#: may lie far outside of what the decoder has seen.
+#: Standard deviations that z-scores are clipped to: those of a new case may lie far
+#: outside of what the decoder has seen.
 LIMIT = 5.0
 
 
@@ -101,13 +102,16 @@ class CaseSource:
     prepared
         The cases.
     inputs
-        How they were prepared; says how far training turns and shifts them.
+        How they were prepared; says how training varies them.
     statistics
         Of `fit_statistics`, as an array of shape (channels, 4).
     handcrafted
         Standardized hand-crafted features, shape (n_cases, n_handcrafted), or None.
     y
         Class numbers, shape (n_cases,), -1 where unknown; or None.
+    n_voxels
+        Voxels of a mask whose reconstruction has a weight of 1: those of others weigh
+        as if they had as many. None weighs voxels alike.
     """
 
     prepared: PreparedCases
@@ -115,6 +119,7 @@ class CaseSource:
     statistics: np.ndarray
     handcrafted: np.ndarray | None = None
     y: np.ndarray | None = None
+    n_voxels: float | None = None
 
     def __len__(self) -> int:
         return len(self.prepared)
@@ -131,7 +136,7 @@ class CaseSource:
         device
             Where the tensors go.
         augment
-            Whether to turn and shift them, drawn from torch's generator.
+            Whether to vary them as ``inputs`` says, drawn from torch's generator.
         """
         places = rows.numpy()
         images = torch.from_numpy(self.prepared.images[places]).to(device)
@@ -142,34 +147,65 @@ class CaseSource:
         masks = masks.float()
         x = apply_statistics(images, masks, statistics)
         if augment and isinstance(self.inputs, Box):
-            x, masks = _moved(x, masks, self.inputs)
+            x, masks = _varied(x, masks, self.inputs)
         h, y = (
             None if v is None else torch.as_tensor(v[places], device=device)
             for v in (self.handcrafted, self.y)
         )
-        return Minibatch(channels_last(x), channels_last(masks), h, y)
+        weight = None
+        if self.n_voxels is not None:
+            found = masks.sum(dim=tuple(range(1, masks.ndim)))
+            weight = self.n_voxels / found.clamp(min=1)
+        return Minibatch(channels_last(x), channels_last(masks), h, y, weight)
+
+
+def _varied(x, masks, inputs):
+    """Return cases moved, and their intensities changed, each by its own draw."""
+    geometric = ("rotation_degrees", "shift_mm", "flips", "zoom", "jitter")
+    if any(getattr(inputs, name) for name in geometric):
+        x, masks = _moved(x, masks, inputs)
+    if inputs.contrast:
+        shape = (2, *x.shape[:2], *(1,) * (x.ndim - 2))
+        stretch, level = (inputs.contrast * _between(shape)).to(x.device)
+        x = (x * (1 + stretch) + level) * masks
+    return x, masks
 
 
 def _moved(x, masks, inputs):
-    """Return cases turned about a random axis and shifted, each by its own draw."""
-    if not (inputs.rotation_degrees or inputs.shift_mm):
-        return x, masks
-    n, size = len(x), np.array(inputs.size)
+    """Return cases turned about a random axis, shifted, mirrored and zoomed."""
+    grid = affine_grid(_moves(len(x), inputs).to(x.device), x.shape, False)
+    edge = torch.full((len(x),), 0.5)
+    if inputs.jitter:
+        edge = edge + inputs.jitter * _between(len(x))
+    edge = edge.to(x.device).reshape(-1, *(1,) * (x.ndim - 1))
+    inside = grid_sample(masks, grid, align_corners=False)
+    kept = inside >= edge
+    # the image is 0 outside of the mask: divided by the mask, edges are not darkened
+    values = grid_sample(x, grid, align_corners=False) / inside.clamp(min=edge)
+    return values * kept, kept.float()
+
+
+def _moves(n, inputs):
+    """Return where each voxel comes from, as affine matrices of shape (n, 3, 4)."""
+    size = np.array(inputs.size)
     extent = torch.tensor(size * inputs.spacing_mm, dtype=torch.float32)
     axis = torch.nn.functional.normalize(torch.randn(n, 3), dim=1)
-    angle = np.deg2rad(inputs.rotation_degrees) * (2 * torch.rand(n) - 1)
+    angle = np.deg2rad(inputs.rotation_degrees) * _between(n)
     turn = _rotation(axis, angle)  # (n, 3, 3), in mm, axes x, y, z
     half = extent.flip(0) / 2
+    shift = inputs.shift_mm * _between((n, 3)) / half
+    if inputs.flips:
+        turn = turn * (2.0 * torch.randint(2, (n, 1, 3)) - 1)
+    if inputs.zoom:
+        turn = turn * (1 + inputs.zoom) ** _between((n, 1, 1))
     # grid_sample measures in half boxes, so that a turn of an oblong box is a shear
     matrix = turn * half / half[:, None]
-    shift = inputs.shift_mm * (2 * torch.rand(n, 3) - 1) / half
-    moves = torch.cat([matrix, shift[:, :, None]], dim=2).to(x.device)
-    grid = affine_grid(moves, x.shape, align_corners=False)
-    inside = grid_sample(masks, grid, align_corners=False)
-    # the image is 0 outside of the mask: divided by the mask, edges are not darkened
-    values = grid_sample(x, grid, align_corners=False) / inside.clamp(min=0.5)
-    kept = (inside >= 0.5).float()
-    return values * kept, kept
+    return torch.cat([matrix, shift[:, :, None]], dim=2)
+
+
+def _between(shape):
+    """Return draws from -1 to 1."""
+    return 2 * torch.rand(shape) - 1
 
 
 def _rotation(axis, angle):
@@ -183,14 +219,55 @@ def _rotation(axis, angle):
 
 
 def fit_scaling(handcrafted: pd.DataFrame) -> pd.DataFrame:
-    """Return ``mean`` and ``standard_deviation`` of every hand-crafted feature."""
-    return pd.DataFrame(
-        {"mean": handcrafted.mean(), "standard_deviation": handcrafted.std(ddof=0)}
-    )
+    """Return the quantiles of every hand-crafted feature.
+
+    Returns
+    -------
+    DataFrame
+        One row a feature, one column a level, named by it: of at most 101 equal parts
+        of the cases the middle of each.
+    """
+    n = min(len(handcrafted), 101)
+    levels = (np.arange(n) + 0.5) / n
+    values = np.quantile(handcrafted, levels, axis=0, method="hazen").T
+    names = [f"{level:.9f}" for level in levels]
+    return pd.DataFrame(values, pd.Index(handcrafted.columns, name="feature"), names)
 
 
 def apply_scaling(handcrafted: pd.DataFrame, scaling: pd.DataFrame) -> np.ndarray:
-    """Return z-scores, clipped to 5 standard deviations, float32."""
-    centered = handcrafted[list(scaling.index)] - scaling["mean"]
-    scores = (centered / scaling["standard_deviation"]).clip(-LIMIT, LIMIT)
-    return scores.to_numpy(np.float32)
+    """Return normal scores of the ranks among training cases, float32.
+
+    Parameters
+    ----------
+    handcrafted
+        **features** table of some cases.
+    scaling
+        Of `fit_scaling`. ``mean`` and ``standard_deviation``, as encoders of before
+        have them, give z-scores, clipped to 5.
+
+    Notes
+    -----
+    A volume of which the largest is fifty times the median is no outlier by rank, and
+    what is new is never beyond all training cases. Equal values share the mean of
+    their levels.
+    """
+    handcrafted = handcrafted[list(scaling.index)]
+    if "mean" in scaling:
+        centered = handcrafted - scaling["mean"]
+        scores = (centered / scaling["standard_deviation"]).clip(-LIMIT, LIMIT)
+        return scores.to_numpy(np.float32)
+    levels = scaling.columns.to_numpy(float)
+    ranks = [
+        _levels(values, known, levels)
+        for values, known in zip(
+            handcrafted.to_numpy(float).T, scaling.to_numpy(float), strict=True
+        )
+    ]
+    return ndtri(np.stack(ranks, axis=1)).astype(np.float32)
+
+
+def _levels(values, known, levels):
+    """Return the level of values among known quantiles, which may be equal."""
+    places, first = np.unique(known, return_inverse=True)
+    shared = np.bincount(first, levels) / np.bincount(first)
+    return np.interp(values, places, shared)

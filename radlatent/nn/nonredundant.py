@@ -102,7 +102,7 @@ class NonRedundantVAE(GaussianEncoder):
         x, mask, h = minibatch.x, minibatch.mask, minibatch.h
         posterior = self.encode(x)
         d = self.draw(posterior)
-        reconstruction = squared_error(x, self.decode(d, h), mask)
+        reconstruction = squared_error(x, self.decode(d, h), mask, minibatch.weight)
         kl = divergence(posterior)
         total = reconstruction + self.beta * kl
         parts = {"reconstruction": reconstruction, "kl": kl}

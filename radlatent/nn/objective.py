@@ -23,12 +23,15 @@ class Minibatch(NamedTuple):
         Standardized hand-crafted features, shape (minibatch, n_handcrafted), or None.
     y
         Class numbers, shape (minibatch,), or None.
+    weight
+        Of the reconstruction of each case, shape (minibatch,); None is 1.
     """
 
     x: Tensor
     mask: Tensor
     h: Tensor | None = None
     y: Tensor | None = None
+    weight: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -50,8 +53,17 @@ class Loss:
     z: Tensor
 
 
-def squared_error(x: Tensor, reconstruction: Tensor, mask: Tensor) -> Tensor:
+def squared_error(
+    x: Tensor, reconstruction: Tensor, mask: Tensor, weight: Tensor | None = None
+) -> Tensor:
     """Return half the sum of squared errors over the mask, shape (minibatch,).
+
+    Parameters
+    ----------
+    x, reconstruction, mask
+        Shape (minibatch, channels, *size).
+    weight
+        Of each case, shape (minibatch,); None is 1.
 
     Notes
     -----
@@ -64,7 +76,8 @@ def squared_error(x: Tensor, reconstruction: Tensor, mask: Tensor) -> Tensor:
     """
     # float32: in half precision a sum over a volume stops growing
     error = (x.float() - reconstruction.float()) * mask
-    return 0.5 * torch.sum(error**2, dim=tuple(range(1, x.ndim)))
+    total = 0.5 * torch.sum(error**2, dim=tuple(range(1, x.ndim)))
+    return total if weight is None else weight * total
 
 
 @dataclass(frozen=True)

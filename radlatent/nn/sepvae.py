@@ -177,7 +177,9 @@ class SepVAE(nn.Module):
         c, s = self.common.draw(common), self.salient.draw(salient)
         z = torch.cat([c, s], dim=1)
         parts = {
-            "reconstruction": squared_error(x, self.decode(z, y), mask),
+            "reconstruction": squared_error(
+                x, self.decode(z, y), mask, minibatch.weight
+            ),
             "kl_common": divergence(common),
             "kl_salient": self._salient_divergence(salient, y),
         }

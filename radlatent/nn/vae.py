@@ -81,7 +81,7 @@ class VAE(GaussianEncoder):
         x, mask = minibatch.x, minibatch.mask
         posterior = self.encode(x)
         z = self.draw(posterior)
-        reconstruction = squared_error(x, self.decode(z), mask)
+        reconstruction = squared_error(x, self.decode(z), mask, minibatch.weight)
         kl = divergence(posterior)
         total = reconstruction + regularized(kl, self.beta, self.capacity, progress)
         return Loss(total, {"reconstruction": reconstruction, "kl": kl}, z)

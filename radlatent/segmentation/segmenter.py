@@ -251,7 +251,7 @@ class Segmenter(DrawsMasks, BaseEstimator):
         """Return training and validation patches, of different patients."""
         training = self.settings["training"]
         names = np.array(chosen.patients)
-        n = round(training.validation_fraction * len(names))
+        n = round((training.validation_fraction or 0) * len(names))
         held_out = set(np.random.default_rng(seed).permutation(names)[:n])
         sides = [[], []]
         for file in chosen.files:

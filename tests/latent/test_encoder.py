@@ -33,6 +33,7 @@ from radlatent.nn import Schedule, Training  # noqa: E402
 BOX = Box(("ct",), size_mm=(8, 8, 8), spacing_mm=(1, 1, 1))
 FILES = Box(("ct",), size_mm=(24, 24, 24), spacing_mm=(4, 4, 4))
 SHORT = Training(epochs=2, minibatch_size=4)
+NONE = {"validation_fraction": 0.0}
 
 
 def encoder_of(inputs=BOX, **kwargs):
@@ -251,9 +252,59 @@ class TestFitted:
         changed.fit_prepared(replace(prepared, images=images), None, other)
         pd.testing.assert_frame_equal(changed.statistics_, encoder.statistics_)
         pd.testing.assert_frame_equal(changed.scaling_, encoder.scaling_)
-        assert encoder.scaling_["mean"].to_numpy() == pytest.approx(
-            handcrafted.loc[kept.cases.index].mean().to_numpy()
+        quantiles = np.sort(handcrafted.loc[kept.cases.index], axis=0).T
+        np.testing.assert_allclose(encoder.scaling_, quantiles)
+
+    def test_many_patients_stop_where_those_kept_out_are_best(self, worlds):
+        many, few = worlds.blobs(30), worlds.blobs(29)
+        training = replace(SHORT, epochs=3)
+        encoder = encoder_of(training=training).fit_prepared(many)
+        losses = encoder.history_.query("split == 'validation'")["total"]
+        assert len(losses) == 3
+        assert encoder.best_epoch_ == losses.argmin()
+        # 0.15 of 30
+        assert encoder.explained_.cases["held_out"].sum() == 4
+        assert len(encoder.fitted_on_["patients"]) == 30
+        assert set(encoder.summary["held_out"]) == {False, True}
+        for other, prepared in ((training, few), (replace(training, **NONE), many)):
+            encoder = encoder_of(training=other).fit_prepared(prepared)
+            assert set(encoder.history_["split"]) == {"train"}
+            assert encoder.explained_.verdict.startswith("Not known")
+
+    def test_one_that_learned_its_patients_only_is_told_after_fit(
+        self, worlds, caplog, monkeypatch
+    ):
+        prepared = worlds.blobs(30)
+        home = "radlatent.latent.encoder"
+        monkeypatch.setattr(f"{home}.prepare_cases", lambda *_: prepared)
+        monkeypatch.setattr(f"{home}.check_fit", lambda *_: None)
+        encoder_of(training=replace(SHORT, epochs=1)).fit(prepared.cases)
+        assert "No better than PCA on new patients" in caplog.text
+
+    def test_the_decoder_is_told_how_lesions_were_scaled(self, prepared, handcrafted):
+        scales = np.linspace(1, 3, 10)
+        scaled = replace(prepared, scales=scales)
+        encoder = encoder_of().fit_prepared(scaled, None, handcrafted)
+        assert list(encoder.scaling_.index) == [*handcrafted, "box__log_scale"]
+        told = encoder.told(scaled, handcrafted)
+        assert (np.diff(told[:, -1]) > 0).all()
+        # a box that fits is the smallest scale there was
+        assert encoder.told(prepared, handcrafted)[:, -1] == pytest.approx(told[0, -1])
+        errors = encoder.reconstruct_prepared(scaled, handcrafted).errors
+        assert not np.allclose(
+            errors, encoder.reconstruct_prepared(prepared, handcrafted).errors
         )
+        plain = encoder_of().fit_prepared(prepared, None, handcrafted)
+        assert list(plain.scaling_.index) == list(handcrafted)
+        assert plain.told(scaled, handcrafted).shape == (10, 3)
+
+    def test_lesions_count_alike_unless_voxels_shall(self, prepared):
+        found = []
+        for per_lesion in (True, False):
+            network = Network(width=2, per_lesion=per_lesion)
+            encoder = encoder_of(network=network).fit_prepared(prepared)
+            found.append(encoder.history_["reconstruction"].iloc[0])
+        assert found[0] != pytest.approx(found[1], rel=1e-3)
 
     def test_salient_latents_are_told_from_common_ones(self, prepared):
         network = Network(width=2, n_salient=1)

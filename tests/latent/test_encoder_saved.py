@@ -102,6 +102,31 @@ class TestRoundTrip:
             _ = older.summary
         older.encode_prepared(prepared)
 
+    def test_encoders_of_before_varied_less_and_weighed_voxels_alike(
+        self, folder, prepared
+    ):
+        about = json.loads((folder / "encoder.json").read_text("utf-8"))
+        told = about["parameters"]
+        for name in ("larger", "flips", "zoom", "contrast", "jitter"):
+            del told["inputs"][name]
+        del told["network"]["per_lesion"]
+        old = load_encoder(edited(folder, parameters=told, explained=None))
+        box = old.inputs
+        assert (box.rotation_degrees, box.larger, box.flips) == (5.0, "cut", False)
+        assert (box.zoom, box.contrast, box.jitter) == (0, 0, 0)
+        assert not old.network.per_lesion
+
+    def test_hand_crafted_features_of_before_were_z_scores(
+        self, prepared, handcrafted, tmp_path
+    ):
+        fitted(prepared, handcrafted=handcrafted).save(tmp_path)
+        mean, deviation = handcrafted.mean(), handcrafted.std(ddof=0)
+        told = {"feature": ["hc__a", "hc__b"], "mean": mean.tolist()}
+        told |= {"standard_deviation": deviation.tolist()}
+        old = load_encoder(edited(tmp_path, scaling=told))
+        scores = (handcrafted - mean) / deviation
+        np.testing.assert_allclose(old.told(prepared, handcrafted), scores, rtol=1e-5)
+
     def test_what_it_tells_of_itself_is_enough(self, prepared, handcrafted):
         encoder = fitted(prepared, handcrafted=handcrafted)
         again = LatentEncoder.of(*encoder.state())

@@ -1,5 +1,6 @@
 """Boxes and projections against volumes whose content is known everywhere."""
 
+from dataclasses import replace
 from itertools import permutations, product
 
 import numpy as np
@@ -235,15 +236,37 @@ class TestCut:
     def test_share_and_extent_of_a_cut_lesion(self, worlds, case_of):
         # twelve slices of 2 mm, of which a box of 12 mm holds the centers of six
         row = self.slab(worlds, case_of, slice(6, 18))
-        found = BOX.prepare(row, "c1")
+        found = replace(BOX, larger="cut").prepare(row, "c1")
         assert found.inside == pytest.approx(0.5)
         assert found.extent_mm == pytest.approx((22, 2, 2))
         assert found.mask.any()
+        assert found.scale == 1
+
+    def test_by_default_larger_lesions_are_scaled_into_the_box(self, worlds, case_of):
+        row = self.slab(worlds, case_of, slice(6, 18))
+        found, cut = BOX.prepare(row, "c1"), replace(BOX, larger="cut").prepare(row, "")
+        # the outer centers lie 11 mm from the middle, the ends of the box 6 mm
+        assert found.scale == pytest.approx(11 / 6)
+        assert found.inside == 1
+        assert found.image.shape == cut.image.shape
+        # every slice of the box shows the lesion, which the image numbers by z
+        assert found.mask.any(axis=(0, 2, 3)).all()
+        seen, before = (np.ptp(p.image[p.mask]) for p in (found, cut))
+        assert seen == pytest.approx(before * 11 / 6, rel=0.02)
+
+    def test_lesions_that_fit_are_not_scaled(self, worlds, case_of):
+        row = self.slab(worlds, case_of, slice(10, 14))
+        found, cut = BOX.prepare(row, "c1"), replace(BOX, larger="cut").prepare(row, "")
+        assert found.scale == 1
+        np.testing.assert_array_equal(found.image, cut.image)
 
     def test_a_box_of_that_extent_holds_it(self, worlds, case_of):
         row = self.slab(worlds, case_of, slice(6, 18))
-        assert Box(("ct",), (22, 16, 20), (1, 2, 2)).prepare(row, "c1").inside == 1
-        assert Box(("ct",), (20, 16, 20), (1, 2, 2)).prepare(row, "c1").inside < 1
+        large, small = (
+            Box(("ct",), (mm, 16, 20), (1, 2, 2), larger="cut") for mm in (22, 20)
+        )
+        assert large.prepare(row, "c1").inside == 1
+        assert small.prepare(row, "c1").inside < 1
 
     def test_extent_counts_every_channel(self, worlds, case_of):
         grid = GRIDS["as stored by ITK"]
@@ -254,7 +277,8 @@ class TestCut:
             array[rows, 12:14, 12:14] = True
             masks.append(image.with_array(array))
         row = case_of(image_a=image, mask_a=masks[0], image_b=image, mask_b=masks[1])
-        found = Box(("a", "b"), (12, 16, 20), (3, 2, 2.5)).prepare(row, "c1")
+        box = Box(("a", "b"), (12, 16, 20), (3, 2, 2.5), larger="cut")
+        found = box.prepare(row, "c1")
         # the second ends 15 mm above the middle of the first
         assert found.extent_mm == pytest.approx((30, 2, 2))
         assert found.inside == pytest.approx(0.5)
@@ -331,6 +355,10 @@ class TestDescription:
             ({"modalities": "ct"}, "modalities is 'ct'; give a tuple"),
             ({"rotation_degrees": -1}, "rotation_degrees"),
             ({"shift_mm": np.nan}, "shift_mm"),
+            ({"zoom": 1.0}, "zoom is 1.0; give 0 or more, less than 1"),
+            ({"contrast": -0.1}, "contrast"),
+            ({"jitter": 0.5}, "jitter is 0.5; give 0 or more, less than 0.5"),
+            ({"larger": "tiled"}, "larger is 'tiled'; give 'scaled' or 'cut'"),
             ({"percentiles": (99, 1)}, "percentiles is (99, 1)"),
             ({"percentiles": (50,)}, "percentiles"),
         ],

@@ -68,7 +68,7 @@ def test_cases_that_cannot_be_read_are_rows_of_failures(cases, tmp_path):
 
 
 def test_a_lesion_that_the_box_cuts_is_told_and_kept(cases):
-    small = Box(("ct",), size_mm=(12, 20, 20), spacing_mm=(2, 2, 2))
+    small = Box(("ct",), (12, 20, 20), spacing_mm=(2, 2, 2), larger="cut")
     found = prepare_cases(cases, small)
     assert len(found) == 3
     table = found.failures.set_index("case_id")
@@ -87,8 +87,20 @@ def test_a_lesion_that_the_box_cuts_is_told_and_kept(cases):
         assert "the box has [12, 20, 20]" in message
 
 
+def test_a_lesion_that_was_scaled_is_no_failure_and_its_scale_is_known(cases, caplog):
+    small = Box(("ct",), (12, 20, 20), spacing_mm=(2, 2, 2))
+    with caplog.at_level("INFO", "radlatent"):
+        found = prepare_cases(cases, small)
+    assert found.failures.empty
+    assert found.scales[0] == 1
+    # spheres of 3, 4 and 5 voxels of 2 mm: centers to 7 and 9 mm, the box to 6 mm
+    np.testing.assert_allclose(found.scales[1:], [7 / 6, 9 / 6])
+    assert "2 of 3 lesions are larger than the box" in caplog.text
+    np.testing.assert_array_equal(found.take(["p3", "p1"]).scales, [9 / 6, 1])
+
+
 def test_taking_keeps_the_order_asked_for_and_the_failures_of_those(cases):
-    small = Box(("ct",), size_mm=(12, 20, 20), spacing_mm=(2, 2, 2))
+    small = Box(("ct",), (12, 20, 20), spacing_mm=(2, 2, 2), larger="cut")
     found = prepare_cases(cases, small)
     some = found.take(["p3", "absent", "p1"])
     assert list(some.cases.index) == ["p3", "p1"]

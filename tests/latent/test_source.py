@@ -8,6 +8,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from scipy.stats import norm, spearmanr  # noqa: E402
+
 from radlatent.errors import SchemaError  # noqa: E402
 from radlatent.latent.inputs import Box, Projections  # noqa: E402
 from radlatent.latent.source import (  # noqa: E402
@@ -20,7 +22,10 @@ from radlatent.latent.source import (  # noqa: E402
 )
 
 CPU = torch.device("cpu")
-BOX = Box(("ct",), size_mm=(8, 8, 8), spacing_mm=(1, 1, 1))
+#: Nothing of what training may change.
+STILL = {"rotation_degrees": 0, "shift_mm": 0, "flips": False}
+STILL |= {"zoom": 0, "contrast": 0, "jitter": 0}
+BOX = Box(("ct",), size_mm=(8, 8, 8), spacing_mm=(1, 1, 1), **STILL)
 
 
 def boxed(*channels):
@@ -103,16 +108,40 @@ class TestScaling:
         {"a__x": [1.0, 2.0, 3.0, 6.0], "a__y": [0.0, 0.0, 10.0, 10.0]}, list("klmn")
     )
 
-    def test_training_features_become_standard(self):
+    #: As encoders of before have it: z-scores.
+    BEFORE = pd.DataFrame(
+        {"mean": [3.0, 5.0], "standard_deviation": [3.5**0.5, 5.0]}, ["a__x", "a__y"]
+    )
+
+    def test_training_features_become_normal_scores_of_their_ranks(self):
         found = apply_scaling(self.TABLE, fit_scaling(self.TABLE))
         assert found.dtype == np.float32
-        np.testing.assert_allclose(found.mean(axis=0), 0, atol=1e-6)
-        np.testing.assert_allclose(found.std(axis=0), 1, rtol=1e-6)
+        scores = norm.ppf([0.125, 0.375, 0.625, 0.875])
+        np.testing.assert_allclose(found[:, 0], scores, rtol=1e-6)
+        # equal values share the mean of their levels
+        ties = norm.ppf([0.25, 0.25, 0.75, 0.75])
+        np.testing.assert_allclose(found[:, 1], ties, rtol=1e-6)
 
-    def test_columns_are_found_by_name_and_far_values_clipped(self):
+    def test_many_cases_become_standard_however_skewed(self, rng):
+        table = pd.DataFrame({"a__x": rng.lognormal(0, 3, 5000)})
+        found = apply_scaling(table, fit_scaling(table))
+        assert fit_scaling(table).shape == (1, 101)
+        assert abs(found.mean()) < 0.01
+        assert found.std() == pytest.approx(1, abs=0.02)
+        ranks = table["a__x"].rank(method="first")
+        assert spearmanr(found[:, 0], ranks).statistic > 0.999
+
+    def test_columns_are_found_by_name_and_no_value_is_beyond_all_known(self):
         new = pd.DataFrame({"a__y": [5.0], "other__z": [1.0], "a__x": [1e9]})
         found = apply_scaling(new, fit_scaling(self.TABLE))
-        assert found.tolist() == [[5.0, 0.0]]
+        np.testing.assert_allclose(found, [[norm.ppf(0.875), 0.0]], atol=1e-6)
+
+    def test_scalings_of_before_give_clipped_z_scores(self):
+        found = apply_scaling(self.TABLE, self.BEFORE)
+        np.testing.assert_allclose(found.mean(axis=0), 0, atol=1e-6)
+        np.testing.assert_allclose(found.std(axis=0), 1, rtol=1e-6)
+        new = pd.DataFrame({"a__y": [5.0], "other__z": [1.0], "a__x": [1e9]})
+        assert apply_scaling(new, self.BEFORE).tolist() == [[5.0, 0.0]]
 
 
 class TestMinibatch:
@@ -138,6 +167,15 @@ class TestMinibatch:
         np.testing.assert_array_equal(prepared.masks, before[1])
 
 
+class TestWeights:
+    def test_every_lesion_counts_as_if_it_had_as_many_voxels(self, worlds):
+        prepared = worlds.blobs(6)
+        found = all_of(source_of(prepared, n_voxels=50.0))
+        counts = prepared.masks.reshape(6, -1).sum(axis=1)
+        np.testing.assert_allclose(found.weight.numpy() * counts, 50, rtol=1e-6)
+        assert all_of(source_of(prepared)).weight is None
+
+
 class TestRotation:
     def test_right_angle(self):
         z = torch.tensor([[0.0, 0.0, 1.0]])
@@ -157,7 +195,7 @@ class TestRotation:
 
 
 class TestAugmentation:
-    def test_none_where_both_are_zero(self, worlds):
+    def test_none_where_all_are_zero(self, worlds):
         source = source_of(worlds.blobs())
         assert torch.equal(all_of(source, augment=True).x, all_of(source).x)
 
@@ -189,7 +227,7 @@ class TestAugmentation:
         from scipy.spatial.transform import Rotation
 
         # oblong box of oblong voxels, smooth content, everything in the mask
-        box = Box(("ct",), (24, 30, 20), (3, 2, 1), masked=False)
+        box = Box(("ct",), (24, 30, 20), (3, 2, 1), masked=False, **STILL)
         box = replace(box, rotation_degrees=25, shift_mm=2)
         prepared = worlds.blobs(3, size=box.size)
         z, y, x = (
@@ -221,7 +259,8 @@ class TestAugmentation:
             np.testing.assert_allclose(values[inside], moved[inside], atol=1e-4)
 
     def test_ball_stays_a_ball_in_mm(self, worlds):
-        box = Box(("ct",), (48, 40, 30), (3, 2, 1.5), rotation_degrees=90)
+        box = Box(("ct",), (48, 40, 30), (3, 2, 1.5))
+        box = replace(box, **(STILL | {"rotation_degrees": 90}))
         prepared = worlds.blobs(6, size=box.size)
         axes = np.indices(box.size) - (np.array(box.size).reshape(3, 1, 1, 1) - 1) / 2
         mm = axes * np.array(box.spacing_mm).reshape(3, 1, 1, 1)
@@ -236,7 +275,9 @@ class TestAugmentation:
         prepared = worlds.blobs(4, size=(16, 16, 16))
         prepared.images[prepared.masks] = 50
         prepared.images[0, 0, 8, 8, 8] = 10  # not constant
-        box = Box(("ct",), (16, 16, 16), (1, 1, 1), rotation_degrees=30, shift_mm=0.5)
+        box = Box(("ct",), (16, 16, 16), (1, 1, 1))
+        moved = {"rotation_degrees": 30, "shift_mm": 0.5, "jitter": 0.3, "flips": True}
+        box = replace(box, **(STILL | moved))
         source = CaseSource(prepared, box, np.array([[0.0, 100.0, 30.0, 10.0]]))
         moved = all_of(source, augment=True)
         values = moved.x[1:][moved.mask[1:] > 0]
@@ -248,12 +289,71 @@ class TestAugmentation:
         prepared = worlds.blobs(64, size=(24, 24, 24))
         axes = np.indices((24, 24, 24)) - 11.5
         prepared.masks[:] = (np.abs(axes) <= 4).all(axis=0)
-        box = Box(("ct",), (48, 48, 48), (2, 2, 2), shift_mm=6)
+        box = Box(("ct",), (48, 48, 48), (2, 2, 2))
+        box = replace(box, **(STILL | {"shift_mm": 6}))
         moved = all_of(source_of(prepared, box), augment=True).mask.numpy()[:, 0]
         places = np.stack([np.argwhere(mask).mean(axis=0) - 11.5 for mask in moved])
         assert np.abs(places).max() <= 6 / 2 + 0.5
         assert np.abs(places).max(axis=0).min() > 2
         assert np.abs(places.mean(axis=0)).max() < 0.8
+
+    def test_half_of_the_cases_are_mirrored_along_each_axis(self, worlds):
+        prepared = worlds.blobs(64)
+        for part in (prepared.images, prepared.masks):
+            part[:] = part[0]
+        prepared.masks[:] = True
+        source = source_of(prepared, replace(BOX, flips=True))
+        plain, found = all_of(source).x[0, 0], all_of(source, augment=True).x[:, 0]
+        seen = {}
+        for axes in [(), (0,), (1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 2)]:
+            same = (found - plain.flip(axes)).abs().amax(dim=(1, 2, 3)) < 1e-4
+            seen[axes] = int(same.sum())
+        assert sum(seen.values()) == 64
+        assert min(seen.values()) >= 1
+
+    def test_zoom_changes_size_by_its_share_at_most(self, worlds):
+        prepared = worlds.blobs(64, size=(24, 24, 24))
+        axes = np.indices((24, 24, 24)) - 11.5
+        prepared.masks[:] = np.sqrt((axes**2).sum(axis=0)) <= 7
+        box = Box(("ct",), (24, 24, 24), (1, 1, 1))
+        source = source_of(prepared, replace(box, **(STILL | {"zoom": 0.2})))
+        volumes = all_of(source, augment=True).mask.sum(dim=(1, 2, 3, 4))
+        ratios = (volumes / prepared.masks[0].sum()) ** (1 / 3)
+        assert 1 / 1.25 < float(ratios.min()) < 0.9
+        assert 1.1 < float(ratios.max()) < 1.25
+
+    def test_intensities_are_stretched_and_shifted_by_channel(self, worlds):
+        prepared = worlds.blobs(32, channels=2)
+        source = source_of(prepared, replace(BOX, contrast=0.1))
+        plain, found = all_of(source), all_of(source, augment=True)
+        assert torch.equal(plain.mask, found.mask)
+        assert not found.x[found.mask == 0].any()
+        lines = []
+        for case in range(32):
+            for channel in range(2):
+                inside = plain.mask[case, channel] > 0
+                x, y = (m.x[case, channel][inside].numpy() for m in (plain, found))
+                slope, level = np.polyfit(x, y, 1)
+                np.testing.assert_allclose(y, slope * x + level, atol=1e-4)
+                lines.append((slope - 1, level))
+        lines = np.array(lines)
+        assert np.abs(lines).max() <= 0.1 + 1e-3
+        assert (np.abs(lines).max(axis=0) > 0.08).all()
+        assert len(np.unique(lines.round(6), axis=0)) == 64
+
+    def test_jitter_moves_edges_of_masks_by_less_than_a_voxel(self, worlds):
+        prepared = worlds.blobs(16, size=(16, 16, 16))
+        moved = {"rotation_degrees": 30, "jitter": 0.4}
+        box = replace(Box(("ct",), (16, 16, 16), (1, 1, 1)), **(STILL | moved))
+        drawn = all_of(source_of(prepared, box), augment=True).mask.sum(
+            dim=(1, 2, 3, 4)
+        )
+        plain = torch.from_numpy(prepared.masks).sum(dim=(1, 2, 3, 4))
+        ratios = drawn / plain
+        assert float(ratios.min()) < 0.95
+        assert float(ratios.max()) > 1.05
+        radii = (3 * plain / 4 / np.pi) ** (1 / 3)
+        assert ((ratios ** (1 / 3) - 1) * radii).abs().max() < 0.6
 
     def test_projections_are_not_moved(self, worlds):
         prepared = worlds.blobs(size=(8, 8))

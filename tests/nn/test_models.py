@@ -299,6 +299,25 @@ def test_squared_error_is_half_the_sum_over_the_mask():
     assert squared_error(x, guess, mask).tolist() == [2.5, 4.5]
 
 
+def test_every_case_weighs_as_it_is_told():
+    x = torch.tensor([[[1.0, 2.0]], [[3.0, 0.0]]])
+    error = squared_error(x, 0 * x, torch.ones_like(x), torch.tensor([2.0, 0.5]))
+    assert error.tolist() == [5.0, 2.25]
+
+
+def test_reconstructions_are_weighed_and_nothing_else(case):
+    weight = torch.tensor([1.0, 2.0, 0.5, 4.0])
+    found = []
+    for minibatch in (case.minibatch, case.minibatch._replace(weight=weight)):
+        with torch.random.fork_rng():
+            torch.manual_seed(9)
+            found.append(case.model.eval().loss(minibatch, **case.kwargs).parts)
+    plain, weighed = found
+    for name, part in plain.items():
+        wanted = part * weight if name == "reconstruction" else part
+        torch.testing.assert_close(weighed[name], wanted)
+
+
 def test_squared_error_of_half_precision_is_summed_in_single():
     # 1/2 * 100 000: float16 ends at 65 504, bfloat16 stops growing at 256
     x = torch.ones(1, 1, 100_000, dtype=torch.bfloat16)

@@ -21,7 +21,7 @@ from radlatent.latent.checks import check_fit
 from radlatent.latent.encoder import LatentEncoder
 from radlatent.latent.network import Network
 from radlatent.latent.prepared import PreparedCases
-from radlatent.latent.source import CaseSource, apply_scaling
+from radlatent.latent.source import CaseSource
 from radlatent.latent.space.diagnostics import ACTIVE
 from radlatent.nn import Training, log_variance_of
 from radlatent.nn.distributions import divergence
@@ -159,8 +159,7 @@ def held_out_bound(
     ----------
     Kingma & Welling 2014, eq. 3, arXiv:1312.6114
     """
-    model, scaling = encoder.model_.eval(), encoder.scaling_
-    h = None if scaling is None else apply_scaling(handcrafted, scaling)
+    model, h = encoder.model_.eval(), encoder.told(prepared, handcrafted)
     statistics = encoder.statistics_.to_numpy()
     source = CaseSource(prepared, encoder.inputs, statistics, h)
     device = next(model.parameters()).device
@@ -168,7 +167,7 @@ def held_out_bound(
     size = (encoder.training or Training()).minibatch_size
     totals = np.zeros(2)
     for rows in torch.arange(len(prepared)).split(size):
-        x, mask, given, _ = source.minibatch(rows, device, augment=False)
+        x, mask, given, *_ = source.minibatch(rows, device, augment=False)
         posterior = model.encode(x)
         deviation = (0.5 * log_variance_of(posterior)).exp()
         error = torch.zeros(len(x), dtype=torch.float64, device=device)

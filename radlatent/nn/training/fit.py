@@ -302,11 +302,13 @@ class _Loop:
         row = {"epoch": self.epoch, "split": "validation"} | means.values(self.fabric)
         self._check(row)
         self.history.append(row | self._critic_row(source))
-        if row["total"] < self.best_loss:
+        # before that the discriminator has hardly told latents apart
+        early = self.critic is not None and self.epoch < self.training.epochs // 2
+        if row["total"] < self.best_loss and not early:
             self.best_loss, self.best_epoch = row["total"], self.epoch
             if self.training.patience is not None:
                 self.best = copy_of(self.plain)
-        elif self.training.patience is None:
+        elif self.training.patience is None or early:
             self.best_epoch = self.epoch
 
     def _keep_good(self):

@@ -81,7 +81,9 @@ class Training:
         Epochs without a better validation loss after which training ends, with the
         best weights; None trains to the end and keeps the last.
     validation_fraction
-        Share of the training patients kept out for the validation loss.
+        Share of the training patients kept out for the validation loss. None leaves it
+        to what is trained: encoders of 30 patients or more keep out 0.15 and stop with
+        a ``patience`` of 30 epochs, unless another is given; all else keeps none.
     schedule
         Of the discriminator.
     device
@@ -111,7 +113,7 @@ class Training:
     weight_decay: float = 0.0
     clip_norm: float = 100.0
     patience: int | None = None
-    validation_fraction: float = 0.0
+    validation_fraction: float | None = None
     schedule: Schedule = field(default_factory=Schedule)
     device: str = "cpu"
     n_devices: int = 1
@@ -146,7 +148,7 @@ class Training:
         found += [
             f"{name} is {value!r}; give 0 or more, less than 1"
             for name in ("validation_fraction", "averaging")
-            if not 0 <= (value := getattr(self, name)) < 1
+            if not 0 <= (value := getattr(self, name) or 0) < 1
         ]
         return found + self.schedule.problems()
 

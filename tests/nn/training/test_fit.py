@@ -322,6 +322,23 @@ class TestPatience:
         assert (len(losses), trained.best_epoch) == (40, 39)
         assert model.w.item() == pytest.approx(-cosine(40).sum(), rel=1e-4)
 
+    def test_before_half_of_the_epochs_a_discriminator_has_told_nothing_apart(self):
+        # the validation loss is least at the start
+        model = Slope(lambda w, progress: w if torch.is_grad_enabled() else w**2)
+        critic = Watched(model)
+        training = Training(
+            epochs=20,
+            learning_rate=0.1,
+            patience=3,
+            validation_fraction=0.5,
+            schedule=Schedule(n_steps=1),
+        )
+        trained = train(
+            model, Sources(Cases(4), Cases(4)), training, discriminator=critic
+        )
+        assert trained.best_epoch == 10
+        assert len(totals(trained, "validation")) == 10 + 1 + 3
+
     def test_without_validation_cases_it_is_refused(self):
         with pytest.raises(RadlatentError, match="patience needs validation cases"):
             train(Slope(), Sources(Cases(4)), Training(patience=3))

@@ -1,7 +1,9 @@
 """How often nothing is taken for something, on cohorts in which nothing is planted.
 
     python benchmarks/nulls.py            # all parts, about half an hour
-    python benchmarks/nulls.py intervals  # one part: intervals, fitted or drawn
+    python benchmarks/nulls.py intervals  # one part: intervals, fitted, drawn, ...
+    python benchmarks/nulls.py added --start 40 --cohorts 20 --out build  # a piece
+    python benchmarks/nulls.py added --out build --gather  # what all pieces say
 
 ``intervals``: 95% intervals of models that select columns of noise inside the folds,
 and how many hold 0.5; of numbers, how many have an R2 that is not above 0. ``fitted``:
@@ -12,11 +14,15 @@ they are and refits nothing; it is far faster, and the scores of the two models
 correlate as much as is wanted. ``permuted``: how often `permute_outcomes` has p <=
 0.05, of cohorts in which nothing tells. ``certificate``: how many of independent pairs
 of tables each row of `redundancy` calls dependent, those of one lesion a patient, and
-of two that resemble each other. The bounds beside the counts are the 95% interval of a
-binomial count of probability 0.05.
+of two that resemble each other. ``added``: how often `added_value` calls an embedding
+useful that is noise, or a noisy copy of hand-crafted features that tell the outcome.
+The last two take long: with ``--out`` every cohort is a row of a file, a piece that was
+stopped goes on, and ``--gather`` counts. The bounds beside the counts are the 95%
+interval of a binomial count of probability 0.05.
 """
 
 import argparse
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -66,7 +72,7 @@ METRIC |= {"continuous": "r2"}
 
 #: Cohorts of each part.
 COHORTS = {"intervals": 100, "fitted": 200, "drawn": 400, "certificate": 200}
-COHORTS |= {"permuted": 20}
+COHORTS |= {"permuted": 20, "added": 200}
 
 #: name: patients, lesions of each
 CERTIFIED = {"80 patients": (80, 1), "40 patients, 2 lesions": (40, 2)}
@@ -241,29 +247,98 @@ def pair(seed, setting):
     )
 
 
-def certificate(n_cohorts):
-    """Return how often each row of the certificate of independent tables is below."""
-    for name, setting in CERTIFIED.items():
-        rows = []
-        for seed in range(n_cohorts):
-            found = rl.redundancy(*pair(seed, setting), n_permutations=100)
-            rows.append(found.overall.set_index("estimator")["p"])
-        counts = (pd.DataFrame(rows) <= 0.05).sum().to_dict()
-        bounds = "{:.0f} to {:.0f}".format(*binom.interval(0.95, n_cohorts, 0.05))
-        yield {"setting": name} | counts | {"of": n_cohorts, "95%": bounds}
+def certified(name, seed):
+    """Return p of each row of the certificate of independent tables."""
+    found = rl.redundancy(*pair(seed, CERTIFIED[name]), n_permutations=100)
+    return found.overall.set_index("estimator")["p"].to_dict()
+
+
+#: name: patients, columns of the embedding, whether it copies hand-crafted features
+ADDED = {"noise": (100, 16, False), "copy": (100, 16, True)}
+
+
+def added_to(name, seed):
+    """Return p of what an embedding adds that adds nothing, and the verdict."""
+    (n, n_columns, copies), rng = ADDED[name], np.random.default_rng(seed)
+    known = noise(n, 8, rng)
+    chance = 1 / (1 + np.exp(-known.iloc[:, :2].sum(axis=1)))
+    drawn_ = pd.DataFrame({"class": (rng.random(n) < chance).astype(int).astype(str)})
+    endpoint = Endpoint("outcome", "class", drawn_.set_index(patients(n)))
+    made = noise(n, n_columns, rng, "ct_fm")
+    if copies:
+        made += 2 * known.to_numpy() @ rng.normal(size=(8, n_columns)) / 8**0.5
+    made = rl.declare_fitted_on(made, "ct_fm", cohort="another", encoded="nulls")
+    folds = rl.make_folds(endpoint, n_folds=5, n_repeats=2, random_state=seed)
+    found = rl.added_value(
+        rl.declare_measured(known, "ct_handcrafted"), made, endpoint, folds
+    )
+    row = found.summary.set_index("blocks").loc["both"]
+    said = found.verdict.split(":")[0]
+    p = row["p_corrected"] if row["difference"] > 0 else 1.0
+    return {"useful": p, "two-sided": row["p_corrected"], "verdict": said}
+
+
+#: part: its settings, and what is told of one cohort
+BY_COHORT = {"certificate": (CERTIFIED, certified), "added": (ADDED, added_to)}
+
+
+def by_cohort(part, seeds, out):
+    """Return a row a cohort and setting, reading those that were written before."""
+    settings, tell = BY_COHORT[part]
+    file = None if out is None else out / f"{part}_{seeds[0]:04d}.csv"
+    rows = (
+        []
+        if file is None or not file.exists()
+        else pd.read_csv(file).to_dict("records")
+    )
+    done = {(row["setting"], row["seed"]) for row in rows}
+    for seed in seeds:
+        for name in settings:
+            if (name, seed) in done:
+                continue
+            rows.append({"setting": name, "seed": seed} | tell(name, seed))
+            if file is not None:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                pd.DataFrame(rows).to_csv(file, index=False)
+    return pd.DataFrame(rows)
+
+
+def counted(rows):
+    """Return how often each test was below 0.05, and what a binomial count allows."""
+    for name, part in rows.drop_duplicates(["setting", "seed"]).groupby("setting"):
+        n = len(part)
+        bounds = "{:.0f} to {:.0f}".format(*binom.interval(0.95, n, 0.05))
+        tests = part.drop(columns=["setting", "seed"])
+        counts = (tests.select_dtypes("number") <= 0.05).sum().to_dict()
+        if "verdict" in tests:
+            counts |= tests["verdict"].value_counts().to_dict()
+        yield {"setting": name} | counts | {"of": n, "95%": bounds}
 
 
 def main():
     """Print a table for each part."""
     parts = {"intervals": intervals, "fitted": fitted, "drawn": drawn}
-    parts |= {"permuted": permuted, "certificate": certificate}
+    parts |= {"permuted": permuted}
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("part", nargs="?", choices=[*parts])
+    parser.add_argument("part", nargs="?", choices=[*COHORTS])
     parser.add_argument("--cohorts", type=int, help=f"instead of {COHORTS}")
+    parser.add_argument("--start", type=int, default=0, help="first seed of a piece")
+    parser.add_argument("--out", type=Path, help="folder of the rows of pieces")
+    parser.add_argument("--gather", action="store_true", help="count what is there")
     arguments = parser.parse_args()
-    for name in [arguments.part] if arguments.part else parts:
-        rows = list(parts[name](arguments.cohorts or COHORTS[name]))
-        print(f"{name}\n{pd.DataFrame(rows).to_string(index=False)}\n", flush=True)
+    for name in [arguments.part] if arguments.part else COHORTS:
+        n = arguments.cohorts or COHORTS[name]
+        if name in parts:
+            rows = parts[name](n)
+        elif arguments.gather:
+            files = sorted(arguments.out.glob(f"{name}_*.csv"))
+            rows = counted(pd.concat(map(pd.read_csv, files)))
+        else:
+            seeds = range(arguments.start, arguments.start + n)
+            rows = counted(by_cohort(name, seeds, arguments.out))
+        print(
+            f"{name}\n{pd.DataFrame(list(rows)).to_string(index=False)}\n", flush=True
+        )
 
 
 if __name__ == "__main__":

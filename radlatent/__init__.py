@@ -47,6 +47,7 @@
 ``explained_variance``  of lesions that an encoder never saw, beside PCA
 ``redundancy``      what hand-crafted features know of latent ones, on held-out rows
 ``redundancy_folds``  the same, of the encoder of every fold
+``alignment_folds``  which latents the encoders of other folds find too
 ``read_embedding``  a table of any network's, and whom that was trained on
 ``added_value``     what an embedding adds to hand-crafted features
 ``search``, ``SearchPlan``  settings of an encoder by random search
@@ -214,6 +215,7 @@ _HOMES = {
         "Projections",
         "Schedule",
         "Training",
+        "alignment_folds",
         "declare_fitted_on",
         "encode_folds",
         "explained_variance",

@@ -11,6 +11,7 @@
 :func:`redundancy`, :class:`Redundancy`        what hand-crafted features know already
 :func:`redundancy_folds`                       the same of every fold
 :func:`explained_variance`                     of patients it never saw, beside PCA
+:func:`alignment_folds`                        what encoders of other folds find too
 :func:`search`, :class:`SearchPlan`            settings by random search
 =============================================  =====================================
 
@@ -30,6 +31,7 @@ _HOMES = {
     "pca": ("PcaEncoder",),
     "certificate.folded": ("FoldedRedundancy", "redundancy_folds"),
     "certificate.redundancy": ("Redundancy", "redundancy"),
+    "space.alignment": ("FoldAlignment", "alignment_folds"),
     "space.explained": ("ExplainedVariance", "explained_variance"),
     "random_search.plan": ("SearchPlan",),
     "random_search.result": ("SearchResult",),

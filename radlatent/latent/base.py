@@ -4,6 +4,7 @@ How latent features are found is left to `LatentEncoder` and `PcaEncoder`.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -131,6 +132,56 @@ class CaseEncoder(TransformerMixin, BaseEstimator, ABC):
         features = check_features(features.rename_axis("case_id"))
         features = mark_fitted(features, self.block, self.fitted_on_, cases)
         return Encoding(features, prepared.failures)
+
+    def encode_masks(
+        self,
+        cohort: "Cohort",
+        alternatives: Sequence["Cohort"],
+        *,
+        jobs: int | None = None,
+    ) -> pd.DataFrame:
+        """Return the latent features of every case in its own mask and in others.
+
+        Parameters
+        ----------
+        cohort
+            A cohort whose patients the encoder was not fitted on: of others, latents
+            agree better than they will.
+        alternatives
+            Cohorts of the same cases under other masks, of other names, as
+            ``Cohort.with_masks`` or ``rl.draw_alternatives`` give them.
+        jobs
+            Processes that read the files.
+
+        Returns
+        -------
+        DataFrame
+            ``case_id, masks`` (the name of the cohort) and the features:
+            ``rl.icc(table, rater="masks")`` says which of them agree.
+
+        Raises
+        ------
+        SchemaError
+            Cohorts have the same name, or other cases.
+        """
+        cohorts = {each.card.name: each for each in (cohort, *alternatives)}
+        known = set(cohort.included.index)
+        other = [k for k, each in cohorts.items() if set(each.included.index) != known]
+        if len(cohorts) <= len(alternatives) or other:
+            msg = (
+                f"encode_masks: {1 + len(alternatives)} cohorts have the names "
+                f"{list(cohorts)}; {other} have other cases than {cohort.card.name!r}. "
+                "Give cohorts of the same cases, each with a name of its own."
+            )
+            raise SchemaError(msg)
+        tables = [
+            self.encode(each, jobs=jobs).features.reset_index().assign(masks=name)
+            for name, each in cohorts.items()
+        ]
+        table = pd.concat(tables, ignore_index=True)
+        table.attrs = {}  # of several cohorts
+        first = ["case_id", "masks"]
+        return table[[*first, *table.columns.drop(first)]]
 
     def reconstruct(
         self,

@@ -22,6 +22,7 @@ from sklearn.pipeline import make_pipeline  # noqa: E402
 from sklearn.preprocessing import StandardScaler  # noqa: E402
 from sklearn.utils import estimator_checks  # noqa: E402
 
+import radlatent as rl  # noqa: E402
 from radlatent.errors import RadlatentError, SchemaError  # noqa: E402
 from radlatent.features.origin import origins  # noqa: E402
 from radlatent.latent.encoder import LatentEncoder, load_encoder  # noqa: E402
@@ -189,6 +190,27 @@ class TestTable:
     def test_fit_transform_is_fit_then_transform(self, encoder, tiny_cohort):
         found = encoder_of(FILES).fit_transform(tiny_cohort)
         pd.testing.assert_frame_equal(found, encoder.transform(tiny_cohort))
+
+    def test_other_masks_of_the_same_cases_are_raters(
+        self, encoder, tiny_cohort, tmp_path
+    ):
+        masks = pd.DataFrame({"mask_ct": {"p1": tmp_path / "p1.nii.gz"}})
+        masks.loc["p1", "mask_ct"].write_bytes(
+            tiny_cohort.files("p2", "ct")[1].read_bytes()
+        )
+        made_by = {"name": "a reader"}
+        other = tiny_cohort.with_masks(masks, name="other", made_by=made_by)
+        found = encoder.encode_masks(tiny_cohort, [other])
+        assert found["masks"].tolist() == ["tiny"] * 3 + ["other"] * 3
+        by_masks = found.set_index("case_id").groupby("masks")
+        first, second = (by_masks.get_group(name) for name in ("tiny", "other"))
+        columns = list(encoder.get_feature_names_out())
+        changed = (first[columns] != second[columns]).any(axis=1)
+        assert changed.to_dict() == {"p1": True, "p2": False, "p3": False}
+        ratings = rl.icc(found, rater="masks")
+        assert set(ratings["n"]) == {3}
+        with pytest.raises(SchemaError, match="a name of its own"):
+            encoder.encode_masks(tiny_cohort, [tiny_cohort])
 
     def test_block_names_every_modality(self, tiny_cohort):
         both = Box(("ct", "pet"), (24, 24, 24), (4, 4, 4))

@@ -97,15 +97,20 @@ class ExplainedVariance:
         return bool(sums["encoder"].sum() < sums["pca"].sum())
 
     def state(self) -> dict:
-        """Return what JSON can hold of it."""
-        cases = self.cases.rename_axis("case_id").reset_index().to_dict("list")
-        return {"cases": cases, "n_components": self.n_components}
+        """Return what JSON can hold of it; patients are numbers in it.
+
+        An encoder goes to other hospitals with a model, without a patient's name.
+        """
+        numbers = pd.factorize(self.cases["patient_id"])[0]
+        cases = self.cases.assign(patient_id=[f"patient {k}" for k in numbers])
+        return {"cases": cases.to_dict("list"), "n_components": self.n_components}
 
     @classmethod
     def of(cls, told: dict) -> "ExplainedVariance":
         """Return what `state` told of."""
-        cases = pd.DataFrame(told["cases"]).set_index("case_id")
-        return cls(cases, told["n_components"])
+        cases = pd.DataFrame(told["cases"])
+        cases.index = [f"case {k}" for k in range(len(cases))]
+        return cls(cases.rename_axis("case_id"), told["n_components"])
 
     def __repr__(self) -> str:
         return f"ExplainedVariance({self.verdict})"

@@ -50,8 +50,11 @@ def test_an_encoder_of_its_training_patients_only_is_told(rng, caplog):
     assert found.verdict.startswith("No better than PCA on new patients")
     assert "No better than PCA" in caplog.text
     again = ExplainedVariance.of(found.state())
-    pd.testing.assert_frame_equal(again.cases, found.cases)
+    pd.testing.assert_frame_equal(again.summary, found.summary)
     assert again.verdict == found.verdict
+    # it goes to other hospitals with a model
+    told = str(found.state())
+    assert not any(name in told for name in [*CASES.index, *CASES["patient_id"]])
 
 
 def test_one_that_holds_on_new_patients_is_not_told(rng, caplog):

@@ -18,6 +18,7 @@ from radlatent.fusion.metrics.compare import compare
 from radlatent.fusion.metrics.evaluate import evaluate
 from radlatent.fusion.models.classes import logistic
 from radlatent.fusion.models.competing import fine_gray
+from radlatent.fusion.models.continuous import ridge
 from radlatent.fusion.models.survival import cox
 from radlatent.fusion.validation.inputs import check_inputs, with_text_ids
 from radlatent.fusion.validation.leakage import NOT_TOLD, origin_of_fits
@@ -29,10 +30,18 @@ __all__ = ["AddedValue", "added_value"]
 _NAME = "added value"
 _TABLES = ("handcrafted", "embedding", "both", "residual")
 
-_WORDS = {"auc": "AUC", "c_harrell": "Harrell's C"}
+_WORDS = {"auc": "AUC", "c_harrell": "Harrell's C", "r2": "R²"}
 
-#: What a metric of chance is: the AUC and concordances.
-_CHANCE = 0.5
+#: What a metric of chance is.
+_CHANCE = {"auc": 0.5, "c_harrell": 0.5, "r2": 0.0}
+
+#: Kind of outcome to the model that is taken where none is given.
+_MODELS = {
+    "class": logistic,
+    "survival": cox,
+    "competing": fine_gray,
+    "continuous": ridge,
+}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -60,7 +69,7 @@ class AddedValue:
 
     @property
     def metric(self) -> str:
-        """The metric that is compared: the AUC, or Harrell's C."""
+        """The metric that is compared: the AUC, Harrell's C, or R2."""
         return self.differences["metric"].iloc[0]
 
     @property
@@ -84,7 +93,7 @@ class AddedValue:
         """
         rows = self.summary.set_index("blocks")
         both = rows.loc["both"]
-        alone = rows.loc[["embedding", "residual"], "lower"] > _CHANCE
+        alone = rows.loc[["embedding", "residual"], "lower"] > _CHANCE[self.metric]
         metric = _WORDS.get(self.metric, self.metric)
         by = f"{metric} {_numbers(rows.loc['embedding'])} by itself"
         rest = (
@@ -145,12 +154,12 @@ def added_value(
         One of the same patients, of 1 to some thousand columns, that tells where it
         comes from; or `FoldedFeatures` of an encoder a fold.
     endpoint
-        Classes or survival.
+        Of any kind.
     folds
         A **folds** table; several repeats make the tests sharper.
     model
-        What is fitted to each of the four tables; None takes `logistic` or `cox` on all
-        columns.
+        What is fitted to each of the four tables; None takes `logistic`, `cox`,
+        `fine_gray` or `ridge` on all columns.
     jobs
         Processes.
 
@@ -191,8 +200,7 @@ def added_value(
     both = side_by_side(known, new, splits)
     tables = (known, new, both, residual(known, new, splits))
     if model is None:
-        defaults = {"survival": cox, "competing": fine_gray}
-        model = defaults.get(endpoint.kind, logistic)()
+        model = _MODELS[endpoint.kind]()
     found = [
         cross_validate(
             model, table, endpoint, folds, name=_NAME, blocks=name, jobs=jobs

@@ -87,6 +87,28 @@ def test_survival_is_told_by_concordance(make_survival):
     assert found.origin == "measured"
 
 
+@pytest.mark.parametrize("kind", ["continuous", "competing"])
+def test_what_tells_little_of_a_number_or_of_several_events_is_not_worthless(kind):
+    known, embedding, _ = planted("copy")
+    rng, told = np.random.default_rng(7), known.to_numpy()[:, 0]
+    frame = pd.DataFrame({"y": told + 1.2 * rng.normal(size=N)}, known.index)
+    frame["t"] = 1 + rng.exponential(900 * np.exp(-told))
+    frame["what"] = rng.choice(["a", "b", "0"], N, p=[0.6, 0.2, 0.2])
+    endpoint = (
+        rl.Endpoint.continuous(frame, "y")
+        if kind == "continuous"
+        else rl.Endpoint.competing(frame, time="t", event="what", positive="a")
+    )
+    embedding = rl.declare_measured(embedding, "ct_fm")
+    folds = rl.make_folds(endpoint, n_folds=3, n_repeats=1)
+    found = rl.added_value(known, embedding, endpoint, folds, jobs=1)
+    assert found.metric == {"continuous": "r2", "competing": "c_harrell"}[kind]
+    # an R2 below 0.5 is no chance
+    rows = found.summary.set_index("blocks")
+    assert kind == "competing" or 0.1 < rows.loc["embedding", "estimate"] < 0.5
+    assert found.verdict.startswith("Redundant: ")
+
+
 def test_an_embedding_that_does_not_tell_is_refused_whatever_its_name():
     known, embedding, endpoint = planted("noise")
     folds = rl.make_folds(endpoint, n_folds=3, n_repeats=1)

@@ -47,7 +47,7 @@ def by_descent(signals, tolerance):
 def by_solver(signals):
     """Return the same, each step an exact solution."""
     limits = np.full(N_ATTRIBUTES, THRESHOLD)
-    found = least_weights(signals[:, :N_ATTRIBUTES], limits, steps=STEPS, most=MOST)
+    found = least_weights(signals[:, :N_ATTRIBUTES], limits, steps=STEPS)
     weights = np.concatenate([found, np.full(N_RESIDUAL, RESIDUAL_WEIGHT)])
     return smooth_sequence(signals, weights)
 

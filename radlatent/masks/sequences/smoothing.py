@@ -22,8 +22,9 @@ __all__ = [
     "smooth_sequence",
 ]
 
-#: The heaviest weight that the published bisection tries.
-MOST = 128.0
+#: The heaviest weights that are tried, by order: the published one, and its square:
+#: penalties of second differences fall with the fourth power of a period.
+MOST = {1: 128.0, 2: 128.0**2}
 
 
 def second_differences(signals: np.ndarray) -> np.ndarray:
@@ -148,7 +149,6 @@ def least_weights(
     order: int = 1,
     fixed: Sequence[int] = (),
     steps: int = 20,
-    most: float = MOST,
 ) -> np.ndarray:
     """Return the smallest weights that make signals consistent, shape (signals,).
 
@@ -162,15 +162,14 @@ def least_weights(
         As in `smooth_sequence`.
     steps
         Of bisection; 5 is published.
-    most
-        The heaviest weight; the answer where not even that is enough.
 
     Notes
     -----
-    Signals that are consistent keep the weight 0, and so their values.
+    Signals that are consistent keep the weight 0, and so their values. Where not even
+    the heaviest is enough (128, of order 2 its square), it is the answer.
     """
     signals, limits = np.asarray(signals, np.float64), np.asarray(thresholds)
-    low, high = np.zeros(len(limits)), np.full(len(limits), float(most))
+    low, high = np.zeros(len(limits)), np.full(len(limits), MOST[order])
     high[_is_consistent(signals, limits)] = 0
     for _ in range(steps):
         middle = (low + high) / 2

@@ -66,6 +66,15 @@ def test_the_least_weight_is_enough_and_hardly_more(rng):
     assert weights[1] <= coarse[1] <= weights[1] + 128 / 2**5
 
 
+def test_noise_that_the_published_weight_cannot_smooth_is_smoothed_by_order_2(rng):
+    signals = np.cos(np.linspace(0, 2 * np.pi, 40))[:, None]
+    signals = signals + 0.3 * rng.standard_normal((40, 1))
+    weights = least_weights(signals, [0.015], order=2)
+    assert 128 < weights[0] < 128**2
+    smooth = smooth_sequence(signals, weights, order=2)
+    assert np.abs(second_differences(smooth)).max() <= 0.015
+
+
 def test_second_order_keeps_the_amplitude_of_a_beat():
     beat = np.cos(np.linspace(0, 2 * np.pi, 30))
     first, second = (smooth_sequence(beat, 50.0, order=k) for k in (1, 2))

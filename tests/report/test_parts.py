@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from radlatent.report.parts import environment, on_page
-from radlatent.report.sections import Table
+from radlatent.report.sections import TABLES, Table
 from radlatent.report.tables import _interval
 
 PLAN = Table("it", "cohort", "What it shows.", n_keys=1, at_most=8)
@@ -47,3 +47,16 @@ def test_no_zero_is_negative():
 def test_a_long_text_is_broken_and_makes_no_table_wide(tmp_path):
     (piece,) = on_page(PLAN, pd.DataFrame({"of": ["word " * 99], "n": [3]}), tmp_path)
     assert piece["wide"] is False
+
+
+def test_groups_of_numbers_have_their_metric_and_its_p_in_one_piece(tmp_path):
+    """There are no events, and R² was taken for one of the names of a group."""
+    row = {"Model": "ridge", "Subgroup": "site", "Group": "A", "n": 40}
+    for name in ("R²", "MAE"):
+        row |= {name: "0.4 (0.1–0.6)", f"p, {name}": 0.5, f"p (Holm), {name}": 1}
+    (plan,) = (one for one in TABLES if one.name == "performance_by_group")
+    parts = on_page(plan, pd.DataFrame([row]), tmp_path)
+    names = ["Model", "Subgroup", "Group", "n"]
+    assert [part["columns"] for part in parts] == [
+        [*names, name, f"p, {name}", f"p (Holm), {name}"] for name in ("R²", "MAE")
+    ]

@@ -16,6 +16,9 @@ _OF_GROUPS = (
 #: Columns of a table of performance that say whose it is: a number has no events.
 _WHOSE = ("Endpoint", "Model", "Features", "n", "Events")
 
+#: Columns that name a group of patients; numbers have no events.
+_WHICH_GROUP = ("Model", "Subgroup", "Group", "n", "Events")
+
 TABLES = (
     Table(
         "table_one",
@@ -76,7 +79,7 @@ TABLES = (
         "subgroups",
         _OF_GROUPS,
         tables.subgroups,
-        5,
+        _WHICH_GROUP,
         3,
         source="subgroups",
     ),
@@ -141,7 +144,7 @@ TABLES = (
         "external",
         f"In the other cohort. {_OF_GROUPS}",
         tables.subgroups,
-        5,
+        _WHICH_GROUP,
         3,
         source="external_subgroups",
     ),

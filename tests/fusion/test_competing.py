@@ -37,6 +37,7 @@ from radlatent.fusion.metrics.survival import c_harrell
 from radlatent.fusion.models import COMPETING_MODELS
 from radlatent.fusion.solvers.calibrated import Calibrated, uncalibrated
 from radlatent.fusion.validation import permuted
+from radlatent.model import fit as rl_fit
 
 
 def world(n, effect, seed=0, *, make_features):
@@ -136,6 +137,25 @@ def test_models_are_compared_searched_and_permuted(cohort):
 def test_models_of_one_event_are_told_what_to_take(cohort):
     with pytest.raises(SchemaError, match=r"take for censored. Take fine_gray"):
         cross_validate(cox(), *cohort)
+
+
+@pytest.mark.parametrize("name", COMPETING_MODELS)
+def test_clinical_columns_may_have_no_penalty(cohort, name):
+    features, endpoint = cohort[:2]
+    names = ["clinical__age", *(f"ct__x{i}" for i in range(5))]
+    features, y = features.set_axis(names, axis=1), outcome_of(endpoint)
+    make = COMPETING_MODELS[name]
+    # of a penalty that leaves nothing else, what is without one is as if it were alone
+    free = make(penalty_strength=1e4, unpenalized="clinical").fit(features, y)
+    alone = make(penalty_strength=0).fit(features[["clinical__age"]], y)
+    for one, other in zip(free[-1].models_, alone[-1].models_, strict=True):
+        assert one.coef_[0] == pytest.approx(other.coef_[0], abs=1e-3)
+        assert np.abs(one.coef_[1:]).max() < 1e-3
+    kept = make(n_features=1, unpenalized="clinical").fit(features, y)
+    assert kept[-1].n_features_in_ == 2
+    found = rl_fit(make(unpenalized="clinical"), features, endpoint)
+    said = found.predict(features)
+    np.testing.assert_allclose(said["risk"], found.estimator.predict(features))
 
 
 @pytest.mark.parametrize("name", COMPETING_MODELS)

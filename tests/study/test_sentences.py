@@ -26,6 +26,12 @@ KINDS = {
         "cox",
         "penalty_strength",
     ),
+    "competing": (
+        "{kind: competing, time: years, event: first, unit: years, positive: relapse, "
+        "censored: alive}",
+        "fine_gray",
+        "penalty_strength",
+    ),
     "numbers": (
         "{kind: continuous, column: ef, unit: '%'}",
         "ridge",
@@ -80,6 +86,8 @@ def write_tables(folder, prefix, n, rng):
         },
         ids,
     )
+    came = rng.choice(["relapse", "death"], n, p=[0.6, 0.4])
+    table["first"] = np.where(table["dead"] == 1, came, "alive")
     table.to_csv(folder / "outcome.csv")
 
 
@@ -116,6 +124,10 @@ def told_of(kind, endpoints):
     if kind == "survival":
         n = int((endpoints["event"] == 1).sum())
         return f"censored ({len(endpoints) - n}), event ({n})"
+    if kind == "competing":
+        n = endpoints["cause"].value_counts()
+        of = f"relapse, the event of interest ({n['relapse']})"
+        return f"censored ({n['censored']}), death ({n['death']}), {of}"
     counts = endpoints["class"].value_counts().sort_index()
     return ", ".join(f"{name} ({n})" for name, n in counts.items())
 
@@ -126,6 +138,8 @@ MEASURED = {
     "Calibration intercept, Calibration slope, ICI, Sensitivity, Specificity",
     "classes": "AUC, Balanced accuracy, Accuracy, Brier score",
     "survival": "C (Harrell), C (Uno), AUC at quartiles of time, Integrated Brier "
+    "score, Observed / expected",
+    "competing": "C (Harrell), C (Uno), AUC at quartiles of time, Integrated Brier "
     "score, Observed / expected",
     "numbers": "R², MAE, RMSE, Calibration intercept, Calibration slope, Correlation "
     "(Pearson), Correlation (Spearman)",

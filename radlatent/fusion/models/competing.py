@@ -3,6 +3,8 @@
 An unfitted `CompetingPipeline` leaves, with imputation, scaling and selection in it.
 """
 
+from collections.abc import Sequence
+
 from radlatent.fusion.models.prepare import Preparation, pipeline
 from radlatent.fusion.solvers.competing import (
     CauseSpecificCox,
@@ -18,6 +20,7 @@ def fine_gray(
     n_features: int | None = None,
     penalty_strength: float = 0.1,
     l1_ratio: float = 0.0,
+    unpenalized: str | Sequence[str] = (),
     prepare: Preparation | dict | None = None,
 ) -> CompetingPipeline:
     """Return regression of the subdistribution hazard behind impute, scale and select.
@@ -28,6 +31,8 @@ def fine_gray(
         Columns to keep by their concordance with the event of interest; None for all.
     penalty_strength, l1_ratio
         As in `FineGray`, on standardized columns.
+    unpenalized
+        Blocks, patterns or columns without penalty, always kept, as in `cox`.
     prepare
         A `Preparation`, or its fields.
 
@@ -36,8 +41,9 @@ def fine_gray(
     It models how often the event of interest comes, which is what a prediction is
     about; `cause_specific_cox` models what brings each of the events about.
     """
-    model = FineGray(penalty_strength, l1_ratio)
-    return pipeline("risk", model, n_features=n_features, prepare=prepare)
+    model = FineGray(penalty_strength, l1_ratio, unpenalized)
+    about = {"n_features": n_features, "prepare": prepare, "unpenalized": unpenalized}
+    return pipeline("risk", model, **about)
 
 
 def cause_specific_cox(
@@ -45,6 +51,7 @@ def cause_specific_cox(
     n_features: int | None = None,
     penalty_strength: float = 0.1,
     l1_ratio: float = 0.0,
+    unpenalized: str | Sequence[str] = (),
     prepare: Preparation | dict | None = None,
 ) -> CompetingPipeline:
     """Return Cox regression of the hazard of each cause, as `fine_gray` prepared.
@@ -55,8 +62,11 @@ def cause_specific_cox(
         Columns to keep by their concordance with the event of interest; None for all.
     penalty_strength, l1_ratio
         As in `CauseSpecificCox`, on standardized columns.
+    unpenalized
+        Blocks, patterns or columns without penalty, always kept, as in `cox`.
     prepare
         A `Preparation`, or its fields.
     """
-    model = CauseSpecificCox(penalty_strength, l1_ratio)
-    return pipeline("risk", model, n_features=n_features, prepare=prepare)
+    model = CauseSpecificCox(penalty_strength, l1_ratio, unpenalized)
+    about = {"n_features": n_features, "prepare": prepare, "unpenalized": unpenalized}
+    return pipeline("risk", model, **about)

@@ -4,9 +4,10 @@ Columns and a structured outcome with ``cause`` (0 = censored, 1 = the cause of
 interest, from 2 on others) enter; risks and probabilities of each cause leave.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
@@ -19,7 +20,12 @@ from radlatent.fusion.solvers.calibrated import (
     predict_unseen,
 )
 from radlatent.fusion.solvers.cox import Baseline, CoxRegression, descend
-from radlatent.fusion.solvers.survival import Linear, SurvivalModel, check_survival
+from radlatent.fusion.solvers.survival import (
+    Linear,
+    SurvivalModel,
+    check_survival,
+    unpenalized_columns,
+)
 
 __all__ = [
     "ByCause",
@@ -51,7 +57,7 @@ class Subdistribution(Linear):
 
     Parameters
     ----------
-    penalty_strength, l1_ratio
+    penalty_strength, l1_ratio, unpenalized
         As in `CoxRegression`.
 
     Attributes
@@ -76,9 +82,15 @@ class Subdistribution(Linear):
     doi:10.1111/j.1541-0420.2010.01420.x (weights)
     """
 
-    def __init__(self, penalty_strength: float = 0.1, l1_ratio: float = 0.0):
+    def __init__(
+        self,
+        penalty_strength: float = 0.1,
+        l1_ratio: float = 0.0,
+        unpenalized: str | Sequence[str] = (),
+    ):
         self.penalty_strength = penalty_strength
         self.l1_ratio = l1_ratio
+        self.unpenalized = unpenalized
 
     def fit(self, X: ArrayLike, y: np.ndarray) -> "Subdistribution":
         """Fit columns ``X`` to the structured outcome ``y``.
@@ -89,9 +101,10 @@ class Subdistribution(Linear):
             As `check_survival`, or the fit does not converge.
         """
         X, y = check_survival(self, X, y, causes=True)
+        free = unpenalized_columns(self)
         centered, kept = self._center(X)
         at_risk = _Weighted(y)
-        self.coef_[kept] = descend(self, centered, at_risk.loss)
+        self.coef_[kept] = descend(self, centered, at_risk.loss, free[kept])
         self.baseline_ = at_risk.baseline(centered @ self.coef_[kept])
         return self
 
@@ -153,9 +166,15 @@ class ByCause(SurvivalModel):
     #: The regression of one cause.
     one = CoxRegression
 
-    def __init__(self, penalty_strength: float = 0.1, l1_ratio: float = 0.0):
+    def __init__(
+        self,
+        penalty_strength: float = 0.1,
+        l1_ratio: float = 0.0,
+        unpenalized: str | Sequence[str] = (),
+    ):
         self.penalty_strength = penalty_strength
         self.l1_ratio = l1_ratio
+        self.unpenalized = unpenalized
 
     def fit(self, X: ArrayLike, y: np.ndarray) -> "ByCause":
         """Fit columns ``X`` to the structured outcome ``y``, cause by cause.
@@ -166,12 +185,18 @@ class ByCause(SurvivalModel):
             As in the regression of one cause; or ``y`` names no causes.
         """
         X, y = check_survival(self, X, y, causes=True)
+        about, X = (self.penalty_strength, self.l1_ratio), self._named(X)
         self.models_ = [
-            self._fitted(self.one(self.penalty_strength, self.l1_ratio), X, y, cause)
+            self._fitted(self.one(*about, self.unpenalized), X, y, cause)
             for cause in range(1, max(2, y["cause"].max()) + 1)
         ]
         self.coef_ = self.models_[0].coef_
         return self
+
+    def _named(self, X):
+        """Return columns with the names that they came with."""
+        names = getattr(self, "feature_names_in_", None)
+        return X if names is None else pd.DataFrame(X, columns=names)
 
     @classmethod
     def _fitted(cls, model, X, y, cause):
@@ -188,7 +213,7 @@ class ByCause(SurvivalModel):
     def predict_causes(self, X: ArrayLike) -> np.ndarray:
         """Return the log hazard ratio of each cause, shape (n_patients, n_causes)."""
         check_is_fitted(self)
-        X, zero = validate_data(self, X, reset=False), np.zeros(len(X))
+        X, zero = self._named(validate_data(self, X, reset=False)), np.zeros(len(X))
         found = [zero if one is None else one.predict(X) for one in self.models_]
         return np.column_stack(found)
 
@@ -207,7 +232,7 @@ class FineGray(ByCause):
 
     Parameters
     ----------
-    penalty_strength, l1_ratio
+    penalty_strength, l1_ratio, unpenalized
         As in `CoxRegression`.
 
     Attributes
@@ -233,7 +258,8 @@ class FineGray(ByCause):
     def predict(self, X: ArrayLike) -> np.ndarray:
         """Return the log ratio of the subdistribution hazard (higher = worse)."""
         check_is_fitted(self)
-        return self.models_[0].predict(validate_data(self, X, reset=False))
+        X = self._named(validate_data(self, X, reset=False))
+        return self.models_[0].predict(X)
 
     @staticmethod
     def incidence_of(
@@ -271,7 +297,7 @@ class CauseSpecificCox(ByCause):
 
     Parameters
     ----------
-    penalty_strength, l1_ratio
+    penalty_strength, l1_ratio, unpenalized
         As in `CoxRegression`.
 
     Attributes

@@ -9,7 +9,7 @@ import pandas as pd
 from steps import folder_of_figures, read, write
 
 from radlatent.errors import CohortError
-from radlatent.masks.correction.gate import harmed_shares, nearest_few, set_gate
+from radlatent.masks.correction.gate import harmed_shares, lets_pass, set_gate
 
 #: Risks that are asked for (1: no promise), patients that set the gate, and draws.
 RISKS, SIZES, N_DRAWS = (0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 1.0), (19, 40, 64), 100
@@ -48,16 +48,6 @@ def part_of(effects, masks, patients):
     return mine, kept.reset_index(drop=True)
 
 
-def passed_share(effects, masks, threshold, most):
-    """Return the share of all slices that a gate lets be corrected."""
-    limits = most * masks["n_slices"]
-    n = sum(
-        nearest_few(rows["kept"], threshold, limits[mask]).sum()
-        for mask, rows in effects.groupby("mask")
-    )
-    return n / masks["n_slices"].sum()
-
-
 def tried(effects, masks, *, n, risk):
     """Return a row: gates set on draws of n patients, tried on the others."""
     everyone = np.unique(masks["patient"])
@@ -74,7 +64,8 @@ def tried(effects, masks, *, n, risk):
             continue
         shares = harmed_shares(*others, threshold, made.most)
         harmed.append(shares.mean())
-        passed.append(passed_share(*others, threshold, made.most))
+        near = lets_pass(*others, threshold, made.most)
+        passed.append(near.sum() / others[1]["n_slices"].sum())
         thresholds.append(threshold)
     row = {"patients": n, "risk": risk, "draws": N_DRAWS, "refused": refused}
     if harmed:

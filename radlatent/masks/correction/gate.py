@@ -25,6 +25,7 @@ __all__ = [
     "fewest_patients",
     "harmed_shares",
     "least_dice",
+    "lets_pass",
     "nearest_few",
     "promised",
     "risk_bound",
@@ -318,13 +319,29 @@ def harmed_shares(
     threshold, most
         Of the gate.
     """
-    harmed = masks["n_slices"] * 0
-    for mask, rows in effects.groupby("mask"):
-        limit = most * masks.loc[mask, "n_slices"]
-        passed = nearest_few(rows["kept"], threshold, limit)
-        harmed[mask] = int((passed & (rows["after"] < rows["before"] - HARM)).sum())
+    passed = lets_pass(effects, masks, threshold, most)
+    lost = passed & (effects["after"] < effects["before"] - HARM).to_numpy()
+    harmed = np.bincount(effects["mask"][lost].astype(int), minlength=len(masks))
     by = masks.assign(harmed=harmed).groupby("patient")
     return (by["harmed"].sum() / by["n_slices"].sum()).to_numpy()
+
+
+def lets_pass(
+    effects: pd.DataFrame, masks: pd.DataFrame, threshold: float, most: float
+) -> np.ndarray:
+    """Return which proposals a gate lets pass, as `nearest_few` says of each mask.
+
+    Parameters
+    ----------
+    effects, masks
+        As in `set_gate`.
+    threshold, most
+        Of the gate.
+    """
+    nearest = effects.sort_values("kept", ascending=False, kind="stable")
+    rank = nearest.groupby("mask").cumcount().reindex(effects.index) + 1
+    limit = most * masks["n_slices"].to_numpy()[effects["mask"].astype(int)]
+    return ((effects["kept"] >= threshold) & (rank <= limit)).to_numpy()
 
 
 def risk_bound(losses: np.ndarray, confidence: float) -> float:

@@ -228,3 +228,15 @@ class TestShift:
     def test_equal_shares(self):
         assert not gate.shift_between([0.0] * 9, [0.0] * 9)["shifted"]
         assert gate.shift_between([0.5] * 9, [0.0] * 9)["shifted"]
+
+
+def test_what_passes_is_what_passes_in_each_mask(rng):
+    masks = pd.DataFrame({"patient": ["a", "a", "b"], "n_slices": [9, 4, 8]})
+    effects = pd.DataFrame({"mask": rng.permutation([0] * 7 + [1] * 3 + [2] * 5)})
+    effects["kept"] = rng.choice([0.5, 0.7, 0.8, 0.9], len(effects))
+    for threshold, most in ((0.6, 1.0), (0.6, 0.25), (0.85, 0.5), (0.4, 0.25)):
+        found = gate.lets_pass(effects, masks, threshold, most)
+        for mask, rows in effects.groupby("mask"):
+            limit = most * masks.loc[mask, "n_slices"]
+            wanted = gate.nearest_few(rows["kept"], threshold, limit)
+            np.testing.assert_array_equal(found[rows.index], wanted)

@@ -233,7 +233,7 @@ class LatentEncoder(CaseEncoder):
             "cohort": cohort_of(prepared.cases),
             "patients": sorted(prepared.cases["patient_id"].unique()),
         }
-        self.explained_ = self.explain(prepared, parts[0].cases.index, handcrafted)
+        self.explained_ = self._explained(prepared, parts[0].cases.index, handcrafted)
         return self
 
     @torch.no_grad()

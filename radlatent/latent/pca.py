@@ -144,8 +144,9 @@ class PcaEncoder(CaseEncoder):
             "cohort": cohort_of(prepared.cases),
             "patients": sorted(prepared.cases["patient_id"].unique()),
         }
-        self.explained_ = self.explain(prepared, kept.cases.index)
-        left = self.explained_.cases.loc[kept.cases.index, "encoder"].mean() / 2
+        self.explained_ = self._explained(prepared, kept.cases.index)
+        cases = self.explained_.cases
+        left = cases.loc[~cases["held_out"], "encoder"].mean() / 2
         row = {"epoch": 0, "split": "train", "total": left, "reconstruction": left}
         seconds = {"seconds": time.perf_counter() - start}
         self.history_ = pd.DataFrame([row | seconds])

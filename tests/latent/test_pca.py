@@ -101,3 +101,12 @@ def test_files_are_read_and_features_know_whom_they_are_of(tiny_cohort):
     assert not hasattr(clone(encoder), "principal_")
     with pytest.raises(SchemaError, match="n_latent is 3 with 3 training patients"):
         rl.PcaEncoder(files, n_latent=3).fit(tiny_cohort)
+
+
+def test_of_very_many_voxels_a_part_of_the_cases_says_what_is_explained(
+    prepared, monkeypatch
+):
+    monkeypatch.setattr("radlatent.latent.base.MOST_VOXELS", 16 * 512 // 2)
+    encoder = rl.PcaEncoder(BOX, n_latent=3).fit_prepared(prepared)
+    assert list(encoder.explained_.cases.index) == list(prepared.cases.index[::2])
+    assert len(encoder.fitted_on_["patients"]) == 16

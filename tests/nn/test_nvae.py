@@ -248,7 +248,8 @@ class FewMasks:
 
     def minibatch(self, rows, device, *, augment):
         found, _ = masks(12)
-        return MaskMinibatch(*(each[rows] for each in found))
+        parts = (found.x, found.target, found.position)
+        return MaskMinibatch(*(each[rows] for each in parts))
 
 
 def test_learns_masks_in_the_one_training_loop():

@@ -83,7 +83,9 @@ class LesionBag(ClassifierMixin, BaseEstimator):
         if len(whose):
             votes = self.forest_.predict_proba(lesions)
             for row in np.unique(whose):
-                found[row] = votes[whose == row].mean(0)
+                # a class of which no patient has a lesion is none of the forest's
+                found[row] = 0.0
+                found[row, self.forest_.classes_] = votes[whose == row].mean(0)
         return found
 
     def predict(self, X: pd.DataFrame) -> np.ndarray:

@@ -5,7 +5,7 @@ Both are plain descriptions, kept with the encoder; `prepare` reads the files.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -45,6 +45,17 @@ _LIMITS = {
     "zoom": 1,
     "contrast": 1,
     "jitter": 0.5,
+}
+
+
+#: What training changes by default, where nothing must not be repeated.
+_USUAL = {
+    "rotation_degrees": 20.0,
+    "shift_mm": 2.0,
+    "flips": True,
+    "zoom": 0.05,
+    "contrast": 0.1,
+    "jitter": 0.2,
 }
 
 
@@ -106,11 +117,12 @@ class Box:
 
     Notes
     -----
-    What training changes is drawn anew for each case and epoch. Rotations, shifts and
-    flips leave nearly all hand-crafted features as they are; zoom, contrast and jitter
-    are small, so that the features that the decoder is given stay about right. Give
-    ``rotation_degrees=0, shift_mm=0, flips=False, zoom=0, contrast=0, jitter=0`` to
-    train on the cases as they are.
+    What training changes is drawn anew for each case and epoch. None, the default of
+    each, is 20 degrees, 2 mm, True, 0.05, 0.1 and 0.2 for an encoder that is fitted
+    without hand-crafted features, and no change for one that must not repeat them. With
+    180 drawn lesions, kappa 10 and 60 epochs, trees found at most 0.80 and 0.66 of the
+    variance of a latent in the features (two seeds, patients kept out) when rotations,
+    shifts and flips were on, and 0.23 and 0.54 when nothing was: ask the certificate.
 
     The center of the box is the center of the lesion's bounding box in the world. An
     image finer than the box is smoothed first, so that resampling does not alias.
@@ -127,12 +139,24 @@ class Box:
     masked: bool = True
     percentiles: tuple[float, float] | None = (0.5, 99.5)
     larger: Literal["scaled", "cut"] = "scaled"
-    rotation_degrees: float = 20.0
-    shift_mm: float = 2.0
-    flips: bool = True
-    zoom: float = 0.05
-    contrast: float = 0.1
-    jitter: float = 0.2
+    rotation_degrees: float | None = None
+    shift_mm: float | None = None
+    flips: bool | None = None
+    zoom: float | None = None
+    contrast: float | None = None
+    jitter: float | None = None
+
+    def varied(self, *, alone: bool) -> "Box":
+        """Return the box with every way to vary cases told as a number.
+
+        Parameters
+        ----------
+        alone
+            Whether an encoder is fitted without hand-crafted features.
+        """
+        told = {name: getattr(self, name) for name in _USUAL}
+        usual = {k: v if alone else 0 for k, v in _USUAL.items() if told[k] is None}
+        return replace(self, **usual)
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -351,8 +375,8 @@ def _problems(inputs, n_axes):
     if getattr(inputs, "larger", "cut") not in ("scaled", "cut"):
         found.append(f"larger is {inputs.larger!r}; give 'scaled' or 'cut'")
     for name, limit in _LIMITS.items():
-        value = getattr(inputs, name, 0.0)
-        if not 0 <= value < limit:
+        value = getattr(inputs, name, None)
+        if value is not None and not 0 <= value < limit:
             below = "" if limit == np.inf else f", less than {limit}"
             found.append(f"{name} is {value!r}; give 0 or more{below}")
     limits = inputs.percentiles

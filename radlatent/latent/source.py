@@ -147,7 +147,8 @@ class CaseSource:
         masks = masks.float()
         x = apply_statistics(images, masks, statistics)
         if augment and isinstance(self.inputs, Box):
-            x, masks = _varied(x, masks, self.inputs)
+            alone = self.handcrafted is None
+            x, masks = _varied(x, masks, self.inputs.varied(alone=alone))
         h, y = (
             None if v is None else torch.as_tensor(v[places], device=device)
             for v in (self.handcrafted, self.y)

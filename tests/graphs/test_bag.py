@@ -76,3 +76,14 @@ def test_cross_validated_like_any_model(made, X):
     folds = rl.make_folds(endpoint, n_folds=2)
     result = rl.cross_validate(LesionBag(20), X, endpoint, folds, name="bag")
     assert result.predictions["patient_id"].nunique() == 40
+
+
+def test_a_class_without_lesions_keeps_its_column():
+    """Whoever has a lesion is of the class of those who have; nobody else is."""
+    made = rl.simulate_lesions(n_patients=12, random_state=2)
+    graphs = LesionGraphs(made.features, made.cases, made.centroids)
+    X = graphs.table(patients=[f"none{k}" for k in range(6)])
+    y = pd.Series(["yes"] * 12 + ["no"] * 6, X.index)
+    found = LesionBag(5).fit(X, y).predict_proba(X)
+    np.testing.assert_allclose(found[:12], [[0.0, 1.0]] * 12)
+    np.testing.assert_allclose(found[12:], [[1 / 3, 2 / 3]] * 6)

@@ -139,7 +139,8 @@ def images(size, n=4, channels=1):
 
 
 def rows(minibatch, which):
-    return Minibatch(*(tensor[which] for tensor in minibatch))
+    parts = (None if tensor is None else tensor[which] for tensor in minibatch)
+    return Minibatch(*parts)
 
 
 def test_loss_is_finite_and_the_weighted_sum_of_its_parts(case):
@@ -249,9 +250,10 @@ def test_only_voxels_of_the_mask_are_judged(case):
 
 
 def test_arguments_are_left_alone(case):
-    before = [tensor.clone() for tensor in case.minibatch]
+    given = [tensor for tensor in case.minibatch if tensor is not None]
+    before = [tensor.clone() for tensor in given]
     case.model.loss(case.minibatch, **case.kwargs).total.sum().backward()
-    for tensor, copy in zip(case.minibatch, before, strict=True):
+    for tensor, copy in zip(given, before, strict=True):
         assert torch.equal(tensor, copy)
         assert tensor.grad is None
 

@@ -36,6 +36,9 @@ from radlatent.schema import nearest
 
 __all__ = ["Preparation", "pipeline"]
 
+#: What leaves columns out.
+_CHOOSING = (Selector, VarianceThreshold)
+
 #: Kind of outcome to what ``select`` may name, and a model that selects by itself.
 _SELECTIONS = {
     "class": (SELECTIONS, "logistic(penalty='lasso')"),
@@ -185,7 +188,7 @@ def pipeline(
     steps = [*plan.before_outcome(), *plan.by_outcome(n_features, kind=kind)]
     if len(unpenalized):
         steps = [
-            (step, Sparing(one, unpenalized) if isinstance(one, Selector) else one)
+            (step, Sparing(one, unpenalized) if isinstance(one, _CHOOSING) else one)
             for step, one in steps
         ]
     if not survival and not len(unpenalized):

@@ -191,16 +191,26 @@ class Tuned(MetaEstimatorMixin, BaseEstimator):
     def choose(
         self, X: pd.DataFrame, y: ArrayLike, scores: list[list[float]]
     ) -> "Tuned":
-        """Fit the candidate with the best mean of ``scores``, a list an inner fold."""
+        """Fit the candidate with the best mean of ``scores``, a list an inner fold.
+
+        An inner fold that scores no candidate, as one without a patient of a class,
+        tells nothing of any and is left out.
+
+        Raises
+        ------
+        SchemaError
+            No inner fold scores one.
+        """
         grid = self._grid()
         given = dict(zip(grid, self.param_grid, strict=True))
         fits, shared = _plan(self.estimator, grid)
         candidates = [settings | lot for settings in fits for lot in shared]
         named = [{given[k]: v for k, v in lot.items()} for lot in candidates]
-        mean = np.mean(scores, axis=0)
-        results = {"params": named, "mean_test_score": mean}
-        self.cv_results_ = results | {"std_test_score": np.std(scores, axis=0)}
         self.n_splits_ = len(scores)
+        known = _known_folds(scores)
+        mean = np.mean(known, axis=0)
+        results = {"params": named, "mean_test_score": mean}
+        self.cv_results_ = results | {"std_test_score": np.std(known, axis=0)}
         # a score that is not defined in a fold says nothing for a candidate
         self.best_index_ = int(np.argmax(np.nan_to_num(mean, nan=-np.inf)))
         self.best_score_ = mean[self.best_index_]
@@ -300,6 +310,19 @@ def _checked(y, *, numbers=False):
     if not numbers:
         check_classification_targets(y)
     return y
+
+
+def _known_folds(scores):
+    """Return the scores of inner folds that tell something, shape (n_folds, n)."""
+    scores = np.asarray(scores, dtype=float)
+    known = scores[~np.isnan(scores).all(axis=1)]
+    if not len(known):
+        msg = (
+            "no inner fold of the search scores a candidate: none has patients of both "
+            "outcomes. Take fewer inner folds, or a model that needs no search."
+        )
+        raise SchemaError(msg)
+    return known
 
 
 def _rows(table, places):

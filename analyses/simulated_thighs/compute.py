@@ -41,10 +41,19 @@ def cohort_of(options):
     """
     if options.cohort is not None:
         cohort = rl.Cohort.read(options.cohort, root=options.root)
-        return cohort, pd.read_csv(options.cohort / "truth.csv")
+        return cohort, read_truth(options.cohort, cohort)
     folder = options.out / "cohort"
     cohort = simulate_thighs(folder, n_patients=options.patients)
-    return cohort, pd.read_csv(folder / "truth.csv")
+    return cohort, read_truth(folder, cohort)
+
+
+def read_truth(folder, cohort):
+    """Return the share of fat by muscle, of every patient of a cohort."""
+    truth = pd.read_csv(folder / "truth.csv", dtype={"patient_id": str})
+    absent = sorted(set(cohort.included["patient_id"]) - set(truth["patient_id"]))
+    if absent:
+        raise SystemExit(f"{folder / 'truth.csv'} lacks the patients {absent[:5]}.")
+    return truth
 
 
 def main():

@@ -155,7 +155,8 @@ class Box:
             Whether an encoder is fitted without hand-crafted features.
         """
         told = {name: getattr(self, name) for name in _USUAL}
-        usual = {k: v if alone else 0 for k, v in _USUAL.items() if told[k] is None}
+        known = {k: v for k, v in _USUAL.items() if told[k] is None}
+        usual = {k: v if alone else type(v)() for k, v in known.items()}
         return replace(self, **usual)
 
     @property

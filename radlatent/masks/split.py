@@ -41,7 +41,8 @@ class SplitCohort:
         excluded with the reason.
     cases
         Index ``case_id`` of the cohort that entered: ``n_lesions``, ``n_left_out``
-        (components below the smallest volume), ``volume_ml`` and ``left_out_ml``.
+        (components below the smallest volume), ``volume_ml`` and ``left_out_ml``, NaN
+        where nobody knows the size of a pixel.
     failures
         **failures** table.
     """
@@ -98,7 +99,7 @@ def split_lesions(
     ------
     SchemaError
         The cohort has masks of several modalities, whose components are not the same,
-        or ``min_volume_ml`` is below 0.
+        or ``min_volume_ml`` is below 0, or asked of pixels of unknown size.
     CohortError
         No case has a lesion.
 
@@ -113,6 +114,8 @@ def split_lesions(
     modality = modality or next(iter(cohort.modalities))
     modality = modality_of(cohort, modality)
     _check(cohort, min_volume_ml)
+    if min_volume_ml:
+        cohort.check_in_mm(modality, "min_volume_ml")
     tasks = {}
     for number, (case_id, case) in enumerate(cohort.included.iterrows()):
         files = cohort.files(case_id, modality)
@@ -135,7 +138,10 @@ def split_lesions(
     name = name or f"{cohort.name}_lesions"
     derived = _derived(cohort, cases, modality, name, min_volume_ml)
     derived.write(out, again=True)
-    return SplitCohort(derived, _counted(outcome.results), failures)
+    counted = _counted(outcome.results)
+    if not cohort.modalities[modality].in_mm:
+        counted[["volume_ml", "left_out_ml"]] = np.nan
+    return SplitCohort(derived, counted, failures)
 
 
 def _check(cohort, min_volume_ml):

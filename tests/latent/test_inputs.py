@@ -1,6 +1,6 @@
 """Boxes and projections against volumes whose content is known everywhere."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import permutations, product
 
 import numpy as np
@@ -455,3 +455,14 @@ class TestProjections:
         row = case_of(image_pet=volume.with_array(array))
         with pytest.raises(SchemaError, match="'c1': 1 voxels"):
             self.INPUTS.prepare(row, "c1")
+
+
+def test_cases_are_varied_by_default_where_nothing_must_not_be_repeated():
+    box = Box(("ct",), size_mm=(8, 8, 8), spacing_mm=(1, 1, 1), zoom=0.2)
+    names = ("rotation_degrees", "shift_mm", "flips", "zoom", "contrast", "jitter")
+    alone, beside = box.varied(alone=True), box.varied(alone=False)
+    told = [getattr(alone, name) for name in names]
+    assert told == [20.0, 2.0, True, 0.2, 0.1, 0.2]
+    # what was asked for is done beside hand-crafted features as well
+    assert [getattr(beside, name) for name in names] == [0, 0, 0, 0.2, 0, 0]
+    assert Box.of(**asdict(box)) == box

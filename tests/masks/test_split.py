@@ -1,6 +1,7 @@
 """Masks of the whole disease split into lesions, by arithmetic on drawn balls."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -110,3 +111,14 @@ def test_refusals(cohort, tmp_path):
         split_lesions(cohort, out=tmp_path / "a", min_volume_ml=-1)
     with pytest.raises(CohortError, match="no case has a lesion of 99 ml"):
         split_lesions(cohort, out=tmp_path / "b", min_volume_ml=99)
+
+
+def test_no_volume_of_pixels_of_unknown_size(cohort, tmp_path):
+    pet = cohort.modalities["pet"].model_copy(update={"pixel_size": "unknown"})
+    card = cohort.card.model_copy(update={"modalities": {"pet": pet}})
+    unknown = replace(cohort, card=card)
+    with pytest.raises(SchemaError, match="min_volume_ml"):
+        split_lesions(unknown, out=tmp_path / "a", min_volume_ml=0.01)
+    made = split_lesions(unknown, out=tmp_path / "b")
+    assert made.cases["n_lesions"].tolist() == [3, 0, 1]
+    assert made.cases[["volume_ml", "left_out_ml"]].isna().all(axis=None)

@@ -155,7 +155,6 @@ def bootstrap_validate(
     3.0.CO;2-4 (optimism); Efron & Tibshirani 1997, doi:10.1080/01621459.1997.10474007
     (.632+); Sahiner et al. 2008, doi:10.1118/1.2868757 (of AUC); Noma et al. 2021,
     doi:10.1002/sim.9148 (interval); Iba et al. 2021, doi:10.1186/s12874-020-01201-w
-
     """
     if n_boot < 2 or not 0 < level < 1:
         msg = f"n_boot={n_boot}, level={level}: give at least 2, and a share below 1."
@@ -196,8 +195,12 @@ def _draw(endpoint, rng):
     for _ in range(_TRIES):
         drawn = rng.choice(everybody, len(everybody)).tolist()
         if not missing_in_training(endpoint, drawn, everybody.tolist()):
-            break
-    return drawn
+            return drawn
+    msg = (
+        f"endpoint {endpoint.name!r}: {_TRIES} draws of its patients left nothing to "
+        "learn, one class or no event. So few of one kind cannot be bootstrapped."
+    )
+    raise SchemaError(msg)
 
 
 def validate_draws(

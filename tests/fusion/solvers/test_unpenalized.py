@@ -202,3 +202,26 @@ def test_names_that_fit_nothing_are_told(data):
         rl.logistic(unpenalized=["clinicl"]).fit(X, frame["arrest"])
     with pytest.raises(SchemaError, match="give a table"):
         SparingLogistic(unpenalized=["clinical"]).fit(X.to_numpy(), frame["arrest"])
+
+
+@pytest.mark.parametrize("family", ["logistic", "ridge", "elastic_net", "cox"])
+def test_a_column_that_is_constant_in_training_changes_nothing(family):
+    """A rare category has no patient in some fold; the others are fitted as without."""
+    rng = np.random.default_rng(0)
+    index = pd.Index([f"p{i:03d}" for i in range(80)], name="patient_id")
+    names = ["clinical__rare", "clinical__age", "ct__a", "ct__b"]
+    X = pd.DataFrame(rng.normal(size=(80, 4)), index, names).assign(clinical__rare=0.0)
+    signal = X["clinical__age"] + X["ct__a"] + rng.normal(size=80)
+    y = np.where(signal > 0, "yes", "no") if family == "logistic" else signal
+    if family == "cox":
+        y = np.empty(80, dtype=[("event", bool), ("time", float)])
+        y["event"], y["time"] = rng.random(80) < 0.7, np.exp(-signal) * 100
+    builder = getattr(rl, family)
+    whole = builder(unpenalized=["clinical"]).fit(X, y)
+    less = X.drop(columns="clinical__rare")
+    part = builder(unpenalized=["clinical"]).fit(less, y)
+    how = "predict_proba" if family == "logistic" else "predict"
+    found, expected = getattr(whole, how)(X), getattr(part, how)(less)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    alone = builder(unpenalized=["clinical__rare"]).fit(X, y)
+    assert np.isfinite(getattr(alone, how)(X)).all()

@@ -225,6 +225,19 @@ def test_candidate_without_a_score_in_a_fold_is_not_chosen(world):
     assert tuned.best_score_ == pytest.approx(0.65)
 
 
+def test_an_inner_fold_that_scores_nothing_is_left_out(world):
+    """One without a patient of a class says nothing of any candidate."""
+    features, endpoint, _ = world
+    tuned = tune(logistic(), {"classify__C": [0.1, 1.0]})
+    scores = [[np.nan, np.nan], [0.5, 0.7], [0.6, 0.5]]
+    tuned.choose(features, endpoint.frame["class"], scores)
+    assert tuned.best_params_ == {"classify__C": 1.0}
+    assert tuned.best_score_ == pytest.approx(0.6)
+    assert tuned.n_splits_ == 3
+    with pytest.raises(SchemaError, match="no inner fold of the search scores"):
+        tuned.choose(features, endpoint.frame["class"], scores[:1])
+
+
 class Counted(StandardScaler):
     """Keeps, beyond its copies, how many patients each was fitted on."""
 

@@ -376,7 +376,11 @@ def _tested(about, said, endpoint):
         part |= {"time": frame["time"].to_numpy(float)}
         part |= {"event": (frame["event"] == 1).to_numpy(int)}
         part |= {"trained_until": about.trained_until}
-        kept = ["risk", *said.filter(regex="^survival_")]
+        curve = "survival"
+        if about.kind == "competing":
+            curve = "incidence"
+            part |= {"cause": frame["cause"].to_numpy(), "positive": about.positive}
+        kept = ["risk", *said.filter(regex=f"^{curve}_")]
     predictions = pd.DataFrame(part | {c: said[c].to_numpy(float) for c in kept})
     folds = predictions[["patient_id", "repeat", "fold"]]
     told = {"n_train": about.n, "n_test": len(said), "n_pipelines": 0}

@@ -40,6 +40,34 @@ def test_of_survival_on_the_days_that_were_told(timed, draw_times):
     assert 0.7 < found["observed_expected"] < 1.4
 
 
+def test_of_competing_events_rivals_are_no_censoring(draw_times):
+    def drawn(n, **options):
+        X, endpoint = draw_times(n, **options)
+        frame = endpoint.frame.assign(what="none")
+        died = np.random.default_rng(n).random(n) < 0.6
+        frame.loc[frame["event"] == 1, "what"] = "death"
+        frame.loc[(frame["event"] == 1) & died, "what"] = "relapse"
+        names = {"time": "time", "event": "what", "censored": "none"}
+        return X, rl.Endpoint.competing(frame, **names, positive="relapse")
+
+    ours, (X, endpoint) = drawn(60), there(drawn)
+    # two folds are quick: what is promised of the model is not looked at here
+    folds = rl.make_folds(ours[1], n_folds=2, n_repeats=1)
+    quick = rl.cross_validate(rl.fine_gray(), *ours, folds)
+    model = rl.fit(rl.fine_gray(), *ours, result=quick)
+    result = model.validate(model.predict(X), endpoint)
+    wanted = rl.validate_externally(rl.fine_gray(), *ours, (X, endpoint))
+    assert [*result.metrics["metric"]] == [*wanted.metrics["metric"]]
+    for metric in ("c_harrell", "c_uno", "auc_at_quartiles"):
+        assert estimates(result)[metric] == pytest.approx(
+            estimates(wanted)[metric], abs=1e-12
+        )
+    columns = ["time", "event", "cause", "positive"]
+    told = [r.predictions.set_index("patient_id")[columns] for r in (result, wanted)]
+    pd.testing.assert_frame_equal(*told, check_dtype=False)
+    assert len(result.predictions.filter(regex="^incidence_").columns)
+
+
 def test_who_was_refused_is_left_out_and_counted(model, draw, tmp_path, caplog):
     X, endpoint = there(draw)
     X.iloc[:2] = np.nan

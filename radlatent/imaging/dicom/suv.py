@@ -11,6 +11,7 @@ Clin Pharmacokinet 44:1051, 2005, for the lean body mass.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from radlatent.errors import DicomError
 from radlatent.imaging.dicom.headers import Header
@@ -237,10 +238,16 @@ def _decay(headers):
         _refuse(first, f"RadionuclideHalfLife {found}")
     start, name = _start(headers)
     most = timedelta(seconds=_MOST_HALF_LIVES * half_life)
-    seconds = (start - _injection(first, start, most)).total_seconds()
+    injected = _injection(first, start, most)
+    seconds = (start - injected).total_seconds()
     if seconds > most.total_seconds():
         _refuse(first, f"the scan begins {seconds / 3600:.1f} h after the injection")
     told = f"DecayCorrection START: {seconds:.0f} s from injection to {name}"
+    days = _days(headers, "AcquisitionDate")
+    given = _days(headers[:1], "RadiopharmaceuticalStartDateTime")
+    if any(map(partial(_is_far, start), days)) or given - {injected.date()}:
+        # whether the series was made days later cannot be told then
+        told += " (dates contradict each other: times of day count)"
     return 2.0 ** (-seconds / half_life), told
 
 
@@ -250,12 +257,20 @@ def _start(headers):
     start = _moment(first, "SeriesDate", "SeriesTime")
     if start is None:
         _refuse(first, "SeriesDate or SeriesTime is missing")
+    private = first.text("GEScanDateTime")
+    if _is_of_another_day(headers, start):
+        if private:
+            return _parsed(first, "GEScanDateTime", private), "GE's (0009,100D)"
+        _refuse(
+            first,
+            f"the series was made on another day ({start.date()}, SeriesDate) than it "
+            "was acquired: SeriesTime is not when the scan began",
+        )
     scans = [
         _on_day(start, _moment(header, "AcquisitionDate", "AcquisitionTime"))
         for header in headers
         if header.text("AcquisitionTime")
     ]
-    private = first.text("GEScanDateTime")
     earliest = min(filter(None, scans), default=start)
     if start <= earliest + _SECOND:
         return start, "SeriesTime"
@@ -270,9 +285,30 @@ def _start(headers):
     )
 
 
+def _is_of_another_day(headers, start):
+    """Return whether tags agree on days of the scan that are not that of the series."""
+    injected = _days(headers[:1], "RadiopharmaceuticalStartDateTime")
+    studied = _days(headers, "StudyDate")
+    scanned = _days(headers, "AcquisitionDate")
+    agreed = scanned & (studied | injected) if scanned else studied & injected
+    days = scanned or studied
+    return bool(agreed) and all(map(partial(_is_far, start), days))
+
+
+def _days(headers, name):
+    """Return the days that a tag tells, without times."""
+    texts = {header.text(name).replace(".", "")[:8] for header in headers} - {""}
+    return {_parsed(headers[0], name, text).date() for text in texts}
+
+
+def _is_far(start, day):
+    """Return whether a day is not that of the start, nor across a midnight."""
+    return abs(day - start.date()) > timedelta(days=1)
+
+
 def _on_day(start, moment):
     """Return a moment of a scan; where its date was moved, on the day of the series."""
-    if moment is None or abs(moment.date() - start.date()) <= timedelta(days=1):
+    if moment is None or not _is_far(start, moment.date()):
         return moment
     return datetime.combine(start.date(), moment.time())
 

@@ -81,6 +81,40 @@ def test_dates_that_were_moved_by_themselves_are_no_fault(suv):
         suv(SeriesDate="20210612", SeriesTime="140000", AcquisitionDate="20191101")
 
 
+AGAIN = {"StudyDate": "20200101", "AcquisitionDate": "20200101"}
+AGAIN |= {"AcquisitionTime": "140000", "SeriesDate": "20200103", "SeriesTime": "133000"}
+INJECTED = {"RadiopharmaceuticalStartDateTime": "20200101130000"}
+
+
+@pytest.mark.parametrize(
+    ("tags", "drug"),
+    [
+        ({}, INJECTED),
+        ({}, {"RadiopharmaceuticalStartTime": "130000"}),
+        ({"StudyDate": "20200103"}, INJECTED),
+        ({"AcquisitionDate": None}, INJECTED),
+    ],
+)
+def test_what_was_made_again_days_later_at_an_earlier_time_is_refused(suv, tags, drug):
+    with pytest.raises(DicomError, match=r"made on another day \(2020-01-03"):
+        suv(drug=drug, **AGAIN | tags)
+
+
+def test_ge_tells_the_scan_of_what_was_made_again_days_later(suv):
+    private = {(9, 0x10): "GEMS_PETD_01", (9, 0x100D): "20200101140000.00"}
+    slow = INJECTED | {"RadionuclideHalfLife": "360000"}
+    made = suv(drug=slow, private=private, **AGAIN)
+    assert made.factor == pytest.approx(70_000 / (370e6 * 2**-0.01))
+
+
+def test_where_all_dates_contradict_each_other_the_record_says_so(suv):
+    dates = {"StudyDate": "20180101", "AcquisitionDate": "20190101"}
+    assert suv(**dates).how.endswith(
+        "(dates contradict each other: times of day count)"
+    )
+    assert "contradict" not in suv().how
+
+
 def test_ge_keeps_the_time_of_the_scan_in_a_private_tag(suv):
     private = {(9, 0x10): "GEMS_PETD_01", (9, 0x100D): "20200102110000.00"}
     made = suv(SeriesTime="140000", private=private)

@@ -67,7 +67,9 @@ def curves(predictions: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def _has_two_classes(predictions):
-    return "truth" in predictions and predictions["truth"].nunique() == 2
+    # of the models: their patients may be of fewer
+    names = predictions.filter(regex="^probability_")
+    return names.notna().any().sum() == 2
 
 
 def _of_survival(predictions):

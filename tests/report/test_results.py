@@ -8,6 +8,7 @@ import pytest
 
 import radlatent as rl
 from radlatent.errors import SchemaError
+from radlatent.report.results import curves
 from radlatent.schema import TABLES
 
 
@@ -79,6 +80,23 @@ def test_several_results_and_another_cohort_on_one_page(here, tmp_path):
     text = text_of(page)
     assert "comparison" not in text
     assert not (tmp_path / "out" / "figures" / "external_roc.png").exists()
+
+
+@pytest.mark.parametrize("known", ["abc", "ab"])
+@pytest.mark.parametrize("there", ["ab", "a"])
+def test_patients_of_fewer_classes_than_the_model_knows(known, there, tmp_path):
+    def drawn(names, n, seed, prefix="p"):
+        X = patients(n, seed, prefix)
+        frame = pd.DataFrame({"class": [*names] * (n // len(names))}, X.index)
+        return X, rl.Endpoint("kind", "class", frame)
+
+    external = drawn(there, 30, 5, "q")
+    found = rl.validate_externally(rl.logistic(), *drawn(known, 60, 0), external)
+    made = curves(found.predictions)
+    assert ("net_benefit" in made) == ("calibration" in made) == (known == "ab")
+    if known == "abc":
+        page = rl.report.write([], tmp_path / "out", external=found)
+        assert '<section id="external">' in text_of(page)
 
 
 def test_survival_and_numbers(tmp_path):

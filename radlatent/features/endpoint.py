@@ -24,6 +24,7 @@ __all__ = [
     "groups_of",
     "is_time",
     "outcome_problems",
+    "pair_problems",
     "positive_problems",
     "strata_of",
 ]
@@ -465,6 +466,29 @@ def positive_problems(endpoint: Endpoint) -> list[str]:
         f"positive is {endpoint.positive!r}, of the classes {classes}: name one of "
         "two, or none"
     ]
+
+
+def pair_problems(endpoint: Endpoint, other_endpoint: Endpoint) -> list[str]:
+    """Return why a model of one outcome cannot be tested on another of its kind.
+
+    Of numbers the units differ, where both are known; of competing events that of
+    interest does.
+
+    Parameters
+    ----------
+    endpoint
+        Of training, or a final model's `radlatent.model.about.About`.
+    other_endpoint
+        Of the patients that are tested.
+    """
+    pair = (endpoint, other_endpoint)
+    if endpoint.kind == "competing":
+        what, said = "events of interest", [one.positive for one in pair]
+    else:
+        what, said = "units", [one.unit for one in pair]
+        if not all(said):
+            return []
+    return [f"{what} are {said[0]!r} and {said[1]!r}"] if said[0] != said[1] else []
 
 
 def _time_problems(times):

@@ -45,7 +45,8 @@ def check_columns(work: Work, patients: Patients, other: Patients) -> None:
     Raises
     ------
     SchemaError
-        Columns or classes are missing there, or the endpoint is of another kind.
+        Columns or classes are missing there, or the endpoint is of another kind, unit
+        or event of interest.
     LeakageError
         A patient is in both.
     """

@@ -17,6 +17,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import Pipeline
 
 from radlatent.errors import LeakageError, SchemaError
+from radlatent.features.endpoint import pair_problems
 from radlatent.features.folded import FoldedFeatures
 from radlatent.fusion.metrics.continuous import residuals
 from radlatent.fusion.metrics.evaluate import evaluate
@@ -358,6 +359,8 @@ def check_external(
         unknown = set(theirs.endpoint.strata) - set(ours.endpoint.strata)
         if unknown:
             problems.append(f"classes {sorted(unknown)} are not in training")
+    else:
+        problems += pair_problems(ours.endpoint, theirs.endpoint)
     if problems:
         raise SchemaError("the cohorts do not fit: " + "; ".join(problems) + ".")
 

@@ -12,10 +12,13 @@ from sklearn.base import BaseEstimator
 from radlatent.errors import LeakageError, SchemaError
 from radlatent.features.endpoint import Endpoint
 from radlatent.fusion import (
+    check_external,
     cox,
     cross_validate,
+    fine_gray,
     logistic,
     make_folds,
+    ridge,
     validate_externally,
 )
 from radlatent.fusion.steps.selection import SelectAtMost
@@ -254,6 +257,30 @@ class TestExternal:
             validate_externally(logistic(), features, endpoint, external)
         for word in ("5 external patients", "lack 1 columns", "classes ['z']"):
             assert word in str(error.value)
+
+    def test_units_of_numbers_are_compared(self, cohorts):
+        (features, _), (other, _) = cohorts
+        ours, theirs = (
+            Endpoint("volume", "continuous", pd.DataFrame({"value": X.iloc[:, 0]}))
+            for X in (features, other)
+        )
+        ours = replace(ours, unit="ml")
+        # of one the unit is not known
+        check_external(features, ours, other, theirs)
+        external = (other, replace(theirs, unit="l"))
+        with pytest.raises(SchemaError, match="units are 'ml' and 'l'"):
+            validate_externally(ridge(), features, ours, external)
+
+    def test_events_of_interest_are_compared(self, cohorts):
+        (features, _), (other, _) = cohorts
+        pair = []
+        for X, positive in ((features, "relapse"), (other, "Relapse")):
+            frame = pd.DataFrame({"time": 9.0, "cause": positive}, X.index)
+            frame.iloc[::2, 1] = "death"
+            pair.append(Endpoint("first", "competing", frame, positive))
+        told = "events of interest are 'relapse' and 'Relapse'"
+        with pytest.raises(SchemaError, match=told):
+            validate_externally(fine_gray(), features, pair[0], (other, pair[1]))
 
 
 def test_empty_patient_is_imputed_and_logged(small, caplog):

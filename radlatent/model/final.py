@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from radlatent.errors import SchemaError
-from radlatent.features.endpoint import Endpoint
+from radlatent.features.endpoint import Endpoint, pair_problems
 from radlatent.features.values import as_texts
 from radlatent.fusion import Result, evaluate
 from radlatent.model.about import About
@@ -251,7 +251,8 @@ class FinalModel:
         Parameters
         ----------
         said
-            What `predict`, or ``rl.predict``, returned of them, or a CSV file of it.
+            What `predict`, or ``rl.predict``, returned of them, or that table read
+            again from CSV.
         endpoint
             Their outcome, of the kind and classes of training.
 
@@ -264,8 +265,9 @@ class FinalModel:
         Raises
         ------
         SchemaError
-            The outcome is of another kind or class, a patient has no prediction and no
-            reason, or there is none.
+            The outcome is of another kind, class, unit or event of interest, columns of
+            the model are absent, a patient has no prediction and no reason, or nobody
+            has one.
 
         Notes
         -----
@@ -285,7 +287,12 @@ class FinalModel:
                 "%d of %d patients were refused, and are not validated",
                 *(int(refused.sum()), len(said)),
             )
-        return _tested(self.about, said[~refused], endpoint)
+        said = said[~refused]
+        lost = said.index[said[_needed(self.about)].isna().any(axis=1)]
+        if len(lost):
+            msg = f"{len(lost)} patients have no prediction and no reason: "
+            raise SchemaError(f"{msg}{[*lost[:5]]}.")
+        return _tested(self.about, said, endpoint)
 
     def _check_outcome(self, said, endpoint):
         about, problems = self.about, []
@@ -294,11 +301,17 @@ class FinalModel:
         elif about.kind == "class":
             new = sorted(set(endpoint.frame["class"]) - set(about.classes))
             problems += [f"classes {new} were not in training"] if new else []
+        else:
+            problems += pair_problems(about, endpoint)
         absent = sorted(set(endpoint.frame.index) - set(said.index))
         if absent:
             problems.append(f"{len(absent)} patients have no row: {absent[:5]}")
         if "refused" not in said:
             problems.append("the predictions have no column 'refused'")
+        other = [name for name in _needed(about) if name not in said]
+        if other:
+            told = f"the predictions have no columns {other[:5]}"
+            problems.append(f"{told}: they may be of another model")
         if problems:
             msg = f"outcome {endpoint.name!r} cannot validate the model: "
             raise SchemaError(msg + "; ".join(problems) + ".")
@@ -357,21 +370,27 @@ def load_model(folder: str | Path) -> FinalModel:
         raise SchemaError(msg) from error
 
 
+def _needed(about):
+    """Return the columns without which nothing is predicted."""
+    if about.kind == "class":
+        return [f"probability_{name}" for name in about.classes]
+    return ["predicted" if about.kind == "continuous" else "risk"]
+
+
 def _tested(about, said, endpoint):
     """Return the result of predictions of patients with their outcome."""
     frame = endpoint.frame.loc[said.index]
     part = {"model": about.name, "blocks": about.blocks, "endpoint": about.endpoint}
     key = dict(part)
     part |= {"repeat": 0, "fold": 0, "patient_id": said.index}
+    kept = _needed(about)
     if about.kind == "class":
         part |= {"truth": frame["class"].to_numpy()}
-        kept = [f"probability_{name}" for name in about.classes]
         if about.threshold is not None:
             part |= {"threshold": about.threshold, "positive": about.positive}
     elif about.kind == "continuous":
         part |= {"value": frame["value"].to_numpy(float)}
         part |= {"unit": about.unit} if about.unit else {}
-        kept = ["predicted"]
     else:
         part |= {"time": frame["time"].to_numpy(float)}
         part |= {"event": (frame["event"] == 1).to_numpy(int)}
@@ -380,7 +399,7 @@ def _tested(about, said, endpoint):
         if about.kind == "competing":
             curve = "incidence"
             part |= {"cause": frame["cause"].to_numpy(), "positive": about.positive}
-        kept = ["risk", *said.filter(regex=f"^{curve}_")]
+        kept += said.filter(regex=f"^{curve}_").columns.tolist()
     predictions = pd.DataFrame(part | {c: said[c].to_numpy(float) for c in kept})
     folds = predictions[["patient_id", "repeat", "fold"]]
     told = {"n_train": about.n, "n_test": len(said), "n_pipelines": 0}

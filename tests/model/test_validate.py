@@ -1,5 +1,7 @@
 """Another hospital asks how good the model is with its own patients."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -66,6 +68,35 @@ def test_of_competing_events_rivals_are_no_censoring(draw_times):
     told = [r.predictions.set_index("patient_id")[columns] for r in (result, wanted)]
     pd.testing.assert_frame_equal(*told, check_dtype=False)
     assert len(result.predictions.filter(regex="^incidence_").columns)
+    with pytest.raises(SchemaError, match="events of interest are 'relapse' and 'dea"):
+        model.validate(model.predict(X), replace(endpoint, positive="death"))
+
+
+def test_units_of_numbers_are_compared(numbered, draw_numbers):
+    X, endpoint = there(draw_numbers)
+    said = numbered.predict(X)
+    with pytest.raises(SchemaError, match="units are '%' and 'ml'"):
+        numbered.validate(said, replace(endpoint, unit="ml"))
+    assert len(numbered.validate(said, replace(endpoint, unit=None)).metrics)
+
+
+def test_predictions_of_another_model_are_told(numbered, model, draw, draw_numbers):
+    said = model.predict(there(draw)[0])
+    with pytest.raises(
+        SchemaError, match=r"no columns \['predicted'\]: they may be of"
+    ):
+        numbered.validate(said, there(draw_numbers)[1])
+
+
+def test_no_prediction_needs_a_reason(model, draw):
+    X, endpoint = there(draw)
+    said = model.predict(X)
+    said.loc["n0003", "probability_yes"] = np.nan
+    told = r"1 patients have no prediction and no reason: \['n0003'\]"
+    with pytest.raises(SchemaError, match=told):
+        model.validate(said, endpoint)
+    said.loc["n0003", "refused"] = "infinite values"
+    assert (model.validate(said, endpoint).metrics["n"] == 79).all()
 
 
 def test_who_was_refused_is_left_out_and_counted(model, draw, tmp_path, caplog):

@@ -1,9 +1,11 @@
 """Volumes and the ejection fraction of one apical view: areas and lengths enter."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
-__all__ = ["ejection_fraction", "single_plane_volume"]
+__all__ = ["ejection_change", "ejection_fraction", "single_plane_volume"]
 
 
 def single_plane_volume(area: np.ndarray, length: np.ndarray) -> np.ndarray:
@@ -56,3 +58,21 @@ def ejection_fraction(
     first = volume[ed] if ed is not None else np.nanmax(volume)
     last = volume[es] if es is not None else np.nanmin(volume)
     return float(1 - last / first)
+
+
+def ejection_change(
+    before: pd.DataFrame, after: pd.DataFrame, fixed: Sequence[int] = ()
+) -> pd.Series:
+    """Return the ejection fraction ``before`` and ``after``, at the same frames.
+
+    Parameters
+    ----------
+    before, after
+        As `ejection_fraction` takes them.
+    fixed
+        Two frames: end-diastole and end-systole. Otherwise the largest and smallest
+        volume of each are taken, which may be those of a broken frame.
+    """
+    ends = dict(zip(("ed", "es"), fixed, strict=True)) if len(fixed) == 2 else {}
+    pair = {"before": before, "after": after}
+    return pd.Series({k: ejection_fraction(one, **ends) for k, one in pair.items()})

@@ -16,7 +16,7 @@ from radlatent.errors import SchemaError
 from radlatent.masks.attributes.measure import shape_attributes
 from radlatent.masks.prior.frame import classes_of, from_frame
 from radlatent.masks.prior.shape_prior import ShapePrior
-from radlatent.masks.sequences.ejection import ejection_fraction
+from radlatent.masks.sequences.ejection import ejection_change
 from radlatent.masks.sequences.regularize import regularize_sequence
 
 __all__ = ["SEQUENCE_METHODS", "RedrawnSequence", "latent_frames", "redraw_sequence"]
@@ -39,7 +39,10 @@ class RedrawnSequence:
     before, after
         Attributes of the frames.
     ejection
-        Ejection fraction ``before`` and ``after``: smoothing may change it.
+        Ejection fraction ``before`` and ``after``: smoothing may change it. At the
+        fixed frames, end-diastole and end-systole; without them (another method than
+        ``"keep_ef"``, and none given) of the largest and the smallest volume, which one
+        broken frame may change.
     """
 
     mask: LabelMap
@@ -73,21 +76,25 @@ def redraw_sequence(
         `reference_limits` of `latent_frames` of reference sequences, restricted to the
         attributes; for methods that smooth latents.
     fixed
-        Frames of end-diastole and end-systole for ``"keep_ef"``; None: those of the
-        largest and smallest area of LV, averaged over neighbors. They must be sound.
+        Frames of end-diastole and end-systole, in that order, which ``"keep_ef"`` holds
+        and every method tells the ejection fraction at; None: for ``"keep_ef"`` those
+        of the largest and smallest area of LV, averaged over neighbors. They must be
+        sound.
 
     Raises
     ------
     SchemaError
-        The method is unknown, or lacks what it needs.
+        The method is unknown, or lacks what it needs; the sequence lacks a fixed frame.
 
     References
     ----------
     Painchaud et al. 2022, arXiv:2112.02102
     """
-    _check(method, prior, limits)
+    _check(method, prior, limits, fixed, len(mask.array))
     about = mask.slice_legend
     before = shape_attributes(mask.array, "apical_7", **about)
+    if fixed is None:
+        fixed = _ends(before) if method == "keep_ef" else ()
     if method == "gaussian":
         labels = _averaged(mask)
     else:
@@ -97,18 +104,19 @@ def redraw_sequence(
             if method == "attributes":
                 options["residual_weight"] = None
             if method == "keep_ef":
-                held = _ends(before) if fixed is None else fixed
-                options |= {"order": 2, "fixed": [*held]}
+                options |= {"order": 2, "fixed": [*fixed]}
             z = regularize_sequence(z, limits, **options).frames
         labels = _decoded(mask, prior, z.to_numpy(), placement)
     after = shape_attributes(labels, "apical_7", **about)
-    pair = {"before": before, "after": after}
-    ejection = pd.Series({name: ejection_fraction(one) for name, one in pair.items()})
+    ejection = ejection_change(before, after, fixed)
     return RedrawnSequence(mask.with_array(labels), before, after, ejection)
 
 
-def _check(method, prior, limits):
+def _check(method, prior, limits, fixed, n_frames):
     lacks = []
+    held = [] if fixed is None else [*fixed]
+    if any(not 0 <= k < n_frames for k in held):
+        lacks.append(f"fixed are {held}; the sequence has frames 0 to {n_frames - 1}")
     if method not in SEQUENCE_METHODS:
         lacks.append(f"method is {method!r}; give one of {SEQUENCE_METHODS}")
     elif method != "gaussian":

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from radlatent.masks.sequences.consistency import inconsistent_frames
-from radlatent.masks.sequences.ejection import ejection_fraction
+from radlatent.masks.sequences.ejection import ejection_change
 from radlatent.masks.sequences.smoothing import least_weights, smooth_sequence
 
 __all__ = ["Regularized", "regularize_sequence"]
@@ -29,7 +29,8 @@ class Regularized:
         frame jumps.
     ejection
         Ejection fraction ``before`` and ``after``, of attributes as `shape_attributes`
-        measures them; None of latents.
+        measures them; None of latents. At the two fixed frames, taken as end-diastole
+        and end-systole; of the largest and smallest volume where not two are fixed.
     """
 
     frames: pd.DataFrame
@@ -60,7 +61,8 @@ def regularize_sequence(
         them ("attributes").
     order, fixed
         As in `radlatent.masks.smooth_sequence`. End-diastole and end-systole as fixed
-        frames, with order 2, keep the volumes that an ejection fraction is made of.
+        frames, in that order, with order 2, keep the volumes that an ejection fraction
+        is made of.
     steps
         Of bisection.
 
@@ -88,13 +90,12 @@ def regularize_sequence(
         "after": inconsistent_frames(smooth, own).max(),
     }
     return Regularized(
-        smooth, weights, pd.DataFrame(ratios), _ejections(values, smooth)
+        smooth, weights, pd.DataFrame(ratios), _ejections(values, smooth, fixed)
     )
 
 
-def _ejections(before, after):
+def _ejections(before, after, fixed):
     """Return what smoothing does to the ejection fraction: it may well lower it."""
     if before.attrs.get("attributes") != "apical_7":
         return None
-    pair = {"before": before, "after": after}
-    return pd.Series({name: ejection_fraction(one) for name, one in pair.items()})
+    return ejection_change(before, after, fixed)

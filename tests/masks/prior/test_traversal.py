@@ -19,6 +19,7 @@ from radlatent.masks.sequences.consistency import (  # noqa: E402
     reference_limits,
     sequence_consistency,
 )
+from radlatent.masks.sequences.ejection import ejection_fraction  # noqa: E402
 from radlatent.masks.sequences.redraw import (  # noqa: E402
     latent_frames,
     redraw_sequence,
@@ -132,12 +133,26 @@ def test_the_gaussian_takes_out_a_frame_that_jumps(made):
     assert found.ejection["after"] == 0
 
 
+def test_a_redrawn_sequence_tells_its_ejection_fraction_at_the_fixed_frames(made):
+    mask = sequences(made, "reference")["H0002"]
+    broken = mask.array.copy()
+    columns = np.nonzero(broken[7] == made.structures["LV"])[1]
+    broken[7, :, : int(np.quantile(columns, 0.7))] = 0
+    found = redraw_sequence(mask.with_array(broken), "gaussian", fixed=[0, 4])
+    for when in ("before", "after"):
+        expected = ejection_fraction(getattr(found, when), ed=0, es=4)
+        assert found.ejection[when] == expected
+    assert ejection_fraction(found.before) > found.ejection["before"] + 0.1
+
+
 def test_what_a_sequence_needs_is_told(made):
     mask = sequences(made, "reference")["H0002"]
     with pytest.raises(SchemaError, match=r"attributes='apical_7'.*limits"):
         redraw_sequence(mask, "all")
     with pytest.raises(SchemaError, match="method is 'median'"):
         redraw_sequence(mask, "median")
+    with pytest.raises(SchemaError, match=r"fixed are \[0, 10\].*0 to 9"):
+        redraw_sequence(mask, "gaussian", fixed=[0, 10])
 
 
 def test_settings_that_cannot_be_ordered_are_told(made):

@@ -103,6 +103,17 @@ def test_attributes_tell_the_ejection_fraction_before_and_after(limits):
     assert found["after"] < found["before"]
 
 
+def test_a_broken_frame_is_not_taken_for_end_systole_where_ends_are_fixed(limits):
+    broken = beat()
+    broken.loc[7, "lv_area"] *= 0.3
+    broken.attrs["attributes"] = "apical_7"
+    ends = {"ed": 0, "es": 15}
+    found = regularize_sequence(broken, limits, order=2, fixed=[0, 15]).ejection
+    expected = ejection_fraction(beat(), **ends)
+    assert found.to_dict() == pytest.approx({"before": expected, "after": expected})
+    assert ejection_fraction(broken) > expected + 0.2
+
+
 def test_volume_of_half_an_ellipsoid():
     # of half axes 20 and length 60: 2/3 pi 20^2 60
     area = np.pi / 2 * 20 * 60

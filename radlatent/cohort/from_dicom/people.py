@@ -48,25 +48,35 @@ class People:
     -----
     A word of a patient's names and numbers stays where structures of another patient,
     who is not called so, have it too (a Mr. Lung), or most patients are called so
-    (LUNG-001). Words of staff always go.
+    (LUNG-001). Words of staff always go, but for those of two or three letters that
+    structures of a patient have in whose files nobody is called so (LN).
     """
 
     def __init__(self, every: Sequence["DicomSeries"]):
         self.n_cleaned = 0
-        self._staff = set()
+        #: Words of staff that `clean` took out.
+        self.staff_cleaned = set()
         self._patients, self._used = defaultdict(set), defaultdict(set)
+        staff = defaultdict(set)
         for series in every:
             drawn = {id(one.header): one.header for one in series.structures}
             headers = [*series.headers[:1], *drawn.values()]
             self._patients[series.patient_id] |= _words(headers, _PATIENT)
-            self._staff |= _words(headers, _STAFF)
+            staff[series.patient_id] |= _words(headers, _STAFF)
             for structure in series.structures:
                 forms = map(_forms, _WORD.findall(structure.name))
                 self._used[series.patient_id] |= set().union(*forms)
         counts = Counter(word for words in self._patients.values() for word in words)
         n = len(self._patients)
         self._common = {word for word, k in counts.items() if n > 2 and k > n / 2}
-        self._staff -= self._common
+        every_staff = set().union(*staff.values()) - self._common
+        named = {one: words | staff[one] for one, words in self._patients.items()}
+        self._staff = {
+            word
+            for word in every_staff
+            if not (word.isascii() and len(word) < _INSIDE)
+            or not self._is_used_elsewhere(word, named)
+        }
 
     def clean(self, patient: str, name: str) -> str:
         """Return the name of a structure without words of people.
@@ -89,6 +99,7 @@ class People:
         """Return what is left of a word, itself where it has nothing of people."""
         for form in sorted(_forms(word)):
             gone = [one for one in self._staff if _is_in(one, form)]
+            self.staff_cleaned.update(gone)
             gone += [one for one in patient if _is_in(one, form) and self._tells(one)]
             if gone:
                 inside = "|".join(map(re.escape, sorted(gone, key=len, reverse=True)))
@@ -97,10 +108,16 @@ class People:
 
     def _tells(self, word):
         """Return whether a word of a name is used by those only who are called so."""
-        return word not in self._common and not any(
+        return word not in self._common and not self._is_used_elsewhere(
+            word, self._patients
+        )
+
+    def _is_used_elsewhere(self, word, named):
+        """Return whether structures of a patient have it whose tags do not name it."""
+        return any(
             _is_in(word, used)
             for patient, words in self._used.items()
-            if word not in self._patients[patient]
+            if word not in named[patient]
             for used in words
         )
 

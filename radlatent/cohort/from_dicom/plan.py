@@ -155,6 +155,11 @@ def plan(
             "%d names of structures held names of people, which were taken out",
             people.n_cleaned,
         )
+        if people.staff_cleaned:
+            _log.warning(
+                "words of staff that were taken out of them: %s",
+                ", ".join(sorted(people.staff_cleaned)),
+            )
     sites = {}
     for one in found:
         if one.lesions and one.site:

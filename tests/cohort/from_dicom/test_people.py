@@ -63,6 +63,17 @@ def test_who_drew_it_is_taken_out():
     assert people.clean("1", "GTV_Jones_2") == "GTV_2"
 
 
+def test_short_words_of_staff_stay_where_others_have_them():
+    staff = {"OperatorsName": "LN^Kim", "ReviewerName": "KJ"}
+    every = [series("1", "GTV_LN", "GTV_KJ", **staff), series("2", "GTV_LN")]
+    people = People(every)
+    assert people.clean("1", "GTV_LN") == people.clean("2", "GTV_LN") == "GTV_LN"
+    assert people.clean("1", "GTV_KJ") == "GTV"
+    assert people.staff_cleaned == {"kj"}
+    # nobody tells that it is anatomy
+    assert People(every[:1]).clean("1", "GTV_LN") == "GTV"
+
+
 def test_what_most_patients_are_called_is_no_name():
     every = [series(f"LUNG-{k:03d}", "Lung-Left") for k in range(4)]
     assert People(every).clean("LUNG-001", "Lung-Left") == "Lung-Left"

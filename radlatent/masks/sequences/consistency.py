@@ -17,6 +17,9 @@ __all__ = ["inconsistent_frames", "reference_limits", "sequence_consistency"]
 
 _COLUMNS = ["minimum", "maximum", "threshold"]
 
+#: Thresholds are shares of a range: below this, references have no jump at all.
+_ROUNDING = 1e-12
+
 
 def reference_limits(
     sequences: Mapping[str, pd.DataFrame], *, how: str = "max"
@@ -39,7 +42,8 @@ def reference_limits(
     Raises
     ------
     SchemaError
-        There is no sequence, or ``how`` is unknown.
+        There is no sequence, ``how`` is unknown, or references never have an attribute,
+        or never change it: nothing could then be called inconsistent.
     """
     if not sequences or how not in ("max", "mean"):
         msg = (
@@ -50,13 +54,28 @@ def reference_limits(
     low, high = every.min(), every.max()
     worst = pd.DataFrame(
         {
-            name: np.nanmax(np.abs(_jumps(frames, low, high)), axis=0)
+            name: pd.DataFrame(np.abs(_jumps(frames, low, high))).max().to_numpy()
             for name, frames in sequences.items()
         },
         index=every.columns,
     )
     limits = pd.concat([low, high, worst.agg(how, axis=1)], axis=1)
-    return limits.set_axis(_COLUMNS, axis=1).rename_axis("attribute")
+    limits = limits.set_axis(_COLUMNS, axis=1).rename_axis("attribute")
+    _check_limits(limits)
+    return limits
+
+
+def _check_limits(limits):
+    # NaN is above nothing
+    sound = limits["maximum"] > limits["minimum"]
+    sound &= limits["threshold"] > _ROUNDING
+    if not sound.all():
+        msg = (
+            f"references lack {[*limits.index[~sound]]} or keep them constant or on a "
+            "line, so that no jump could be judged. Give other references, or leave "
+            "these out."
+        )
+        raise SchemaError(msg)
 
 
 def inconsistent_frames(frames: pd.DataFrame, limits: pd.DataFrame) -> pd.DataFrame:

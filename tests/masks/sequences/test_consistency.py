@@ -122,6 +122,25 @@ def test_volume_of_half_an_ellipsoid():
     assert np.isnan(ejection_fraction(missing))
 
 
+@pytest.mark.parametrize("value", [np.nan, 7.0])
+def test_an_attribute_that_references_lack_or_never_change_is_refused(value):
+    references = {f"r{k}": beat().assign(lv_base=value) for k in range(2)}
+    with pytest.raises(SchemaError, match=r"lack \['lv_base'\] or keep them constant"):
+        reference_limits(references)
+
+
+def test_a_straight_line_gives_no_threshold():
+    line = pd.DataFrame({"lv_area": np.arange(8.0)})
+    with pytest.raises(SchemaError, match="lv_area"):
+        reference_limits({"a": line})
+
+
+def test_one_reference_may_lack_an_attribute(limits):
+    bare = beat().assign(lv_length=np.nan)
+    found = reference_limits({"bare": bare, "whole": beat()})
+    assert found.notna().all(axis=None)
+
+
 def test_faults_are_told(limits):
     with pytest.raises(SchemaError, match=r"lacks \['lv_length'\]"):
         inconsistent_frames(beat()[["lv_area"]], limits)

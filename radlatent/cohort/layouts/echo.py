@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import yaml
-from scipy.ndimage import binary_dilation
+from scipy.ndimage import binary_dilation, distance_transform_edt
 from scipy.ndimage import label as label_components
 
 from radlatent.cohort.layouts.file_names import image_root
@@ -294,17 +294,23 @@ def largest_components(labels: np.ndarray) -> np.ndarray:
 
     Notes
     -----
-    Other components take the label that most of their neighbors have: a speck inside
-    of a structure becomes no hole.
+    Pixels of other components take the label of the nearest pixel that is kept, from
+    their rim inward: a speck inside of a structure becomes no hole, and no new
+    component comes up.
     """
-    kept = labels.copy()
+    kept, specks = labels.copy(), np.zeros(labels.shape, dtype=bool)
     for value in np.unique(labels[labels > 0]):
-        numbers, n = label_components(labels == value, _CORNERS)
-        sizes = np.bincount(numbers.ravel(), minlength=n + 1)[1:]
-        for number in set(range(1, n + 1)) - {1 + int(sizes.argmax())}:
-            speck = numbers == number
-            around = binary_dilation(speck, _CORNERS) & ~speck
-            kept[speck] = np.bincount(labels[around]).argmax()
+        numbers, _ = label_components(labels == value, _CORNERS)
+        sizes = np.bincount(numbers.ravel())[1:]
+        specks |= (numbers > 0) & (numbers != 1 + sizes.argmax())
+    while specks.any():
+        # the nearest kept pixel of the rim touches it: what grows stays in one piece
+        rim = specks & binary_dilation(~specks, _CORNERS)
+        nearest = distance_transform_edt(
+            specks, return_distances=False, return_indices=True
+        )
+        kept[rim] = kept[*nearest[:, rim]]
+        specks &= ~rim
     return kept
 
 

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import SimpleITK as sitk
+from scipy.ndimage import label as label_components
 
 import radlatent as rl
 from radlatent.cohort.layouts.echo import largest_components
@@ -213,6 +214,24 @@ def test_a_speck_takes_the_label_around_it():
     labels = apex()
     labels[12:14, 12:14] = 2
     assert np.array_equal(largest_components(labels), apex())
+
+
+def test_a_speck_does_not_take_the_label_of_another_speck():
+    labels = apex()
+    labels[14:17, 13:16], labels[15, 14] = 2, 3
+    assert np.array_equal(largest_components(labels), apex())
+
+
+@pytest.mark.parametrize("density", [0.3, 0.6, 0.95])
+def test_each_structure_of_any_map_is_left_in_one_component(rng, density):
+    for _ in range(60):
+        shape = rng.integers(1, 25, 2)
+        labels = rng.integers(1, 4, shape, dtype=np.uint8)
+        labels[rng.random(shape) > density] = 0
+        kept = largest_components(labels)
+        assert np.array_equal(np.unique(kept[kept > 0]), np.unique(labels[labels > 0]))
+        for value in np.unique(kept[kept > 0]):
+            assert label_components(kept == value, np.ones((3, 3)))[1] == 1
 
 
 #: Frames of CAMUS that break one of the twelve rules, by the rules that they break.

@@ -246,8 +246,9 @@ def _written(found, out, keep, problems):
             problems.add(str(error), "Mend the files", file=one.image.name)
             continue
         spacing_mm = images.spacing_mm or (1.0, 1.0)
-        for number, pair in enumerate(zip(images.array, masks.array, strict=True), 1):
-            pixels, labels = pair
+        # whole numbers, as was checked, also where a file keeps them as floats
+        planes = zip(images.array, masks.array.astype(np.uint8), strict=True)
+        for number, (pixels, labels) in enumerate(planes, 1):
             kept = largest_components(labels) if keep else labels
             stem = f"images/{one.patient}/{one.view}_{one.timepoint(number)}"
             for role, plane in (("image", pixels), ("mask", kept)):

@@ -205,6 +205,25 @@ def test_a_folder_of_something_else_is_refused_with_what_it_holds(tmp_path, layo
         rl.index(tmp_path / "root", tmp_path / "out", layout=layout)
 
 
+def test_masks_of_floats_are_written_as_labels_or_refused_with_their_file(tmp_path):
+    nifti_release(tmp_path / "camus", views=("4CH",))
+    folder = tmp_path / "camus" / "database_nifti" / "patient0001"
+    broken = folder / "patient0001_4CH_ED_gt.nii.gz"
+    write_nifti(broken, apex().astype(np.float32))
+    about = {"layout": "camus", "keep_largest": True}
+    rl.index(tmp_path / "camus", tmp_path / "out", **about)
+    cohort = rl.Cohort.read(tmp_path / "out")
+    written = read_volume(cohort.files("patient0001_ED_LV", "us_4ch")[1]).array
+    assert np.issubdtype(written.dtype, np.integer)
+    assert np.array_equal(written[0], apex())
+    for value in (1.5, np.nan):
+        labels = apex().astype(np.float32)
+        labels[15, 15] = value
+        write_nifti(broken, labels)
+        with pytest.raises(CohortError, match=f"4CH_ED_gt.*labels \\[{value}\\]"):
+            rl.index(tmp_path / "camus", tmp_path / f"no{value}", **about)
+
+
 def test_options_of_apical_frames_are_refused_elsewhere(tmp_path):
     with pytest.raises(CohortError, match="keep_largest belong to the layouts"):
         rl.index(tmp_path, tmp_path / "out", layout="sts", keep_largest=True)

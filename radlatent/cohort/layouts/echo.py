@@ -169,8 +169,7 @@ def index_echo(
 
 
 def _pngs(root, problems) -> Iterator[_Pictures]:
-    table = read_text_table(root / "patients_info.csv", problems)
-    known = {} if table is None else table.set_index("Patient").to_dict("index")
+    known = _patients_info(root / "patients_info.csv", problems)
     for image in sorted((root / "images").glob("*.png")):
         match = _STEM.fullmatch(image.stem)
         mask = root / "labels" / image.name
@@ -185,6 +184,30 @@ def _pngs(root, problems) -> Iterator[_Pictures]:
         yield _Pictures(
             match["patient"], match["view"], image, mask, match["what"], info
         )
+
+
+def _patients_info(path, problems):
+    """Return by patient what the table of the PNG release tells."""
+    table = read_text_table(path, problems)
+    if table is None:
+        return {}
+    if "Patient" not in table:
+        problems.add(
+            f"no column Patient; found {[*table.columns]}",
+            "Restore the table from the release",
+            file=path.name,
+            row=1,
+        )
+        return {}
+    for line, patient in table["Patient"][table["Patient"].duplicated()].items():
+        problems.add(
+            f"patient {patient!r} has more than one row",
+            "Keep the right one",
+            file=path.name,
+            row=line,
+            column="Patient",
+        )
+    return table.drop_duplicates("Patient").set_index("Patient").to_dict("index")
 
 
 def _released(root, layout, sequences) -> Iterator[_Pictures]:

@@ -198,6 +198,20 @@ def test_every_broken_frame_is_told_at_once(pngs, tmp_path):
     assert not (tmp_path / "out" / "cases.csv").exists()
 
 
+def test_a_table_of_patients_that_cannot_be_looked_up_is_told(pngs, tmp_path):
+    table, stray = pngs / "patients_info.csv", pngs / "images" / "stray.png"
+    write_png(stray, apex())
+    whole = table.read_text()
+    table.write_text(whole + whole.splitlines()[1])
+    with pytest.raises(CohortError) as raised:
+        rl.index(pngs, tmp_path / "out", layout="camus")
+    for text in ("line 3", "'patient0006' has more than one row", "images/stray.png"):
+        assert text in str(raised.value)
+    table.write_text(whole.replace("Patient,", "Who,"))
+    with pytest.raises(CohortError, match=r"no column Patient; found \['Who'"):
+        rl.index(pngs, tmp_path / "out", layout="camus")
+
+
 @pytest.mark.parametrize("layout", ["camus", "ted"])
 def test_a_folder_of_something_else_is_refused_with_what_it_holds(tmp_path, layout):
     (tmp_path / "root" / "notes").mkdir(parents=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from radlatent.errors import SchemaError
 from radlatent.masks.sequences.consistency import inconsistent_frames
 from radlatent.masks.sequences.ejection import ejection_change
 from radlatent.masks.sequences.smoothing import least_weights, smooth_sequence
@@ -29,8 +30,9 @@ class Regularized:
         frame jumps.
     ejection
         Ejection fraction ``before`` and ``after``, of attributes as `shape_attributes`
-        measures them; None of latents. At the two fixed frames, taken as end-diastole
-        and end-systole; of the largest and smallest volume where not two are fixed.
+        measures them; None of latents, and without area and length of LV. At the two
+        fixed frames, taken as end-diastole and end-systole; of the largest and smallest
+        volume where not two are fixed.
     """
 
     frames: pd.DataFrame
@@ -66,6 +68,11 @@ def regularize_sequence(
     steps
         Of bisection.
 
+    Raises
+    ------
+    SchemaError
+        An attribute is missing in all frames, or settings are faulty.
+
     Notes
     -----
     Frames without a value are filled from their neighbors first, linearly.
@@ -75,6 +82,13 @@ def regularize_sequence(
     Painchaud et al. 2022, arXiv:2112.02102
     """
     filled = values.interpolate(limit_direction="both").astype(np.float64)
+    never = [*filled.columns[filled.isna().any()]]
+    if never:
+        msg = (
+            f"no frame has {never}; leave these attributes out of the values, or the "
+            "sequence out."
+        )
+        raise SchemaError(msg)
     names = [name for name in filled if name in limits.index]
     spans = (limits["maximum"] - limits["minimum"])[names].to_numpy()
     scaled = filled[names].to_numpy() / spans
@@ -96,6 +110,7 @@ def regularize_sequence(
 
 def _ejections(before, after, fixed):
     """Return what smoothing does to the ejection fraction: it may well lower it."""
-    if before.attrs.get("attributes") != "apical_7":
+    told = {"lv_area", "lv_length"} <= {*before.columns}
+    if before.attrs.get("attributes") != "apical_7" or not told:
         return None
     return ejection_change(before, after, fixed)

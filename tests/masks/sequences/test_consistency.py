@@ -141,6 +141,16 @@ def test_one_reference_may_lack_an_attribute(limits):
     assert found.notna().all(axis=None)
 
 
+def test_an_attribute_that_no_frame_has_is_told_with_a_remedy_that_helps(limits):
+    empty = beat().assign(lv_length=np.nan)
+    empty.attrs["attributes"] = "apical_7"
+    with pytest.raises(SchemaError, match=r"no frame has \['lv_length'\]; leave"):
+        regularize_sequence(empty, limits)
+    found = regularize_sequence(empty.drop(columns="lv_length"), limits)
+    assert [*found.frames] == ["lv_area"]
+    assert found.ejection is None
+
+
 def test_faults_are_told(limits):
     with pytest.raises(SchemaError, match=r"lacks \['lv_length'\]"):
         inconsistent_frames(beat()[["lv_area"]], limits)

@@ -228,11 +228,27 @@ def first_bytes(path: str | os.PathLike) -> bytes:
 
 
 def _is_bare(start):
-    """Return whether tags begin at once, as in files of before 1996: (0008,00xx)."""
-    if len(start) < 132 or start[:2] != b"\x08\0" or start[3] or start[2] > 0x18:
+    """Return whether tags begin at once: (0008,00xx) as before 1996, or (0002,0000)."""
+    if len(start) < 132 or start[128:] == b"DICM":
+        # a preamble may hold anything, tags too
+        return False
+    if _is_meta(start):
+        return True
+    if start[:2] != b"\x08\0" or start[3] or start[2] > 0x18:
         return False
     explicit = start[4:6] in (b"UL", b"CS", b"DA", b"TM", b"UI")
     return explicit or int.from_bytes(start[4:8], "little") <= 64
+
+
+def _is_meta(start):
+    """Return whether a file begins with what comes after the preamble."""
+    # in full, as pydicom reads it again otherwise, perhaps as something else
+    return start[:8] == b"\x02\0\0\0UL\x04\0"
+
+
+def _is_past(tag, *_):
+    """Return whether a tag is after those of the file."""
+    return tag >> 16 != 2
 
 
 @contextlib.contextmanager
@@ -277,8 +293,13 @@ def open_dataset(
     """
     with tolerant(path), Path(path).open("rb") as file:
         bounded = _Bounded(file)
-        bare = _is_bare(first_bytes(path))
-        meta = {} if bare else pydicom.filereader.read_file_meta_info(path)
+        start = first_bytes(path)
+        bare = _is_bare(start)
+        if bare and _is_meta(start):
+            meta = pydicom.filereader.read_dataset(bounded, False, True, None, _is_past)
+            bounded.seek(0)
+        else:
+            meta = {} if bare else pydicom.filereader.read_file_meta_info(path)
         if str(meta.get("TransferSyntaxUID", "")) == _DEFLATED:
             msg = (
                 f"{path}: is deflated as a whole, which is not read. Write it plainly, "
@@ -288,7 +309,7 @@ def open_dataset(
         dataset = pydicom.dcmread(
             bounded, stop_before_pixels=not pixels, specific_tags=tags, force=bare
         )
-        if bare:
+        if bare and "TransferSyntaxUID" not in dataset.file_meta:
             # what was agreed upon where it was sent from is not told: little endian
             dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
         yield dataset

@@ -49,6 +49,28 @@ def test_a_deflated_file_is_not_inflated(write):
     there = write.save([made]) / "slice000.dcm"
     with pytest.raises(DicomError, match="deflated as a whole"):
         read_header(there)
+    # a preamble that looks like tags
+    stored = there.read_bytes()
+    there.write_bytes(b"\x02\0\0\0UL\x04\0".ljust(128, b"\0") + stored[128:])
+    with pytest.raises(DicomError, match="deflated as a whole"):
+        read_header(there)
+
+
+@pytest.mark.parametrize("deflated", [False, True])
+def test_a_file_without_preamble_keeps_its_transfer_syntax(write, deflated):
+    [made] = write.slices(np.ones((1, 4, 4), np.int16))
+    syntax = "1.2.840.10008.1.2.1" + ".99" * deflated
+    made.file_meta.TransferSyntaxUID = pydicom.uid.UID(syntax)
+    there = write.save([made]) / "slice000.dcm"
+    there.write_bytes(there.read_bytes()[132:])
+    assert is_dicom(there)
+    if deflated:
+        with pytest.raises(DicomError, match="deflated as a whole"):
+            read_header(there)
+        return
+    assert read_header(there).syntax == syntax
+    with open_dataset(there) as dataset:
+        assert (dataset.pixel_array == 1).all()
 
 
 def test_what_fails_inside_of_a_dataset_is_told_with_its_file(path):

@@ -22,7 +22,12 @@ from radlatent.cohort.from_dicom.plan import (
     patterns_of,
     plan,
 )
-from radlatent.cohort.from_dicom.protocol import person_of, protocol_of, scanner_of
+from radlatent.cohort.from_dicom.protocol import (
+    OLDEST,
+    person_of,
+    protocol_of,
+    scanner_of,
+)
 from radlatent.cohort.from_dicom.pseudonyms import plain_names, pseudonyms
 from radlatent.cohort.layouts.given import Outcomes
 from radlatent.cohort.manifest import Cohort
@@ -51,9 +56,6 @@ _MOST = 10
 
 #: Reasons that are told one by one.
 _IN_LOG = 10
-
-#: Years.
-_OLDEST = 90.0
 
 _PRESETS = {"HU": "hu", "SUV": "suv"}
 
@@ -104,8 +106,9 @@ def convert(
         Name to a regular expression of SeriesDescription, for several series of one
         patient and day: ``{"mr_t1": "(?i)t1"}``. Others are ct, mr and pet.
     outcomes
-        A table by PatientID, whose columns go into ``endpoints.csv`` under the names of
-        the cohort, before what tags say under the same names, and its endpoint.
+        A table by PatientID, and its endpoint. Its columns go into ``endpoints.csv``
+        under the names of the cohort, before what tags say under the same names; under
+        pseudonyms those of the endpoint and its ``covariates`` only.
     site
         What ``site`` tells, whose effects ComBat removes: ``"institution"``, or
         ``"scanner"``, institution, manufacturer and model.
@@ -138,7 +141,7 @@ def convert(
     _tell_left_out(dicom.left_out)
     names = _names(dicom, out, keep_names)
     planned = plan(dicom.series, names, patterns, site=site)
-    told = _told(planned, outcomes)
+    told = _told(planned, outcomes, hides=not keep_names)
     units = _units(planned)
     for one in planned:
         if one.problem not in ("", UNDRAWN):
@@ -158,12 +161,12 @@ def _tell_left_out(table):
         _log.warning("and for %d more reasons (.left_out)", len(counts) - _IN_LOG)
 
 
-def _told(planned, outcomes):
+def _told(planned, outcomes, *, hides):
     """Return outcomes and endpoints, none where none are given."""
     if outcomes is None:
         return pd.DataFrame(columns=["patient_id"]), {}
     drawn = {one.series.patient_id: one.patient_id for one in planned if one.lesions}
-    return read_outcomes(outcomes, drawn)
+    return read_outcomes(outcomes, drawn, hides=hides)
 
 
 def _check_out(out):
@@ -370,8 +373,7 @@ def _patients(planned):
         told = {f"{one.modality}_{k}": v for k, v in protocol_of(one.series).items()}
         person = person_of(one.series)
         if one.hides and person["age"] is not None:
-            # the oldest are so few that their age names them
-            person["age"] = min(person["age"], _OLDEST)
+            person["age"] = min(person["age"], OLDEST)
         for column, value in (person | told).items():
             if row.get(column) is None:
                 row[column] = value

@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from radlatent.cohort.card import EndpointCard
+from radlatent.cohort.from_dicom.protocol import OLDEST
 from radlatent.cohort.layouts.given import Outcomes, card_of
 from radlatent.cohort.outcomes import read_endpoints
 from radlatent.cohort.problems import Problems
@@ -23,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 def read_outcomes(
-    outcomes: Outcomes, patients: Mapping[str, str]
+    outcomes: Outcomes, patients: Mapping[str, str], *, hides: bool = True
 ) -> tuple[pd.DataFrame, dict[str, EndpointCard]]:
     """Return a table of outcomes under the names of a cohort, and its endpoint.
 
@@ -33,6 +34,9 @@ def read_outcomes(
         A CSV file whose ``patient_id`` is the PatientID of the DICOM files.
     patients
         PatientID to the name in the cohort.
+    hides
+        Whether these are pseudonyms: only the columns of the endpoint and the numbers
+        that are named as ``covariates`` come along then, and ages end at 90.
 
     Returns
     -------
@@ -63,8 +67,28 @@ def read_outcomes(
     problems.raise_if_any(str(path))
     _tell(path, n_more=int((~known).sum()), n_less=len(patients) - int(known.sum()))
     table = table[known]
+    if hides:
+        table = _without_who(table, outcomes.covariates, card, path.name)
     names = table["patient_id"].map(patients)
     return table.assign(patient_id=names), dict(card.endpoints)
+
+
+def _without_who(table, asked, card, name):
+    """Return what tells nobody who is who: outcomes, and the numbers asked for."""
+    of = {column for about in card.endpoints.values() for column in about.columns}
+    kept = [c for c in table if c in {"patient_id", *of, *asked}]
+    out = [column for column in table if column not in kept]
+    if out:
+        _log.warning(
+            "%s: columns that are no outcome are left out beside pseudonyms: %s",
+            name,
+            ", ".join(out),
+        )
+    table = table[kept].copy()
+    for column in {c for c in asked if c.casefold() == "age"}:
+        old = pd.to_numeric(table[column], errors="coerce") > OLDEST
+        table.loc[old, column] = f"{OLDEST:g}"
+    return table
 
 
 def _tell(path, *, n_more, n_less):

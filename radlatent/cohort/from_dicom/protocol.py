@@ -11,7 +11,10 @@ from radlatent.errors import DicomError
 if TYPE_CHECKING:
     from radlatent.imaging.dicom import DicomSeries
 
-__all__ = ["person_of", "protocol_of", "scanner_of"]
+__all__ = ["OLDEST", "person_of", "protocol_of", "scanner_of"]
+
+#: Years: older patients are so few that their age names them.
+OLDEST = 90.0
 
 #: Column to the tag, of every image and of one modality; numbers in the unit of the
 #: tag, which the name tells.

@@ -213,7 +213,7 @@ def test_outcomes_come_along_under_the_names_of_the_cohort(write, out, caplog):
     path = out.with_name("outcomes.csv")
     rows = "patient_id,os_time,os_event,age\nMueller,100,1,50\nSchmidt,90,0,\nX,1,0,1\n"
     path.write_text(rows, "utf-8")
-    outcomes = Outcomes(path, "os")
+    outcomes = Outcomes(path, "os", covariates=("age",))
     cohort = rl.convert(rl.read_dicom(write.folder), out, outcomes=outcomes).cohort
     who = pd.read_csv(out.with_name("cohort.pseudonyms.csv")).set_index("name")
     frame = cohort.endpoint("os").frame
@@ -228,6 +228,32 @@ def test_outcomes_come_along_under_the_names_of_the_cohort(write, out, caplog):
     assert set(cohort.described()["ct_manufacturer"]) == {"ACME"}
     assert cohort.described()["ct_kvp"].tolist() == [120.0] * 3
     assert cohort.clinical().shape[1] == 0
+
+
+def test_of_a_table_only_what_was_asked_for_joins_pseudonyms(write, out, caplog):
+    for patient in WHO:
+        study(write, patient, regions=("GTV_1",))
+    path = out.with_name("outcomes.csv")
+    rows = "patient_id,os,Name,born,mrn,age,psa\n"
+    rows += "Mueller,a,Anna,1920-01-02,7001,97,1.5\nSchmidt,b,Eva,1950-01-02,7002,50,\n"
+    path.write_text(rows, "utf-8")
+    outcomes = Outcomes(path, "os", covariates=("age", "psa"))
+    patients = rl.convert(rl.read_dicom(write.folder), out, outcomes=outcomes).cohort
+    patients = patients.patients
+    columns = rows.splitlines()[0].split(",")
+    assert [c for c in patients if c in columns] == ["os", "age", "psa"]
+    assert sorted(patients["age"].astype(float)) == [50, 90]
+    assert "left out beside pseudonyms: Name, born, mrn" in caplog.text
+    alone = out.with_name("alone")
+    dicom = rl.read_dicom(write.folder)
+    cohort = rl.convert(dicom, alone, outcomes=Outcomes(path, "os")).cohort
+    assert "97" not in (alone / "endpoints.csv").read_text("utf-8")
+    assert "psa" not in cohort.patients
+    named = out.with_name("named")
+    cohort = rl.convert(
+        dicom, named, outcomes=Outcomes(path, "os"), keep_names=True
+    ).cohort
+    assert cohort.patients["Name"].tolist() == ["Anna", "Eva"]
 
 
 @pytest.mark.parametrize(

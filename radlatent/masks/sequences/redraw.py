@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from scipy.ndimage import gaussian_filter1d
+from scipy.ndimage import gaussian_filter1d, label
 
 from radlatent.cohort.labels import LabelMap
 from radlatent.errors import SchemaError
@@ -84,7 +84,8 @@ def redraw_sequence(
     Raises
     ------
     SchemaError
-        The method is unknown, or lacks what it needs; the sequence lacks a fixed frame.
+        The method is unknown, or lacks what it needs; the sequence lacks a fixed
+        frame, or its heart reaches out of the frame of the prior.
 
     References
     ----------
@@ -145,6 +146,12 @@ def latent_frames(mask: LabelMap, prior: ShapePrior) -> pd.DataFrame:
     -------
     pandas.DataFrame
         A row a frame, columns ``latent_names_`` of the prior.
+
+    Raises
+    ------
+    SchemaError
+        No frame holds a structure, or with ``anchor="image"`` the heart reaches out of
+        the frame of the prior, which would cut it off.
     """
     return _encoded(mask, prior)[0]
 
@@ -156,6 +163,7 @@ def _encoded(mask, prior):
     if not len(frames):
         msg = f"{mask.name}: not one frame holds a structure."
         raise SchemaError(msg)
+    _check_reach(mask, encoded.placement)
     every = np.arange(len(mask.array))
     z = z.reindex(every).interpolate(limit_direction="both")
     middle = encoded.placement.center_mm[:1]
@@ -163,6 +171,29 @@ def _encoded(mask, prior):
         encoded.placement, slices=every, center_mm=np.tile(middle, (len(every), 1))
     )
     return z, placement
+
+
+def _check_reach(mask, placement):
+    """Refuse a heart that a frame which does not follow it would cut off.
+
+    False islands do not count: that they are lost is no harm.
+    """
+    frame = placement.frame
+    if frame.anchor != "image":
+        return
+    heart = np.zeros(placement.shape, dtype=bool)
+    for plane in mask.array[placement.slices]:
+        numbers, _ = label(plane > 0, np.ones((3, 3)))
+        heart |= numbers == 1 + np.bincount(numbers.ravel())[1:].argmax()
+    away = np.argwhere(heart) * placement.spacing_mm - placement.center_mm[0]
+    edge_mm, reach_mm = frame.size * frame.spacing_mm, 2 * np.abs(away).max()
+    if reach_mm > edge_mm:
+        msg = (
+            f"{mask.name}: the frame is {edge_mm:g} mm; the heart reaches beyond, it "
+            f"needs {reach_mm:.4g} mm around the middle of the image: give the frame "
+            "of the prior a larger size, and fit it again."
+        )
+        raise SchemaError(msg)
 
 
 def _decoded(mask, prior, z, placement):

@@ -1,5 +1,7 @@
 """A prior whose latents are ordered along attributes, trained for some seconds."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -143,6 +145,27 @@ def test_a_redrawn_sequence_tells_its_ejection_fraction_at_the_fixed_frames(made
         expected = ejection_fraction(getattr(found, when), ed=0, es=4)
         assert found.ejection[when] == expected
     assert ejection_fraction(found.before) > found.ejection["before"] + 0.1
+
+
+def test_a_heart_that_reaches_out_of_the_frame_is_refused():
+    frame = Frame(size=16, spacing_mm=4.0, anchor="image")
+    labels = np.zeros((3, 100, 100), np.uint8)
+    labels[:, 20:80, 40:60] = 1
+    labels[1, 2:4, 2:4] = 1  # a false island
+    about = {"structures": {"LV": 1}, "spacing_mm": (1, 1, 1)}
+
+    def encode(mask):
+        placement = place(mask.array, frame, **about)
+        return SimpleNamespace(placement=placement, mean=np.zeros((3, 1)))
+
+    stub = SimpleNamespace(encode=encode, latent_names_=["z00"])
+    mask = LabelMap(Volume(labels, (1, 1, 1)), about["structures"])
+    assert len(latent_frames(mask, stub)) == 3
+    labels = labels.copy()
+    labels[2, 15:80, 40:60] = 1
+    message = "frame is 64 mm; the heart reaches beyond, it needs 69 mm"
+    with pytest.raises(SchemaError, match=message):
+        latent_frames(mask.with_array(labels), stub)
 
 
 def test_what_a_sequence_needs_is_told(made):

@@ -41,6 +41,15 @@ _log = logging.getLogger(__name__)
 
 _RUN = ["model", "blocks"]
 
+#: Tables that a page is made of, those of `curves` among them.
+_MADE = (
+    *("predictions", "metrics", "fits", "compared", "recalibrated"),
+    *("roc", "confusion", "calibration", "net_benefit", "residuals"),
+    *("kaplan_meier", "risk_groups", "survival_auc", "survival_calibration"),
+    *("incidence", "incidence_by_risk", "incidence_groups", "incidence_auc"),
+    "incidence_calibration",
+)
+
 
 def curves(predictions: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Return the tables behind the figures of **predictions**, name to table.
@@ -168,11 +177,19 @@ def write(
     folder.mkdir(parents=True, exist_ok=True)
     remove_stale(folder)
     write_run(data, folder / "data")
+    _remove_others(data, folder / "data")
     short = with_short_blocks(data)
     shown = {"tables": tabulated(short, folder), "figures": drawn(short, folder)}
     page = folder / "index.html"
     replace_text(page, _page(title, sides, data, shown, folder))
     return page
+
+
+def _remove_others(data, folder):
+    """Remove the tables of an earlier page that this one lacks, and nothing else."""
+    for name in (start + made for start in ("", "external_") for made in _MADE):
+        if name not in data:
+            (folder / f"{name}.parquet").unlink(missing_ok=True)
 
 
 def _listed(results):

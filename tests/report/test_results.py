@@ -76,7 +76,13 @@ def test_several_results_and_another_cohort_on_one_page(here, tmp_path):
     assert kept <= {*TABLES}
     assert {"predictions", "metrics", "compared", "external_recalibrated"} <= kept
     # it can be written again, with less
+    of_another = tmp_path / "out" / "data" / "patients.parquet"
+    of_another.write_bytes(b"")
     rl.report.write(results[0], tmp_path / "out")
+    left = {path.stem for path in (tmp_path / "out" / "data").glob("*.parquet")}
+    assert left == {"predictions", "metrics", "fits", "patients"} | {
+        *curves(results[0].predictions)
+    }
     text = text_of(page)
     assert "comparison" not in text
     assert not (tmp_path / "out" / "figures" / "external_roc.png").exists()

@@ -79,13 +79,16 @@ test-newer:
 	then $(MAKE) test-installed PYTHON="$$newer"; \
 	else echo "NOT TESTED on Python 3.12 or 3.13: none runs on this machine." >&2; exit 1; fi
 
-# all of a wheel is code and its small tables: beyond 2^20 bytes other things are in it
+# all of a wheel is code and its small tables: a file of 100,000 bytes is something else
 package: $(READY)
 	$(PIP) build twine
 	rm -rf dist build/lib build/bdist.*
 	$(BIN)/python -m build --outdir dist . >/dev/null
 	$(BIN)/twine check --strict dist/*
-	@find dist -name '*.whl' -size +1048576c | grep . && exit 1 || true
+	$(BIN)/python -c 'import sys, zipfile; \
+		found = zipfile.ZipFile(sys.argv[1]).infolist(); \
+		large = [one.filename for one in found if one.file_size >= 100000]; \
+		sys.exit(f"no code or small table: {large}" if large else 0)' dist/*.whl
 
 lint: $(READY)
 	$(BIN)/ruff check .

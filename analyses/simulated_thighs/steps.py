@@ -24,4 +24,4 @@ def folder_of_figures() -> Path:
     """Return the folder that a figure script is asked to draw from."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", type=Path, default=OUT)
-    return parser.parse_known_args()[0].out
+    return parser.parse_args().out

@@ -84,9 +84,11 @@ def fit(
 
     Notes
     -----
-    What predicts is not the estimator but the numbers in it, which are compared with
-    the estimator on the training patients before anything is returned. The threshold
-    of two classes is the share of the positive one, as in validation.
+    What predicts is not the estimator but the numbers in it. Its probabilities, risks
+    or numbers are compared with those of the estimator on the training patients before
+    anything is returned; survival and incidence by day, which follow from risks, are
+    not. The threshold of two classes is the share of the positive one, as in
+    validation.
 
     Examples
     --------

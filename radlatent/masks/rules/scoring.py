@@ -182,7 +182,7 @@ def _kept(cache, files, rules):
     keys, made = {}, {name: versions().get(name) for name in _DEPENDS}
     for name, (paths, *more) in files.items():
         # a file that cannot be read fails, and what fails is not kept
-        keys[name] = str(name)
+        keys[name] = content_key("unread", str(name))
         with contextlib.suppress(OSError):
             hashes = [file_hash(path) for path in paths]
             keys[name] = content_key(_FORMAT, made, asdict(rules), hashes, *more)
